@@ -1,0 +1,74 @@
+"""Small helpers that every module shares: paths, atomic writes, hashes, errors and progress bars."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+__all__ = ["atomic_write", "cache_folder", "content_hash", "progress", "reject"]
+
+
+def cache_folder(*parts: str) -> Path:
+    """Return (and create) a folder of nlkit's cache: ``$NLKIT_CACHE``, or ``nlkit`` in the user's cache."""
+    root = os.environ.get("NLKIT_CACHE")
+    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nlkit"
+    folder = base.joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error.
+
+    A reader therefore sees the old file or the whole new one, never half of it.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix is kept because some writers choose the format by it.
+    temporary = target.with_name(f".{target.stem}-{uuid.uuid4().hex}{target.suffix}")
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def content_hash(*parts: str) -> str:
+    """Return a 32-character hexadecimal hash of the parts, in order (BLAKE2b, unambiguous at the joints)."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "little"))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def reject(field: str, value: object, allowed: str) -> NoReturn:
+    """Raise the ValueError that every bad setting gets: the field, its value, and what is allowed."""
+    raise ValueError(f"{field}={value!r} is not allowed: {allowed}")
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules.get("IPython")
+    if shell is None:
+        return False
+    instance = shell.get_ipython()
+    return instance is not None and instance.__class__.__name__ == "ZMQInteractiveShell"
+
+
+def progress(iterable: Any = None, **settings: Any) -> Any:
+    """Return a tqdm bar that is drawn in a terminal or a notebook and silent when output goes to a file."""
+    from tqdm.auto import tqdm
+
+    # tqdm's own disable=None asks the stream, and a notebook's stream says it is not a terminal.
+    settings.setdefault("disable", False if _in_notebook() else None)
+    settings.setdefault("leave", False)
+    settings.setdefault("dynamic_ncols", True)
+    return tqdm(iterable, **settings)
