@@ -1,0 +1,87 @@
+"""What every test shares: a private cache, no network, quiet threads and a small real data set."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+# Before any test imports the Hugging Face libraries: they read these once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+# "repeatable" draws the same examples in every run; HYPOTHESIS_PROFILE=explore draws new ones.
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("explore", settings.get_profile("repeatable"), derandomize=False, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """NLKIT_CACHE points to a folder of this session, so that nobody's real cache is read or written."""
+    folder = str(tmp_path_factory.mktemp("nlkit-cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NLKIT_CACHE", folder)
+        yield folder
+
+
+def _is_local(host: Any) -> bool:
+    if host in (None, "", "localhost", socket.gethostname()) or isinstance(host, bytes):
+        return True
+    try:
+        return ipaddress.ip_address(str(host).split("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Any connection or name look-up that would leave this machine raises."""
+    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def check(address: Any) -> None:
+        if isinstance(address, tuple) and not _is_local(address[0]):
+            raise RuntimeError(f"a test tried to reach the network: {address!r}")
+
+    def guarded_connect(self: socket.socket, address: Any) -> Any:
+        check(address)
+        return connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> Any:
+        check(address)
+        return connect_ex(self, address)
+
+    def guarded_getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        check((host,))
+        return getaddrinfo(host, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+        patch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+        yield
+
+
+@pytest.fixture(scope="session")
+def r8_small() -> DatasetDict:
+    """400 training, 40 validation and 200 test texts of the real Reuters R8, stratified."""
+    from nlkit.data import load_dataset
+
+    return load_dataset("r8", train_size=400, test_size=200, seed=0)
