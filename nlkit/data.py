@@ -24,7 +24,7 @@ import numpy as np
 
 from nlkit import assets
 from nlkit._labels import Part, check_columns, class_names_of, to_part
-from nlkit._readers import DataError, Skipped, Table, read_tab, read_table
+from nlkit._readers import DataError, Table, read_tab, read_table
 from nlkit._sampling import cut, draw
 from nlkit._util import reject
 
@@ -56,8 +56,8 @@ class HubSet(NamedTuple):
 
 
 HUB: dict[str, HubSet] = {
-    # The main branch is a loading script, which `datasets` no longer runs; the pinned commit is in the hub's own
-    # conversion to Parquet.
+    # The main branch is a loading script, which `datasets` no longer runs; the pinned commit is in the hub's
+    # own conversion to Parquet.
     "trec": HubSet(
         "CogComp/trec",
         "65752bf53af25bc935a0dce92fb5b6c930728450",

@@ -1,0 +1,353 @@
+"""Label noise made on purpose: transition matrices, three kinds of noise, and what was achieved.
+
+A transition matrix T has shape (C, C) and T[i, j] = P(noisy label = j | true label = i), so its rows sum to
+1. Symmetric and asymmetric noise depend on the class only; instance-dependent noise also on the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nlkit._instance_noise import choose, class_probabilities, flip_by_instance, flip_rates
+from nlkit._util import reject
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset, DatasetDict
+
+__all__ = [
+    "KINDS",
+    "NoiseReport",
+    "add_noise",
+    "confusable_pairs",
+    "flip_rates",
+    "noise_report",
+    "transition_matrix",
+]
+
+KINDS = ("symmetric", "asymmetric", "instance")
+Kind = Literal["symmetric", "asymmetric", "instance"]
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+def transition_matrix(
+    kind: Literal["symmetric", "asymmetric"],
+    n_classes: int,
+    rate: float,
+    *,
+    pairs: Mapping[int, int] | None = None,
+    matrix: ArrayLike | None = None,
+) -> Floats:
+    """Return the transition matrix of a class-conditional noise.
+
+    Parameters
+    ----------
+    kind
+        "symmetric": a label flips to any other class, all equally likely. "asymmetric": class y flips to one
+        other class, y + 1 (mod C) unless `pairs` or `matrix` says otherwise.
+    n_classes
+        C, at least 2.
+    rate
+        Probability in [0, 1] that a label flips. Not used when `matrix` is given.
+    pairs
+        With "asymmetric": true class -> class it flips to. Classes that are not named stay as they are, so
+        the fraction of wrong labels over all classes is then below `rate`.
+    matrix : (C, C) array_like
+        With "asymmetric": the transition matrix itself; checked and returned as a copy.
+
+    Returns
+    -------
+    (C, C) float64
+        T[i, j] = P(noisy label = j | true label = i); rows sum to 1.
+    """
+    if kind not in ("symmetric", "asymmetric"):
+        reject(
+            "kind", kind, 'one of "symmetric", "asymmetric" (instance-dependent noise has no single matrix)'
+        )
+    if not isinstance(n_classes, int | np.integer) or isinstance(n_classes, bool) or n_classes < 2:
+        reject("n_classes", n_classes, "an integer of at least 2")
+    _check_rate(rate)
+    if kind == "symmetric" and (pairs is not None or matrix is not None):
+        reject("kind", kind, 'pairs and matrix need kind="asymmetric"')
+    if pairs is not None and matrix is not None:
+        reject("pairs", pairs, "give either pairs or matrix")
+    if matrix is not None:
+        return _checked_matrix(matrix, n_classes)
+    identity = np.eye(n_classes)
+    if kind == "symmetric":
+        others = (1 - identity) / (n_classes - 1)
+        return (1 - rate) * identity + rate * others
+    if pairs is None:
+        pairs = {c: (c + 1) % n_classes for c in range(n_classes)}
+    result = identity
+    for source, target in pairs.items():
+        if source == target or not {source, target} <= set(range(n_classes)):
+            reject("pairs", dict(pairs), f"different class numbers in 0 … {n_classes - 1}")
+        result[source, source] = 1 - rate
+        result[source, target] = rate
+    return result
+
+
+def _check_rate(rate: object) -> None:
+    number = isinstance(rate, int | float | np.integer | np.floating) and not isinstance(rate, bool)
+    if not (number and 0 <= float(rate) <= 1):  # type: ignore[arg-type]
+        reject("rate", rate, "a number in [0, 1]")
+
+
+def _checked_matrix(matrix: ArrayLike, n_classes: int) -> Floats:
+    try:
+        result = np.array(matrix, dtype=np.float64)
+    except (TypeError, ValueError):
+        reject("matrix", matrix, "an array of numbers")
+    if result.shape != (n_classes, n_classes):
+        reject("matrix", f"array of shape {result.shape}", f"shape ({n_classes}, {n_classes})")
+    if not (np.isfinite(result).all() and (result >= 0).all()):
+        reject("matrix", result.tolist(), "probabilities: finite and not negative")
+    sums = result.sum(axis=1)
+    if not np.allclose(sums, 1, rtol=0, atol=1e-6):
+        worst = int(np.argmax(np.abs(sums - 1)))
+        reject("matrix", f"row {worst} sums to {sums[worst]:.6g}", "every row sums to 1")
+    normalised: Floats = result / sums[:, None]
+    return normalised
+
+
+@overload
+def add_noise(
+    ds: DatasetDict,
+    kind: Kind = ...,
+    rate: float = ...,
+    seed: int = ...,
+    *,
+    matrix: ArrayLike | None = ...,
+    pairs: Mapping[int | str, int | str] | None = ...,
+    features: Mapping[str, ArrayLike] | None = ...,
+    return_report: Literal[False] = ...,
+) -> DatasetDict: ...
+
+
+@overload
+def add_noise(
+    ds: DatasetDict,
+    kind: Kind = ...,
+    rate: float = ...,
+    seed: int = ...,
+    *,
+    matrix: ArrayLike | None = ...,
+    pairs: Mapping[int | str, int | str] | None = ...,
+    features: Mapping[str, ArrayLike] | None = ...,
+    return_report: Literal[True],
+) -> tuple[DatasetDict, pd.DataFrame]: ...
+
+
+def add_noise(
+    ds: DatasetDict,
+    kind: Kind = "symmetric",
+    rate: float = 0.4,
+    seed: int = 0,
+    *,
+    matrix: ArrayLike | None = None,
+    pairs: Mapping[int | str, int | str] | None = None,
+    features: Mapping[str, ArrayLike] | None = None,
+    return_report: bool = False,
+) -> DatasetDict | tuple[DatasetDict, pd.DataFrame]:
+    """Add a column `noisy_label` to train and validation; `label` and test stay as they are.
+
+    Parameters
+    ----------
+    ds
+        Needs `label` in train and validation. An older `noisy_label` there is replaced. Samples without a
+        label (-1) get -1.
+    kind
+        "symmetric" and "asymmetric" as in `transition_matrix`; "instance": every sample has its own flip rate
+        (see `flip_rates`), and a flipped label becomes a wrong class in proportion to the probability that a
+        classifier, trained on the true labels, gives it. The classifier is logistic regression on TF-IDF, or
+        on `features`; training samples are judged out of fold.
+    rate
+        Expected fraction of labels that end up wrong.
+    seed
+        Seed of every draw and of the folds.
+    matrix, pairs
+        With "asymmetric"; see `transition_matrix`. Pairs may use class names.
+    features
+        With "instance": split -> (n, D) array that the classifier sees instead of TF-IDF.
+    return_report
+        Also return the wanted and the achieved rate.
+
+    Returns
+    -------
+    datasets.DatasetDict
+        A new one; `ds` is not changed.
+    pandas.DataFrame
+        With ``return_report=True``: columns split, class_name ("all" for the whole split), n (samples with a
+        label), wanted (expected rate) and achieved (fraction of wrong labels; NaN when n is 0).
+
+    Notes
+    -----
+    The distribution of the flip rates follows Xia et al. (2020), Part-dependent Label Noise; drawing the
+    wrong class from a classifier is this project's choice, because it makes the mistakes plausible.
+    """
+    if kind not in KINDS:
+        reject("kind", kind, f"one of {', '.join(KINDS)}")
+    _check_rate(rate)
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        reject("seed", seed, "an integer of at least 0")
+    if kind != "instance" and features is not None:
+        reject("features", type(features).__name__, 'only kind="instance" looks at features')
+    if kind == "instance" and (matrix is not None or pairs is not None):
+        reject("kind", kind, 'pairs and matrix need kind="asymmetric"')
+    splits = [split for split in ("train", "validation") if split in ds]
+    if "train" not in splits:
+        reject("ds", list(ds), "a DatasetDict with a train split")
+    labels = {split: _labels(ds[split], split) for split in splits}
+    names = list(ds["train"].features["label"].names)
+    C = len(names)
+    # One stream a split, so that a longer train split does not change the noise in validation.
+    rngs = {split: np.random.default_rng([seed, 2 + number]) for number, split in enumerate(splits)}
+    result = type(ds)(ds)
+    wanted: dict[str, Floats] = {}
+    probabilities: dict[str, Floats] = {}
+    if kind == "instance":
+        probabilities = class_probabilities(ds, labels, C, features, seed)
+    else:
+        by_number = (
+            None if pairs is None else {_number(k, names): _number(v, names) for k, v in pairs.items()}
+        )
+        T = transition_matrix(kind, C, rate, pairs=by_number, matrix=matrix)
+    for split in splits:
+        if kind == "instance":
+            noisy = flip_by_instance(labels[split], probabilities[split], rate, rngs[split])
+            wanted[split] = np.full(C, float(rate))
+        else:
+            noisy = _flip_by_class(labels[split], T, rngs[split])
+            wanted[split] = 1 - np.diag(T)
+        plain = ds[split].remove_columns([c for c in ("noisy_label",) if c in ds[split].column_names])
+        result[split] = plain.add_column("noisy_label", noisy.tolist(), feature=ds["train"].features["label"])
+    return (result, _rates(result, splits, wanted, names)) if return_report else result
+
+
+def _labels(split: Dataset, name: str) -> Labels:
+    if "label" not in split.column_names:
+        reject(
+            "ds",
+            f"{name} with columns {split.column_names}",
+            "true labels in a column `label` to add noise to",
+        )
+    return np.asarray(split["label"][:], dtype=np.int64)
+
+
+def _number(value: int | str, names: Sequence[str]) -> int:
+    if isinstance(value, str):
+        if value not in names:
+            reject("pairs", value, f"class numbers or names: {', '.join(names)}")
+        return names.index(value)
+    return int(value)
+
+
+def _flip_by_class(labels: Labels, T: Floats, rng: np.random.Generator) -> Labels:
+    u = rng.random(len(labels))
+    return np.where(labels >= 0, choose(T[labels], u), -1)
+
+
+def confusable_pairs(
+    ds: DatasetDict, features: Mapping[str, ArrayLike] | None = None, seed: int = 0
+) -> dict[int, int]:
+    """Return class -> the other class that a classifier confuses it with most.
+
+    For ``add_noise(ds, "asymmetric", pairs=confusable_pairs(ds))``. The classifier is the one of
+    instance-dependent noise; the confusion of i with j is the mean out-of-fold probability of j over the
+    training samples of class i. Classes without samples are left out.
+    """
+    labels = {"train": _labels(ds["train"], "train")}
+    C = len(ds["train"].features["label"].names)
+    probabilities = class_probabilities(ds, labels, C, features, seed)["train"]
+    pairs = {}
+    for c in np.unique(labels["train"][labels["train"] >= 0]):
+        mean = probabilities[labels["train"] == c].mean(axis=0)
+        mean[c] = -1
+        pairs[int(c)] = int(mean.argmax())
+    return pairs
+
+
+@dataclass(frozen=True)
+class NoiseReport:
+    """Noise as measured from `label` and `noisy_label`.
+
+    Attributes
+    ----------
+    class_names
+        The C names.
+    counts : (C, C) int64
+        counts[i, j]: samples of true class i labelled j.
+    matrix : (C, C) float64
+        Measured transition matrix; rows sum to 1, and are NaN for a class without samples.
+    rate
+        Fraction of wrong labels among the n samples that have both labels; NaN when n is 0.
+    n, missing
+        Samples with both labels, and samples without one of them.
+    table : pandas.DataFrame
+        One row a class: class_name, n, rate, most_confused_with ("" when nothing is wrong).
+    """
+
+    class_names: tuple[str, ...]
+    counts: Labels
+    matrix: Floats
+    rate: float
+    n: int
+    missing: int
+    table: pd.DataFrame
+
+
+def noise_report(ds: DatasetDict | Dataset, split: str = "train") -> NoiseReport:
+    """Measure the noise in a split of a `DatasetDict`, or in a `Dataset`."""
+    import pandas as pd
+
+    data = ds[split] if isinstance(ds, dict) else ds
+    absent = {"label", "noisy_label"} - set(data.column_names)
+    if absent:
+        reject(
+            "ds",
+            data.column_names,
+            f"the columns label and noisy_label; {', '.join(sorted(absent))} is missing",
+        )
+    names = tuple(data.features["label"].names)
+    C = len(names)
+    true, noisy = (np.asarray(data[column][:], dtype=np.int64) for column in ("label", "noisy_label"))
+    both = (true >= 0) & (noisy >= 0)
+    counts = np.bincount(true[both] * C + noisy[both], minlength=C * C).reshape(C, C).astype(np.int64)
+    sizes = counts.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        matrix: Floats = counts / sizes[:, None]
+    wrong = counts - np.diag(np.diag(counts))
+    table = pd.DataFrame(
+        {
+            "class_name": names,
+            "n": sizes,
+            "rate": 1 - np.diag(matrix),
+            "most_confused_with": [names[row.argmax()] if row.any() else "" for row in wrong],
+        }
+    )
+    n = int(both.sum())
+    rate = float(wrong.sum() / n) if n else float("nan")
+    return NoiseReport(names, counts, matrix, rate, n, int((~both).sum()), table)
+
+
+def _rates(
+    ds: DatasetDict, splits: Sequence[str], wanted: Mapping[str, Floats], names: Sequence[str]
+) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for split in splits:
+        measured = noise_report(ds, split)
+        sizes = measured.counts.sum(axis=1)
+        overall = float(wanted[split] @ sizes / measured.n) if measured.n else float("nan")
+        rows.append((split, "all", measured.n, overall, measured.rate))
+        rows += zip([split] * len(names), names, sizes, wanted[split], measured.table["rate"], strict=True)
+    return pd.DataFrame(rows, columns=["split", "class_name", "n", "wanted", "achieved"])
