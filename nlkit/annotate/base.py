@@ -1,0 +1,177 @@
+"""What every annotator is asked and what it answers: demonstrations, protocol, table of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nlkit._util import reject
+
+__all__ = ["ABSTAINED", "Annotator", "Demonstration", "Request", "answer_table", "check_request"]
+
+ABSTAINED = -1
+
+
+class Demonstration(NamedTuple):
+    """One solved example shown to the annotator before the query."""
+
+    text: str
+    label: int
+
+
+Demonstrations = Sequence[Demonstration] | Sequence[Sequence[Demonstration]] | None
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """Whatever gives labels to texts: a local language model, an API, or a simulation.
+
+    `name` is what tables and legends show; `simulated` is True where the answers come from the truth.
+    """
+
+    name: str
+    simulated: bool
+
+    def annotate(
+        self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations = None
+    ) -> pd.DataFrame:
+        """Label `texts`; see `answer_table` for the columns.
+
+        `demonstrations` is None (zero-shot), one flat list shown with every text, or one list per text.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked question: n texts, C label names, shared demonstrations and, perhaps, one list per text."""
+
+    texts: list[str]
+    label_names: list[str]
+    shared: list[Demonstration]
+    per_text: list[list[Demonstration]] | None
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether no text comes with a demonstration."""
+        return not self.shared and not any(self.per_text or [])
+
+    def own(self, i: int) -> list[Demonstration]:
+        """Return the demonstrations of text `i` alone (not the shared ones)."""
+        return self.per_text[i] if self.per_text is not None else []
+
+
+def _is_demonstration(item: Any) -> bool:
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+
+
+def _check_demonstration(item: Any, where: str, n_labels: int) -> Demonstration:
+    if not _is_demonstration(item):
+        reject(where, item, "a Demonstration(text, label) with a string and an integer")
+    text, label = item
+    if isinstance(label, bool) or not isinstance(label, int | np.integer):
+        reject(f"{where}.label", label, "an integer class number")
+    if not 0 <= label < n_labels:
+        reject(
+            f"{where}.label", label, f"a class number from 0 to {n_labels - 1} (drop missing labels first)"
+        )
+    return Demonstration(text, int(label))
+
+
+def check_request(
+    texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations
+) -> Request:
+    """Check the arguments of `Annotator.annotate` and bring them into one form.
+
+    Raises
+    ------
+    TypeError
+        If `texts` or `label_names` is a single string, or holds something else than strings.
+    ValueError
+        If there are fewer than two label names, names repeat or are blank, a demonstration's label is out of
+        range, or the number of demonstration lists differs from the number of texts.
+    """
+    for field, value in (("texts", texts), ("label_names", label_names)):
+        if isinstance(value, str):
+            raise TypeError(f"{field} must be a sequence of strings, not one string: write [{value[:40]!r}]")
+        for i, item in enumerate(value):
+            if not isinstance(item, str):
+                raise TypeError(
+                    f"{field}[{i}] is {type(item).__name__}, not a string: drop or convert it first"
+                )
+    names = list(label_names)
+    if len(names) < 2:
+        reject("label_names", names, "at least two label names")
+    if any(not name.strip() for name in names):
+        reject("label_names", names, "no blank names")
+    if len(set(names)) < len(names):
+        reject("label_names", names, "every name once")
+    items = list(demonstrations) if demonstrations is not None else []
+    if not items:
+        return Request(list(texts), names, [], None)
+    if all(_is_demonstration(item) for item in items):
+        shared = [_check_demonstration(d, f"demonstrations[{i}]", len(names)) for i, d in enumerate(items)]
+        return Request(list(texts), names, shared, None)
+    if any(_is_demonstration(item) or isinstance(item, str) for item in items):
+        reject("demonstrations", "a mixture", "one flat list of demonstrations, or one list of them per text")
+    if len(items) != len(texts):
+        reject("len(demonstrations)", len(items), f"one list per text, so {len(texts)} lists")
+    per_text = [
+        [_check_demonstration(d, f"demonstrations[{i}][{j}]", len(names)) for j, d in enumerate(item)]
+        for i, item in enumerate(items)
+    ]
+    return Request(list(texts), names, [], per_text)
+
+
+def answer_table(
+    probabilities: npt.NDArray[np.floating[Any]],
+    label_names: Sequence[str],
+    *,
+    abstain: npt.NDArray[np.bool_] | None = None,
+    abstain_below: float = 0.0,
+    source: Sequence[str],
+    prompt_tokens: Sequence[int],
+    prompts: Sequence[str],
+) -> pd.DataFrame:
+    """Build the table that every annotator returns, one row per text in the order asked.
+
+    Parameters
+    ----------
+    probabilities : array of shape (n, C)
+        Probability of each label; rows are divided by their sum.
+    abstain : array of shape (n,), optional
+        True where the annotator gave no usable answer. `abstain_below` adds the rows whose largest
+        probability is smaller.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``label`` (int64, -1 = abstained), ``label_name`` ("" = abstained), ``confidence`` (the
+        largest probability), ``p_0`` ... ``p_{C-1}`` (rows sum to 1), ``source`` ("model" or "store"),
+        ``prompt_tokens`` and ``prompt``.
+    """
+    p = np.asarray(probabilities, dtype=np.float64).reshape(-1, len(label_names))
+    p = p / p.sum(axis=1, keepdims=True)
+    confidence = p.max(axis=1, initial=0.0)
+    label = p.argmax(axis=1).astype(np.int64)
+    label[confidence < abstain_below] = ABSTAINED
+    if abstain is not None:
+        label[abstain] = ABSTAINED
+    columns: dict[str, Any] = {
+        "label": label,
+        "label_name": [label_names[c] if c != ABSTAINED else "" for c in label],
+        "confidence": confidence,
+    }
+    columns |= {f"p_{c}": p[:, c] for c in range(len(label_names))}
+    columns |= {
+        "source": list(source),
+        "prompt_tokens": np.asarray(prompt_tokens, dtype=np.int64),
+        "prompt": list(prompts),
+    }
+    table = pd.DataFrame(columns)
+    return table.astype({"label_name": "str", "source": "str", "prompt": "str"})

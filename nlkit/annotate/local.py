@@ -1,0 +1,309 @@
+"""A language model on this machine as annotator: label words are scored, no text is generated."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from nlkit._util import cache_folder, progress, reject
+from nlkit.annotate import models, prompts
+from nlkit.annotate.base import Demonstrations, Request, answer_table, check_request
+from nlkit.annotate.scoring import LabelScorer
+from nlkit.annotate.store import AnswerStore, StoredAnswer
+
+__all__ = ["LocalLLM", "calibrate", "open_store"]
+
+_PRECISIONS = ("fp32", "bf16", "int8")
+_CALIBRATIONS = ("auto", "none", "contextual", "batch")
+_NORMALISATIONS = ("sum", "mean")
+
+Floats = npt.NDArray[np.float64]
+
+
+def open_store(store: str | os.PathLike[str] | AnswerStore | None) -> AnswerStore | None:
+    """Return the store an annotator's argument means: "default" (in the cache), a path, a store, or none."""
+    if store is None or isinstance(store, AnswerStore):
+        return store
+    if store == "default":
+        return AnswerStore(cache_folder("answers") / "answers.sqlite")
+    return AnswerStore(store)
+
+
+def calibrate(scores: Floats, bias: Floats | None) -> Floats:
+    """Turn log-likelihoods of shape (n, C) into probabilities, after dividing by what the model says anyway.
+
+    `bias` has the log-probabilities, shape (C,) or (n, C), that the model gives without content; dividing by
+    them is contextual calibration (Zhao et al., 2021) or, with the batch's mean, batch calibration (Zhou et
+    al., 2023). Rows of the result sum to 1.
+    """
+    logits = scores if bias is None else _log_softmax(scores) - bias
+    result: Floats = np.exp(_log_softmax(logits))
+    return result
+
+
+def _log_softmax(scores: Floats) -> Floats:
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result
+
+
+class LocalLLM:
+    """A causal language model, run here, that labels texts by the likelihood of the label words.
+
+    Parameters
+    ----------
+    model : str or path
+        ``"smollm2"`` (installed beside nlkit), a GGUF file, a folder of transformers, or a hub name.
+    precision : {"fp32", "bf16", "int8"}
+        "int8" quantises the linear layers while running (CPU only).
+    calibration : {"auto", "none", "contextual", "batch"}
+        How the model's bias among the label words is divided out. "contextual": by its answers to texts
+        without content, asked with the same demonstrations; "batch": by its mean answer in this call, so an
+        answer depends on the other texts. "auto": contextual when the demonstrations are the same for all
+        texts or there are none, none when every text has its own.
+    normalise : {"sum", "mean"}
+        Whether a label's score is the sum or the mean of its tokens' log-likelihoods.
+    abstain_below : float
+        Abstain (-1) where the largest probability is smaller.
+    max_text_tokens : int
+        Queries and demonstrations are cut to this many tokens.
+    batch_tokens : int
+        Most tokens in one batch; less needs less memory.
+    label_descriptions : mapping, optional
+        Label name -> what it stands for; Reuters' names have one built in.
+    label_words : mapping, optional
+        Label name -> the word the model reads and is scored on, where the name itself says little.
+    store : "default", path, AnswerStore or None
+        Where answers are kept, so that nothing is asked twice. None keeps nothing.
+    device : str
+        "auto" takes a GPU when there is one.
+
+    Notes
+    -----
+    The model loads at the first question that the store cannot answer. The store keeps the labels' raw
+    log-likelihoods: calibration, normalisation and abstention change without asking again.
+    """
+
+    simulated = False
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = "smollm2",
+        *,
+        precision: str = "fp32",
+        calibration: str = "auto",
+        normalise: str = "sum",
+        abstain_below: float = 0.0,
+        max_text_tokens: int = 64,
+        batch_tokens: int = 4096,
+        label_descriptions: Mapping[str, str] | None = None,
+        label_words: Mapping[str, str] | None = None,
+        store: str | os.PathLike[str] | AnswerStore | None = "default",
+        device: str = "auto",
+    ) -> None:
+        for field, value, allowed in (
+            ("precision", precision, _PRECISIONS),
+            ("calibration", calibration, _CALIBRATIONS),
+            ("normalise", normalise, _NORMALISATIONS),
+        ):
+            if value not in allowed:
+                reject(field, value, f"one of {', '.join(allowed)}")
+        if not 0 <= abstain_below <= 1:
+            reject("abstain_below", abstain_below, "a probability from 0 to 1")
+        if max_text_tokens < 1:
+            reject("max_text_tokens", max_text_tokens, "at least 1")
+        if batch_tokens < 1:
+            reject("batch_tokens", batch_tokens, "at least 1")
+        self.model = model
+        self.precision = precision
+        self.calibration = calibration
+        self.normalise = normalise
+        self.abstain_below = abstain_below
+        self.max_text_tokens = max_text_tokens
+        self.batch_tokens = batch_tokens
+        self.label_descriptions = dict(label_descriptions or {})
+        self.label_words = dict(label_words or {})
+        self.device = torch.device(
+            ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        )
+        if precision == "int8" and self.device.type != "cpu":
+            reject(
+                "precision", precision, f"fp32 or bf16 on {self.device}; int8 runs on the CPU (device='cpu')"
+            )
+        self.name = str(model) if precision == "fp32" else f"{model} ({precision})"
+        self.store = open_store(store)
+        self._source: models.ModelSource | None = None
+        self._tokenizer: Any = None
+        self._scorer: LabelScorer | None = None
+
+    def annotate(
+        self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations = None
+    ) -> pd.DataFrame:
+        """Label `texts` with one of `label_names`.
+
+        Parameters
+        ----------
+        demonstrations : optional
+            None: zero-shot. A flat list of `Demonstration`: shown with every text. A list of lists, one per
+            text: each text's own, the most telling last.
+
+        Returns
+        -------
+        DataFrame
+            See `nlkit.annotate.base.answer_table`. ``source`` is "store" for answers known before this call.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For arguments that `nlkit.annotate.base.check_request` refuses, and prompts too long for the
+            model.
+        """
+        request = check_request(texts, label_names, demonstrations)
+        names = request.label_names
+        words = self._words(names)
+        described = prompts.describe(names, self.label_descriptions)
+        cut = self._cutter()
+        shown = [
+            described[name] if described[name] != name else word
+            for name, word in zip(names, words, strict=True)
+        ]
+        prefix = prompts.prefix(words, shown, [d._replace(text=cut(d.text)) for d in request.shared])
+
+        def suffix(i: int, query: str) -> str:
+            return prompts.suffix(words, [d._replace(text=cut(d.text)) for d in request.own(i)], query)
+
+        n = len(request.texts)
+        queries = [suffix(i, cut(text)) for i, text in enumerate(request.texts)]
+        # The bias is asked once per set of demonstrations: once in all, unless every text has its own.
+        contents: list[list[str]] = []
+        if self._method(request) == "contextual":
+            own = range(n) if request.per_text is not None else range(min(n, 1))
+            contents = [[suffix(i, text) for text in prompts.CONTENT_FREE] for i in own]
+        asked = queries + [text for group in contents for text in group]
+        answers, known = self._ask(prefix, asked, words, names)
+
+        lengths = np.array([len(self._tokens(prompts.continuation(word))) for word in words])
+        divisor = lengths if self.normalise == "mean" else 1
+        scores = np.array([answers[q].scores for q in queries]).reshape(n, len(names)) / divisor
+        bias: Floats | None = None
+        if contents:
+            free = np.array([[answers[q].scores for q in group] for group in contents]) / divisor
+            bias = np.log(np.exp(_log_softmax(free)).mean(axis=1))  # (1 or n, C)
+        elif self._method(request) == "batch" and n:
+            bias = np.log(np.exp(_log_softmax(scores)).mean(axis=0))
+        return answer_table(
+            calibrate(scores, bias),
+            names,
+            abstain_below=self.abstain_below,
+            source=["store" if q in known else "model" for q in queries],
+            prompt_tokens=[answers[q].prompt_tokens for q in queries],
+            prompts=[prefix + q for q in queries],
+        )
+
+    def key(self) -> str:
+        """Return what identifies this annotator's raw answers: the weights' hash and the precision."""
+        return json.dumps(["local", self._locate().identity, self.precision])
+
+    def _method(self, request: Request) -> str:
+        if self.calibration != "auto":
+            return self.calibration
+        return "none" if request.per_text is not None and not request.zero_shot else "contextual"
+
+    def _words(self, names: Sequence[str]) -> list[str]:
+        unknown = sorted(set(self.label_words) - set(names))
+        if unknown:
+            raise ValueError(f"label_words name {unknown}, but the label names are {list(names)}")
+        words = [prompts.clean(self.label_words.get(name, name)) for name in names]
+        if len(set(words)) < len(words) or "" in words:
+            reject("label_words", words, "a different, non-blank word for every label")
+        return words
+
+    def _locate(self) -> models.ModelSource:
+        if self._source is None:
+            self._source = models.locate(self.model)
+        return self._source
+
+    def _load_tokenizer(self) -> Any:
+        if self._tokenizer is None:
+            self._tokenizer = models.load_tokenizer(self._locate())
+        return self._tokenizer
+
+    def _load_scorer(self) -> LabelScorer:
+        if self._scorer is None:
+            model = models.load_model(self._locate(), precision=self.precision, device=self.device)
+            self._scorer = LabelScorer(model, self._load_tokenizer(), batch_tokens=self.batch_tokens)
+        return self._scorer
+
+    def _tokens(self, text: str) -> list[int]:
+        tokens: list[int] = self._load_tokenizer()(text, add_special_tokens=False).input_ids
+        return tokens
+
+    def _cutter(self) -> Callable[[str], str]:
+        """Return a function that cleans a text and cuts it to `max_text_tokens`, remembering what it cut."""
+        tokenizer, seen = self._load_tokenizer(), {}
+
+        def cut(text: str) -> str:
+            if text not in seen:
+                whole = prompts.clean(text)
+                spans = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
+                end = spans[self.max_text_tokens - 1][1] if len(spans) > self.max_text_tokens else len(whole)
+                seen[text] = whole[:end].rstrip()
+            return seen[text]
+
+        return cut
+
+    def _ask(
+        self, prefix: str, suffixes: Iterable[str], words: Sequence[str], names: Sequence[str]
+    ) -> tuple[dict[str, StoredAnswer], set[str]]:
+        """Return the answer to every suffix, and the suffixes whose answers the store knew before."""
+        # Two names may share a word in different calls, so the key holds the words as well as the names.
+        identity = [f"{name}={word}" for name, word in zip(names, words, strict=True)]
+        unique = list(dict.fromkeys(suffixes))
+        stored = self.store.get(self.key(), [prefix + s for s in unique], identity) if self.store else {}
+        answers = {s: stored[prefix + s] for s in unique if prefix + s in stored}
+        known = set(answers)
+        missing = [s for s in unique if s not in answers]
+        if missing:
+            self._ask_model(prefix, missing, words, identity, answers)
+        return answers, known
+
+    def _ask_model(
+        self,
+        prefix: str,
+        missing: list[str],
+        words: Sequence[str],
+        identity: Sequence[str],
+        answers: dict[str, StoredAnswer],
+    ) -> None:
+        scorer = self._load_scorer()
+        start = scorer.encode(prefix, first=True)
+        tokens = [scorer.encode(s) for s in missing]
+        labels = [scorer.encode(prompts.continuation(word)) for word in words]
+        began, read = time.perf_counter(), 0
+        with progress(total=len(missing), desc=f"asking {self.name}", unit="text") as bar:
+            for rows, scores in scorer.score(start, tokens, labels):
+                batch = [
+                    StoredAnswer(prefix + missing[i], scores[r], len(start) + len(tokens[i]))
+                    for r, i in enumerate(rows)
+                ]
+                if self.store:
+                    # On disk before anyone uses them: an interrupted run loses at most the batch under way.
+                    self.store.put_many(self.key(), batch, identity)
+                answers.update((missing[i], answer) for i, answer in zip(rows, batch, strict=True))
+                read += sum(len(tokens[i]) for i in rows)
+                confidence = float(calibrate(scores, None).max(axis=1).mean())
+                bar.set_postfix(
+                    {
+                        "tokens/s": f"{read / (time.perf_counter() - began):.0f}",
+                        "confidence": f"{confidence:.2f}",
+                    }
+                )
+                bar.update(len(rows))

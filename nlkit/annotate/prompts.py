@@ -1,0 +1,86 @@
+"""The words put to a language model, and nothing else.
+
+Tests and stored answers depend on every character here: an answer is found again by its prompt, so a change
+asks everything anew and can move the accuracy measured by benchmarks/annotator.py.
+
+A prompt is ``prefix + suffix``. The prefix (task, labels, shared demonstrations) is the same for all texts
+of a call, so a model reads it once. Both parts and every label begin where a tokenizer splits anyway (at a
+line break or a space), so reading them apart gives the same tokens as reading them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nlkit.annotate.base import Demonstration
+
+__all__ = [
+    "CONTENT_FREE",
+    "DESCRIPTIONS",
+    "LABEL_END",
+    "clean",
+    "continuation",
+    "describe",
+    "prefix",
+    "suffix",
+]
+
+DESCRIPTIONS: dict[str, str] = {
+    "acq": "mergers, acquisitions and stakes in companies",
+    "crude": "crude oil and energy",
+    "earn": "company earnings, profits and dividends",
+    "grain": "grain, wheat and corn",
+    "interest": "interest rates",
+    "money-fx": "currencies and foreign exchange",
+    "ship": "shipping and ports",
+    "trade": "international trade and tariffs",
+}
+"""What the terse names of Reuters R8 stand for; other names describe themselves."""
+
+CONTENT_FREE = ("N/A", "", "[MASK]")
+"""Texts that say nothing: what a model answers to them is its bias (contextual calibration)."""
+
+LABEL_END = "\n"
+"""Closes a label, so that ``money`` and ``money-fx`` compete as wholes."""
+
+_TASK = "Classify each text by its label."
+_LABELS = "Labels:"
+
+
+def clean(text: str) -> str:
+    """Collapse all white space to single blanks, so that a text cannot end its own line of the template."""
+    return " ".join(text.split())
+
+
+def describe(label_names: Sequence[str], descriptions: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return a description per label: the user's, else the built-in one, else the name itself."""
+    own = dict(descriptions or {})
+    unknown = sorted(set(own) - set(label_names))
+    if unknown:
+        raise ValueError(f"label_descriptions name {unknown}, but the label names are {list(label_names)}")
+    return {name: clean(own.get(name, DESCRIPTIONS.get(name, name))) for name in label_names}
+
+
+def _block(text: str, word: str | None) -> str:
+    answer = f" {word}" if word is not None else ""
+    return f"\n\nText: {clean(text)}".rstrip() + f"\nLabel:{answer}"
+
+
+def prefix(
+    words: Sequence[str], descriptions: Sequence[str], demonstrations: Sequence[Demonstration] = ()
+) -> str:
+    """Return what all texts of a call share: task, label words with descriptions, shared demonstrations."""
+    lines = [_TASK, _LABELS]
+    for word, description in zip(words, descriptions, strict=True):
+        lines.append(f"- {word}: {description}" if description != word else f"- {word}")
+    return "\n".join(lines) + "".join(_block(d.text, words[d.label]) for d in demonstrations)
+
+
+def suffix(words: Sequence[str], demonstrations: Sequence[Demonstration], query: str) -> str:
+    """Return what is one text's own: its demonstrations, then the query with its label left open."""
+    return "".join(_block(d.text, words[d.label]) for d in demonstrations) + _block(query, None)
+
+
+def continuation(word: str) -> str:
+    """Return the label word as it continues a prompt."""
+    return f" {word}{LABEL_END}"

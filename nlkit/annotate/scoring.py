@@ -1,0 +1,190 @@
+"""Log-likelihoods of label words after many prompts, with nothing computed twice.
+
+Same numbers as the plain way (one prompt at a time, one full forward per label;
+tests/reference/annotate.py), but the shared prefix is read once and its keys and values are reused, prompts
+of similar length share a batch, and all labels are scored in one further step over a tree of their tokens.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+__all__ = ["LabelScorer", "LabelTree", "bucket"]
+
+Tokens = list[int]
+
+
+def bucket(lengths: Sequence[int], budget: int, max_rows: int = 64) -> list[list[int]]:
+    """Group positions of similar length into batches whose padded size stays within `budget` tokens.
+
+    A prompt longer than the budget gets a batch of its own. Longest first, so that a batch too big for the
+    memory fails at the start and not after an hour.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    batches: list[list[int]] = []
+    for i in order:
+        last = batches[-1] if batches else None
+        if last is not None and len(last) < max_rows and lengths[last[0]] * (len(last) + 1) <= budget:
+            last.append(i)
+        else:
+            batches.append([i])
+    return batches
+
+
+@dataclass(frozen=True)
+class LabelTree:
+    """The label words' tokens as a tree, so that common beginnings are read once.
+
+    Node k holds a token that must be fed to the model because something follows it. `steps[c]` lists, for
+    label c, the pairs (node after which a token is predicted, that token); node -1 is the prompt's end.
+    """
+
+    tokens: list[int]
+    parents: list[int]
+    depths: list[int]
+    steps: list[list[tuple[int, int]]]
+
+    @classmethod
+    def build(cls, labels: Sequence[Tokens]) -> LabelTree:
+        """Build the tree of token sequences; none may be empty or occur twice."""
+        if len({tuple(label) for label in labels}) < len(labels) or any(not label for label in labels):
+            raise ValueError(
+                f"label words must have different, non-empty token sequences, not {list(labels)}"
+            )
+        index: dict[tuple[int, ...], int] = {(): -1}
+        tree = cls([], [], [], [])
+        for label in labels:
+            for end in range(1, len(label)):
+                start = tuple(label[:end])
+                if start not in index:
+                    index[start] = len(tree.tokens)
+                    tree.tokens.append(label[end - 1])
+                    tree.parents.append(index[start[:-1]])
+                    tree.depths.append(end - 1)
+            tree.steps.append([(index[tuple(label[:end])], token) for end, token in enumerate(label)])
+        return tree
+
+    def ancestors(self) -> npt.NDArray[np.bool_]:
+        """Return an array of shape (nodes, nodes): [i, j] is True where j lies on the path to i, or is i."""
+        seen = np.eye(len(self.tokens), dtype=bool)
+        for node, parent in enumerate(self.parents):  # parents come before their children
+            if parent >= 0:
+                seen[node] |= seen[parent]
+        return seen
+
+
+class LabelScorer:
+    """Scores label words after prompts with a causal language model of transformers.
+
+    Parameters
+    ----------
+    model, tokenizer
+        As `nlkit.annotate.models.load` gives them.
+    batch_tokens : int
+        Most tokens in one padded batch (the shared prefix not counted).
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, batch_tokens: int = 4096) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.batch_tokens = batch_tokens
+
+    def encode(self, text: str, *, first: bool = False) -> Tokens:
+        """Tokenise a part of a prompt; `first` adds the begin-of-text token if the model has one."""
+        tokens: Tokens = self.tokenizer(text, add_special_tokens=False).input_ids
+        if first:
+            special = self.tokenizer("").input_ids
+            tokens = [t for t in special if t == self.tokenizer.bos_token_id] + tokens
+        return tokens
+
+    @torch.inference_mode()
+    def score(
+        self, prefix: Tokens, suffixes: Sequence[Tokens], labels: Sequence[Tokens]
+    ) -> Iterator[tuple[list[int], npt.NDArray[np.float64]]]:
+        """Yield batches: positions in `suffixes` and their scores of shape (batch, C).
+
+        A score is the summed log-likelihood of a label's tokens after ``prefix + suffix``.
+        """
+        tree = LabelTree.build(labels)
+        longest = len(prefix) + max(map(len, suffixes), default=0) + max(map(len, labels))
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        if limit is not None and longest > limit:
+            raise ValueError(
+                f"a prompt of {longest} tokens does not fit the model's {limit}: lower max_text_tokens or "
+                f"give "
+                "fewer demonstrations"
+            )
+        shared = self.model(
+            input_ids=self._tensor([prefix]), use_cache=True, logits_to_keep=1
+        ).past_key_values
+        for rows in bucket([len(s) for s in suffixes], self.batch_tokens):
+            yield rows, self._score_batch(shared, len(prefix), [suffixes[i] for i in rows], tree)
+
+    def _tensor(self, values: Any) -> torch.Tensor:
+        return torch.tensor(values, device=self.model.device)
+
+    def _score_batch(
+        self, shared: Any, n_prefix: int, suffixes: list[Tokens], tree: LabelTree
+    ) -> npt.NDArray[np.float64]:
+        B, L = len(suffixes), max(map(len, suffixes))
+        lengths = self._tensor([len(s) for s in suffixes])
+        cache = copy.deepcopy(shared)  # the forward below appends to it
+        cache.batch_repeat_interleave(B)
+        # Padding stands on the right, where the causal mask hides it from every real token.
+        ids = self._tensor([s + [0] * (L - len(s)) for s in suffixes])
+        positions = torch.arange(n_prefix, n_prefix + L, device=ids.device).expand(B, L)
+        ends, where = torch.unique(lengths - 1, return_inverse=True)
+        output = self.model(
+            input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=ends
+        )
+        after_prompt = output.logits[torch.arange(B), where].float()  # (B, V)
+        logits = after_prompt[:, None]  # (B, 1 + nodes, V): row 0 is the prompt's end, row 1 + k is node k
+        if tree.tokens:
+            after_nodes = self._read_tree(output.past_key_values, n_prefix, lengths, L, tree)
+            logits = torch.cat([logits, after_nodes], dim=1)
+        norm = logits.logsumexp(dim=-1)  # (B, 1 + nodes)
+        scores = torch.stack(
+            [
+                sum((logits[:, k + 1, t] - norm[:, k + 1] for k, t in step), norm.new_zeros(B))
+                for step in tree.steps
+            ],
+            dim=1,
+        )
+        result: npt.NDArray[np.float64] = scores.double().cpu().numpy()
+        return result
+
+    def _read_tree(
+        self, cache: Any, n_prefix: int, lengths: torch.Tensor, L: int, tree: LabelTree
+    ) -> torch.Tensor:
+        """Feed all nodes of all rows at once; each sees its prompt and its ancestors: (B, nodes, V)."""
+        B, N = len(lengths), len(tree.tokens)
+        ids = self._tensor(tree.tokens).expand(B, N)
+        depths = self._tensor(tree.depths)
+        real = torch.arange(L, device=ids.device) < lengths[:, None]  # (B, L): no padding
+        visible = torch.cat(
+            [
+                real.new_ones(B, N, n_prefix),
+                real[:, None].expand(B, N, L),
+                self._tensor(tree.ancestors()).expand(B, N, N),
+            ],
+            dim=2,
+        )[:, None]  # (B, 1, N, n_prefix + L + N)
+        dtype = self.model.dtype
+        mask = torch.zeros(visible.shape, dtype=dtype, device=ids.device)
+        mask.masked_fill_(~visible, torch.finfo(dtype).min)
+        output = self.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=n_prefix + lengths[:, None] + depths,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits: torch.Tensor = output.logits.float()
+        return logits

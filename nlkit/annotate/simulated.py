@@ -1,0 +1,113 @@
+"""An annotator for fast lessons and tests: it knows the truth and is wrong as often as told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nlkit._util import content_hash, reject
+from nlkit.annotate.base import Demonstrations, answer_table, check_request
+
+__all__ = ["Simulated"]
+
+
+class Simulated:
+    """Answers from the true labels, wrong at random: its name says "simulated" wherever results show.
+
+    Parameters
+    ----------
+    accuracy : float
+        Probability of the true label; otherwise any other class, uniformly.
+    reference : datasets.Dataset or mapping
+        The truth: a dataset with `text` and `label`, or a mapping from text to class number.
+    seed : int
+        An answer depends on the seed and the text alone, not on order, batch or demonstrations.
+    abstain_rate : float
+        Probability of no answer.
+
+    Notes
+    -----
+    The confidence is drawn too: Beta(8, 2) where the answer is right and Beta(4, 3) where it is wrong,
+    squeezed into (1/C, 1), so that it tells something about the answer but not all.
+    """
+
+    simulated = True
+
+    def __init__(
+        self,
+        accuracy: float = 0.9,
+        reference: Any = None,
+        seed: int = 0,
+        abstain_rate: float = 0.0,
+    ) -> None:
+        for field, value in (("accuracy", accuracy), ("abstain_rate", abstain_rate)):
+            if not 0 <= value <= 1:
+                reject(field, value, "a probability from 0 to 1")
+        if reference is None:
+            raise ValueError(
+                "Simulated needs the truth: reference=ds['train'] (a dataset with `text` and `label`), or "
+                "a mapping "
+                "from text to class number"
+            )
+        self.accuracy = accuracy
+        self.seed = seed
+        self.abstain_rate = abstain_rate
+        self.name = f"simulated ({accuracy * 100:.4g} % right)"
+        if isinstance(reference, Mapping):
+            self._truth = {str(text): int(label) for text, label in reference.items()}
+        else:
+            missing = {"text", "label"} - set(getattr(reference, "column_names", []))
+            if missing:
+                raise ValueError(
+                    f"reference lacks the columns {sorted(missing)}: give a dataset with text and label"
+                )
+            self._truth = dict(zip(reference["text"], map(int, reference["label"]), strict=True))
+
+    def annotate(
+        self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations = None
+    ) -> pd.DataFrame:
+        """Label `texts`; demonstrations are checked and otherwise ignored.
+
+        Raises
+        ------
+        ValueError
+            If a text is not in the reference, or its label is missing or out of range.
+        """
+        request = check_request(texts, label_names, demonstrations)
+        C = len(request.label_names)
+        p = np.zeros((len(request.texts), C))
+        abstain = np.zeros(len(request.texts), dtype=bool)
+        for i, text in enumerate(request.texts):
+            p[i], abstain[i] = self._answer(text, C)
+        return answer_table(
+            p,
+            request.label_names,
+            abstain=abstain,
+            source=["model"] * len(request.texts),
+            prompt_tokens=[0] * len(request.texts),
+            prompts=request.texts,
+        )
+
+    def _answer(self, text: str, C: int) -> tuple[np.ndarray, bool]:
+        if text not in self._truth:
+            raise ValueError(
+                f"the simulated annotator does not know the text {text[:60]!r}: its reference must hold "
+                f"every text asked"
+            )
+        truth = self._truth[text]
+        if not 0 <= truth < C:
+            reject("the reference's label", truth, f"a class number from 0 to {C - 1} for {text[:60]!r}")
+        rng = np.random.default_rng(int(content_hash(str(self.seed), text), 16))
+        # All draws are made for every text, so that changing one rate leaves the others' outcomes alone.
+        right, abstains, shift = rng.random(), rng.random(), int(rng.integers(1, C))
+        strong, weak = rng.beta(8, 2), rng.beta(4, 3)
+        is_right = right < self.accuracy
+        label = truth if is_right else (truth + shift) % C
+        floor = 1 / C
+        confidence = floor + (1 - floor) * float(np.clip(strong if is_right else weak, 0.01, 0.99))
+        p = np.full(C, (1 - confidence) / (C - 1))
+        p[label] = confidence
+        return p, abstains < self.abstain_rate

@@ -1,0 +1,11 @@
+"""Annotators: a language model on this machine, one behind an API, or a simulation; and what they share."""
+
+from __future__ import annotations
+
+from nlkit.annotate.base import Annotator, Demonstration
+from nlkit.annotate.budget import QueryBudget
+from nlkit.annotate.local import LocalLLM
+from nlkit.annotate.simulated import Simulated
+from nlkit.annotate.store import AnswerStore
+
+__all__ = ["Annotator", "AnswerStore", "Demonstration", "LocalLLM", "QueryBudget", "Simulated"]
