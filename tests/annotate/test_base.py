@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from nlkit.annotate.base import Annotator, Demonstration, answer_table, check_request
+from nlkit.annotators import Simulated
+
+NAMES = ["a", "b", "c"]
+
+
+def test_flat_demonstrations_are_shared_and_nested_ones_belong_to_their_text() -> None:
+    one, two = Demonstration("x", 0), Demonstration("y", 2)
+    flat = check_request(["t", "u"], NAMES, [one, two])
+    assert flat.shared == [one, two]
+    assert flat.own(1) == []
+    nested = check_request(["t", "u"], NAMES, [[one], [one, two]])
+    assert nested.shared == []
+    assert nested.own(1) == [one, two]
+
+
+@pytest.mark.parametrize("demonstrations", [None, [], [[], []]])
+def test_zero_shot_has_several_spellings(demonstrations: object) -> None:
+    assert check_request(["t", "u"], NAMES, demonstrations).zero_shot  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("texts", "names", "demonstrations", "message"),
+    [
+        ("text", NAMES, None, "texts must be a sequence"),
+        (["t", float("nan")], NAMES, None, r"texts\[1\] is float"),
+        (["t"], "ab", None, "label_names must be a sequence"),
+        (["t"], ["a"], None, "at least two"),
+        (["t"], ["a", "a"], None, "every name once"),
+        (["t"], ["a", " "], None, "no blank"),
+        (["t"], NAMES, [Demonstration("x", 3)], "from 0 to 2"),
+        (["t"], NAMES, [Demonstration("x", -1)], "missing labels"),
+        (["t"], NAMES, [("x", True)], "integer class"),
+        (["t"], NAMES, [Demonstration("x", 0), [Demonstration("x", 0)]], "mixture"),
+        (["t"], NAMES, ["x"], "mixture"),
+        (["t", "u"], NAMES, [[Demonstration("x", 0)]], "2 lists"),
+        (["t"], NAMES, [[("x", 0, 1)]], r"demonstrations\[0\]\[0\]"),
+    ],
+)
+def test_bad_requests_are_refused_with_the_field(
+    texts: object, names: object, demonstrations: object, message: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        check_request(texts, names, demonstrations)  # type: ignore[arg-type]
+
+
+@given(arrays(np.float64, st.tuples(st.integers(0, 6), st.just(3)), elements=st.floats(0.01, 1.0)), st.floats(0, 1))
+def test_table_rows_sum_to_one_and_abstain_below_the_threshold(p: np.ndarray, threshold: float) -> None:
+    n = len(p)
+    table = answer_table(
+        p, NAMES, abstain_below=threshold, source=["model"] * n, prompt_tokens=[1] * n, prompts=["q"] * n
+    )
+    probabilities = table[["p_0", "p_1", "p_2"]].to_numpy()
+    assert len(table) == n
+    assert table["label"].dtype == np.int64
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
+    for row, q in zip(table.itertuples(), probabilities, strict=True):
+        assert row.confidence == q.max()
+        if q.max() < threshold:
+            assert (row.label, row.label_name) == (-1, "")
+        else:
+            assert row.label == q.argmax()
+            assert row.label_name == NAMES[row.label]
+
+
+def test_annotators_follow_the_protocol() -> None:
+    assert isinstance(Simulated(reference={"t": 0}), Annotator)
