@@ -267,7 +267,11 @@ class LocalLLM:
         # Two names may share a word in different calls, so the key holds the words as well as the names.
         identity = [f"{name}={word}" for name, word in zip(names, words, strict=True)]
         unique = list(dict.fromkeys(suffixes))
-        stored = self.store.get(self.key(), [prefix + s for s in unique], identity) if self.store else {}
+        stored = (
+            self.store.get(self.key(), [prefix + s for s in unique], identity)
+            if self.store is not None
+            else {}
+        )
         answers = {s: stored[prefix + s] for s in unique if prefix + s in stored}
         known = set(answers)
         missing = [s for s in unique if s not in answers]
@@ -294,7 +298,7 @@ class LocalLLM:
                     StoredAnswer(prefix + missing[i], scores[r], len(start) + len(tokens[i]))
                     for r, i in enumerate(rows)
                 ]
-                if self.store:
+                if self.store is not None:
                     # On disk before anyone uses them: an interrupted run loses at most the batch under way.
                     self.store.put_many(self.key(), batch, identity)
                 answers.update((missing[i], answer) for i, answer in zip(rows, batch, strict=True))

@@ -95,6 +95,7 @@ class LabelScorer:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_tokens = batch_tokens
+        self.limit = _attention_limit(model.config)
 
     def encode(self, text: str, *, first: bool = False) -> Tokens:
         """Tokenise a part of a prompt; `first` adds the begin-of-text token if the model has one."""
@@ -113,13 +114,11 @@ class LabelScorer:
         A score is the summed log-likelihood of a label's tokens after ``prefix + suffix``.
         """
         tree = LabelTree.build(labels)
-        longest = len(prefix) + max(map(len, suffixes), default=0) + max(map(len, labels))
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        if limit is not None and longest > limit:
+        longest = len(prefix) + max(map(len, suffixes), default=0) + len(tree.tokens)
+        if self.limit is not None and longest > self.limit:
             raise ValueError(
-                f"a prompt of {longest} tokens does not fit the model's {limit}: lower max_text_tokens or "
-                f"give "
-                "fewer demonstrations"
+                f"a prompt of {longest} tokens does not fit the model's {self.limit}: lower max_text_tokens or "
+                "give fewer demonstrations"
             )
         shared = self.model(
             input_ids=self._tensor([prefix]), use_cache=True, logits_to_keep=1
@@ -188,3 +187,17 @@ class LabelScorer:
         )
         logits: torch.Tensor = output.logits.float()
         return logits
+
+
+def _attention_limit(config: Any) -> int | None:
+    """Return how many tokens every token can see, so that reused keys and tree masks are exact."""
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    if kinds:
+        raise ValueError(
+            f"the model has layers of kind {sorted(kinds)}; label scoring needs attention in every layer: choose "
+            "another model"
+        )
+    limits = [getattr(config, "max_position_embeddings", None)]
+    if getattr(config, "use_sliding_window", True):
+        limits.append(getattr(config, "sliding_window", None))
+    return min((limit for limit in limits if limit is not None), default=None)

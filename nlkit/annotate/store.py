@@ -180,6 +180,10 @@ class AnswerStore:
         """Return the number of answers in the file, of all annotators."""
         return int(self._read("SELECT COUNT(*) FROM answers")[0][0])
 
+    def __bool__(self) -> bool:
+        # Without this an empty store would count as no store in `if store:`.
+        return True
+
     def export(self) -> pd.DataFrame:
         """Return all answers, oldest first; label_names and scores are lists."""
         columns = ["annotator", "prompt", "label_names", "scores", "prompt_tokens", "reply", "created"]

@@ -56,7 +56,7 @@ def test_errors_name_the_trouble() -> None:
         Simulated(0.9, TRUTH).annotate(["news"], NAMES)
     with pytest.raises(ValueError, match="needs the truth"):
         Simulated(0.9)
-    with pytest.raises(ValueError, match="accuracy=1.5"):
+    with pytest.raises(ValueError, match=r"accuracy=1\.5"):
         Simulated(1.5, TRUTH)
     with pytest.raises(ValueError, match="from 0 to 1"):
         Simulated(0.9, {"t": 3}).annotate(["t"], ["a", "b"])

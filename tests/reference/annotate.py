@@ -1,4 +1,4 @@
-"""The plain ways of scoring labels and of choosing demonstrations: slow, short, and what the fast ones must equal."""
+"""The plain ways of scoring labels and choosing demonstrations: slow, short, and what the fast must equal."""
 
 from __future__ import annotations
 
