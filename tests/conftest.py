@@ -43,7 +43,9 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _is_local(host: Any) -> bool:
-    if host in (None, "", "localhost", socket.gethostname()) or isinstance(host, bytes):
+    if isinstance(host, bytes):
+        host = host.decode("ascii", "replace")
+    if host in (None, "", "localhost", socket.gethostname()):
         return True
     try:
         return ipaddress.ip_address(str(host).split("%")[0]).is_loopback
