@@ -125,11 +125,10 @@ def _guarded(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]
 
 
 def _python() -> Iterable[Finding]:
-    found = ".".join(map(str, sys.version_info[:3]))
+    kind = "virtual environment" if sys.prefix != sys.base_prefix else "no virtual environment"
+    found = f"{'.'.join(map(str, sys.version_info[:3]))}, {kind}"
     good = sys.version_info >= (3, 11)
-    yield Finding(
-        "Python", "ok" if good else "fail", f"{found} ({sys.executable})", "Install Python 3.11 or newer."
-    )
+    yield Finding("Python", "ok" if good else "fail", found, "Install Python 3.11 or newer.")
 
 
 def _wanted() -> dict[str, str]:
@@ -215,7 +214,7 @@ def _cache() -> Iterable[Finding]:
         return
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / GB
     full = limit is not None and size > limit
-    found = f"{folder}: {size:.2f} GB" + ("" if limit is None else f" of {limit:g} GB")
+    found = f"{_short(folder)}: {size:.2f} GB" + ("" if limit is None else f" of {limit:g} GB")
     yield Finding(
         "cache folder", "warn" if full else "ok", found, "Delete it, or raise NLKIT_CACHE_LIMIT_GB."
     )
@@ -224,6 +223,12 @@ def _cache() -> Iterable[Finding]:
     yield Finding(
         "free disk", status, f"{free:.1f} GB where the cache is", "Free some space, or move NLKIT_CACHE."
     )
+
+
+def _short(path: Path) -> str:
+    """Write a path without the home folder: reports get published with notebooks."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
 def _limit() -> float | None:
@@ -273,7 +278,7 @@ def _kernel() -> Iterable[Finding]:
     # A bare name is looked up on the path when the kernel starts; Jupyter uses its own interpreter for
     # "python".
     same = not Path(program).is_absolute() or Path(program).resolve() == Path(sys.executable).resolve()
-    found = f"{name}" if same else f"{name} runs {program}, not {sys.executable}"
+    found = name if same else f"{name} runs {_short(Path(program))}, not this Python"
     yield Finding("notebook kernel", "ok" if same else "warn", found, remedy)
 
 

@@ -131,6 +131,14 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     assert status(report, "dataset r8") == "ok"
 
 
+def test_the_home_folder_is_not_published(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NLKIT_CACHE", str(tmp_path / "nlkit"))
+    report = doctor()
+    assert str(tmp_path) not in repr(report)
+    assert finding(report, "cache folder").found.startswith("~/nlkit: ")
+
+
 def test_a_cache_above_its_limit(monkeypatch, tmp_path):
     monkeypatch.setenv("NLKIT_CACHE", str(tmp_path))
     monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", "0.000001")
