@@ -143,6 +143,15 @@ def load_model(source: ModelSource, *, precision: str, device: torch.device) -> 
 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*quantiz.*deprecated.*")
-            quantize_dynamic: Any = torch.ao.quantization.quantize_dynamic
-            model = quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+            quantize: Any = torch.ao.quantization.quantize_dynamic
+            # One scale per output channel, and none of it for the vocabulary layer, whose small differences
+            # between label words are the answer.
+            scheme = torch.ao.quantization.per_channel_dynamic_qconfig
+            head = model.get_output_embeddings()
+            linear = {
+                name: scheme
+                for name, module in model.named_modules()
+                if isinstance(module, torch.nn.Linear) and module is not head
+            }
+            model = quantize(model, linear, dtype=torch.qint8)
     return model.to(device)

@@ -117,7 +117,8 @@ class LabelScorer:
         longest = len(prefix) + max(map(len, suffixes), default=0) + len(tree.tokens)
         if self.limit is not None and longest > self.limit:
             raise ValueError(
-                f"a prompt of {longest} tokens does not fit the model's {self.limit}: lower max_text_tokens or "
+                f"a prompt of {longest} tokens does not fit the model's {self.limit}: lower "
+                f"max_text_tokens or "
                 "give fewer demonstrations"
             )
         shared = self.model(
@@ -194,7 +195,8 @@ def _attention_limit(config: Any) -> int | None:
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     if kinds:
         raise ValueError(
-            f"the model has layers of kind {sorted(kinds)}; label scoring needs attention in every layer: choose "
+            f"the model has layers of kind {sorted(kinds)}; label scoring needs attention in every layer: "
+            f"choose "
             "another model"
         )
     limits = [getattr(config, "max_position_embeddings", None)]

@@ -76,23 +76,27 @@ class AnswerStore:
         self.path = str(path)
         if self.path != ":memory:":
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-        # Annotators with a thread pool write from their own thread only, one at a time.
-        self._connection = sqlite3.connect(self.path, timeout=timeout, isolation_level=None)
+        try:
+            # Annotators with a thread pool write from the thread that made the store.
+            self._connection = sqlite3.connect(self.path, timeout=timeout, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise self._unopened(error) from error
         try:
             self._prepare()
-        except sqlite3.OperationalError as error:
+        except BaseException as error:
             self._connection.close()
-            raise OSError(
-                f"cannot open the answer store {self.path}: {error}; check that the folder is writable "
-                f"and that no "
-                "other program holds the file"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            self._connection.close()
-            raise ValueError(self._damaged(error)) from error
-        except BaseException:
-            self._connection.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise self._unopened(error) from error
+            if isinstance(error, sqlite3.DatabaseError):
+                raise ValueError(self._damaged(error)) from error
             raise
+
+    def _unopened(self, error: object) -> OSError:
+        return OSError(
+            f"cannot open the answer store {self.path}: {error}; check that it is no folder, that its "
+            f"folder is "
+            "writable, and that no other program holds it"
+        )
 
     def _damaged(self, error: object) -> str:
         return (

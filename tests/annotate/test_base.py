@@ -52,7 +52,10 @@ def test_bad_requests_are_refused_with_the_field(
         check_request(texts, names, demonstrations)  # type: ignore[arg-type]
 
 
-@given(arrays(np.float64, st.tuples(st.integers(0, 6), st.just(3)), elements=st.floats(0.01, 1.0)), st.floats(0, 1))
+@given(
+    arrays(np.float64, st.tuples(st.integers(0, 6), st.just(3)), elements=st.floats(0.01, 1.0)),
+    st.floats(0, 1),
+)
 def test_table_rows_sum_to_one_and_abstain_below_the_threshold(p: np.ndarray, threshold: float) -> None:
     n = len(p)
     table = answer_table(

@@ -21,7 +21,9 @@ def samples(draw: st.DrawFn) -> tuple[list[int], list[int], list[float]]:
 
 
 @given(samples(), st.integers(1, 6))
-def test_balanced_pool_equals_its_twin(drawn: tuple[list[int], list[int], list[float]], per_class: int) -> None:
+def test_balanced_pool_equals_its_twin(
+    drawn: tuple[list[int], list[int], list[float]], per_class: int
+) -> None:
     index, label, confidence = drawn
     pool = balanced_pool(index, label, confidence, per_class)
     assert pool.tolist() == reference.balanced_pool(index, label, confidence, per_class)
@@ -69,7 +71,10 @@ def test_nearest_is_last_and_length_does_not_matter() -> None:
 
 def test_a_small_pool_is_padded_in_front() -> None:
     pool = np.eye(2)
-    assert nearest(pool, pool, 3, query_index=[7, 8], pool_index=[7, 8]).tolist() == [[-1, -1, 1], [-1, -1, 0]]
+    assert nearest(pool, pool, 3, query_index=[7, 8], pool_index=[7, 8]).tolist() == [
+        [-1, -1, 1],
+        [-1, -1, 0],
+    ]
 
 
 def test_balance_report_counts_every_class() -> None:

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlkit.annotate.scoring import LabelScorer, LabelTree, bucket
+from nlkit.annotators import LocalLLM
+from tests.reference.annotate import plain_scores
+
+PREFIX = "Classify each text by its label.\nLabels:\n- money\n- money-fx"
+SUFFIXES = [
+    "\n\nText: dollar falls\nLabel:",
+    "\n\nText: the bank of japan sold dollars\nLabel: money-fx\n\nText: oil\nLabel:",
+    "\n\nText:\nLabel:",
+    "\n\nText: loans become dearer as the central bank raises its rate\nLabel:",
+]
+# One label is the beginning of another; lengths differ; two share only their first tokens.
+LABELS = [" money\n", " money-fx\n", " money-market\n", " ship\n", " acq\n", " international trade policy\n"]
+
+
+@given(st.lists(st.integers(1, 400), max_size=60), st.integers(1, 1500), st.integers(1, 16))
+def test_buckets_hold_everything_once_within_the_budget(lengths: list[int], budget: int, rows: int) -> None:
+    batches = bucket(lengths, budget, rows)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        longest = max(lengths[i] for i in batch)
+        assert len(batch) == 1 or longest * len(batch) <= budget
+        assert len(batch) <= rows
+    spans = [(min(lengths[i] for i in b), max(lengths[i] for i in b)) for b in batches]
+    assert all(later[1] <= earlier[0] for earlier, later in itertools.pairwise(spans))
+
+
+sequences = st.lists(
+    st.lists(st.integers(0, 2), min_size=1, max_size=5), min_size=1, max_size=8, unique_by=tuple
+)
+
+
+@given(sequences)
+def test_tree_spells_every_label_and_holds_every_beginning_once(labels: list[list[int]]) -> None:
+    tree = LabelTree.build(labels)
+    paths = []
+    for node in range(len(tree.tokens)):
+        path, at = [], node
+        while at >= 0:
+            path.append(tree.tokens[at])
+            at = tree.parents[at]
+        paths.append(tuple(path[::-1]))
+        assert tree.depths[node] == len(path) - 1
+        assert tree.ancestors()[node].sum() == len(path)
+    assert len(set(paths)) == len(paths)
+    assert set(paths) == {tuple(label[:end]) for label in labels for end in range(1, len(label))}
+    for label, steps in zip(labels, tree.steps, strict=True):
+        assert [token for _, token in steps] == label
+        assert [paths[node] if node >= 0 else () for node, _ in steps] == [
+            tuple(label[:end]) for end in range(len(label))
+        ]
+
+
+@pytest.mark.parametrize("labels", [[[1], [1]], [[1], []]])
+def test_equal_or_empty_labels_are_refused(labels: list[list[int]]) -> None:
+    with pytest.raises(ValueError, match="different, non-empty"):
+        LabelTree.build(labels)
+
+
+def fast(scorer: LabelScorer, suffixes: list[str], labels: list[str]) -> np.ndarray:
+    scores = np.full((len(suffixes), len(labels)), np.nan)
+    tokens = [scorer.encode(s) for s in suffixes]
+    for rows, batch in scorer.score(
+        scorer.encode(PREFIX, first=True), tokens, [scorer.encode(c) for c in labels]
+    ):
+        scores[rows] = batch
+    return scores
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 60, 4096])
+@pytest.mark.parametrize("labels", [LABELS, [" money", " ship"]], ids=["tree", "single tokens"])
+def test_fast_scores_equal_the_plain_way(smollm2: LocalLLM, batch_tokens: int, labels: list[str]) -> None:
+    loaded = smollm2._load_scorer()
+    scorer = LabelScorer(loaded.model, loaded.tokenizer, batch_tokens=batch_tokens)
+    plain = plain_scores(loaded.model, loaded.tokenizer, [PREFIX + s for s in SUFFIXES], labels)
+    np.testing.assert_allclose(fast(scorer, SUFFIXES, labels), plain, atol=2e-3)
+
+
+def tiny(**changes: object) -> torch.nn.Module:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    settings = {"vocab_size": 49152, "n_positions": 128, "n_embd": 16, "n_layer": 2, "n_head": 2} | changes
+    return GPT2LMHeadModel(GPT2Config(**settings)).eval()
+
+
+def test_another_architecture_gives_equal_scores_too(smollm2: LocalLLM) -> None:
+    # GPT-2 adds learned positions instead of rotating: wrong position numbers would show.
+    model, tokenizer = tiny(), smollm2._load_tokenizer()
+    scorer = LabelScorer(model, tokenizer)
+    plain = plain_scores(model, tokenizer, [PREFIX + s for s in SUFFIXES], LABELS)
+    np.testing.assert_allclose(fast(scorer, SUFFIXES, LABELS), plain, atol=1e-4)
+
+
+def test_a_prompt_too_long_for_the_model_is_refused(smollm2: LocalLLM) -> None:
+    scorer = LabelScorer(tiny(n_positions=24), smollm2._load_tokenizer())
+    with pytest.raises(ValueError, match="max_text_tokens"):
+        fast(scorer, SUFFIXES, LABELS)
+
+
+def test_a_window_of_attention_limits_the_prompt(smollm2: LocalLLM) -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = MistralConfig(vocab_size=64, num_key_value_heads=2, sliding_window=24, **sizes)
+    scorer = LabelScorer(MistralForCausalLM(config), smollm2._load_tokenizer())
+    with pytest.raises(ValueError, match="does not fit the model's 24"):
+        fast(scorer, SUFFIXES, LABELS)
+
+
+def test_layers_without_attention_are_refused(smollm2: LocalLLM) -> None:
+    model = tiny()
+    model.config.layer_types = ["full_attention", "linear_attention"]  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="linear_attention"):
+        LabelScorer(model, smollm2._load_tokenizer())
