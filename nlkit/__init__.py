@@ -43,7 +43,9 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'nlkit' has no attribute {name!r}")
     holder = _PUBLIC[name]
-    value = import_module(f"nlkit.{name}") if holder is None else getattr(import_module(f"nlkit.{holder}"), name)
+    value = (
+        import_module(f"nlkit.{name}") if holder is None else getattr(import_module(f"nlkit.{holder}"), name)
+    )
     globals()[name] = value
     return value
 

@@ -1,0 +1,283 @@
+"""What every method shares: reading the data set, prediction, evaluation, saving and loading.
+
+The honest protocol lives here. A method is handed `Observed` data, which holds no true labels; only `Watch`
+and `Method.evaluate` read the column ``label``, and they only write metrics.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict
+from numpy.typing import NDArray
+from torch import nn
+
+from nlkit._util import atomic_write, content_hash
+from nlkit.batching import Inputs
+from nlkit.classifiers import StrongClassifier
+from nlkit.config import TrainingConfig
+from nlkit.encoder import TextEncoder, choose_device
+from nlkit.metrics import accuracy, evaluate_probabilities
+from nlkit.persistence import save_tensors
+from nlkit.training import Callback, Prediction, Trainer, predict
+
+__all__ = ["BestEpoch", "Method", "Observed", "Watch", "label_names", "observe", "predict_texts"]
+
+Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a method may see of a split: N texts and their observed labels ỹ (−1: missing)."""
+
+    texts: list[str]
+    noisy_label: NDArray[np.int64]
+
+    def identity(self) -> str:
+        """Return a hash of texts and labels."""
+        return content_hash(*self.texts, self.noisy_label.tobytes().hex())
+
+
+def observe(ds: Mapping[str, Dataset], split: str) -> Observed:
+    """Take texts and observed labels out of a split; the column ``label`` is not touched.
+
+    Raises
+    ------
+    ValueError
+        If the split or one of its columns is missing, or nothing in it is labelled.
+    """
+    if split not in ds:
+        raise ValueError(f"ds has no split {split!r}: it has {sorted(ds)}")
+    columns = ds[split].column_names
+    for name in ("text", "noisy_label"):
+        if name not in columns:
+            remedy = "; make it with nk.add_noise, or load it" if name == "noisy_label" else ""
+            raise ValueError(f"ds[{split!r}] has no column {name!r}: it has {columns}{remedy}")
+    data = Observed(list(ds[split]["text"]), np.asarray(ds[split]["noisy_label"], np.int64))
+    if not (data.noisy_label >= 0).any():
+        raise ValueError(f"ds[{split!r}]: every noisy_label is missing (-1); label some texts first")
+    return data
+
+
+def label_names(ds: Mapping[str, Dataset]) -> list[str]:
+    """Return the C class names of the training split."""
+    feature = ds["train"].features["noisy_label"]
+    if not isinstance(feature, ClassLabel):
+        raise ValueError("ds['train']['noisy_label'] must be a ClassLabel; nk.load_dataset makes one")
+    if len(feature.names) < 2:
+        raise ValueError(f"label_names={feature.names!r}: a classifier needs at least two classes")
+    return list(feature.names)
+
+
+class Watch(Callback):
+    """After each epoch, write the accuracy on some splits' true labels into the history; steers nothing."""
+
+    def __init__(self, model: nn.Module, name: str, ds: Mapping[str, Dataset], splits: Sequence[str]) -> None:
+        self.name = name
+        self._parts: list[tuple[str, Inputs, NDArray[np.int64]]] = []
+        for split in splits:
+            if split not in ds or "label" not in ds[split].column_names:
+                raise ValueError(f"watch={split!r}: ds has no such split with true labels in column 'label'")
+            label = np.asarray(ds[split]["label"], np.int64)
+            texts = ds[split]["text"]
+            known = np.flatnonzero(label >= 0)
+            inputs = model.prepare([texts[int(i)] for i in known])  # type: ignore[operator]
+            self._parts.append((split, inputs, label[known]))
+
+    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
+        """Add one column a watched split."""
+        for split, inputs, label in self._parts:
+            row[f"accuracy_{split}"] = accuracy(trainer.predict(self.name, inputs).probability, label)
+
+
+class BestEpoch(Callback):
+    """Score each epoch on noisy validation labels, and keep the weights of the best one."""
+
+    def __init__(self, name: str, inputs: Inputs, noisy_label: NDArray[np.int64]) -> None:
+        self.name, self.inputs, self.label = name, inputs, noisy_label
+        self.best_accuracy, self.best_epoch = -1.0, 0
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
+        """Compare; of equal epochs the earlier one stays, it has memorised less."""
+        score = accuracy(trainer.predict(self.name, self.inputs).probability, self.label)
+        row["accuracy_noisy_validation"] = score
+        if score > self.best_accuracy:
+            self.best_accuracy, self.best_epoch = score, trainer.epoch
+            self.weights = {
+                k: v.detach().cpu().clone() for k, v in trainer.raw(self.name).state_dict().items()
+            }
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Return the best weights and when they were reached."""
+        return self.weights, {"accuracy": self.best_accuracy, "epoch": self.best_epoch}
+
+    def restore(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self.weights, self.best_accuracy, self.best_epoch = tensors, values["accuracy"], values["epoch"]
+
+
+class Method:
+    """Base of all methods: scikit-learn's manners, Hugging Face data.
+
+    Attributes
+    ----------
+    config : TrainingConfig
+        Every setting, after profile and overrides.
+    label_names_ : list of str
+        Class names in the order of the probability columns.
+    history_ : DataFrame
+        One row an epoch.
+    best_epoch_ : int or None
+        The epoch best by noisy validation accuracy; None without a validation split.
+    """
+
+    config: TrainingConfig
+    label_names_: list[str]
+    history_: pd.DataFrame
+    best_epoch_: int | None
+
+    tables: ClassVar[tuple[str, ...]] = ("history_",)
+    """DataFrames that are saved with the model."""
+
+    def fit(
+        self, ds: DatasetDict, *, watch: Sequence[str] = (), checkpoint: str | Path | None = None
+    ) -> Self:
+        """Learn from ``ds["train"]``; see the subclass."""
+        raise NotImplementedError
+
+    # -- prediction ---------------------------------------------------------------------------------------
+
+    def _networks(self) -> dict[str, nn.Module]:
+        """Return the fitted models by name."""
+        raise NotImplementedError
+
+    def _predict(self, texts: Sequence[str]) -> Prediction:
+        raise NotImplementedError
+
+    def predict_proba(self, texts: Sequence[str]) -> Probabilities:
+        """Return class probabilities, shape (n, C), float32, rows sum to 1, of n texts."""
+        self._check_fitted()
+        if isinstance(texts, str):
+            raise ValueError(f"texts={texts!r} is one string: give a list of texts")
+        if not len(texts):
+            return np.empty((0, len(self.label_names_)), np.float32)
+        return self._predict([str(t) for t in texts]).probability
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return the most probable class, shape (n,), int64, of n texts."""
+        return self.predict_proba(texts).argmax(1).astype(np.int64)
+
+    def evaluate(self, dataset: Dataset) -> dict[str, float]:
+        """Return the metrics of `nlkit.metrics.evaluate_probabilities` against the true labels of a split.
+
+        Samples whose ``label`` is missing (−1) are left out; ``n`` counts the others.
+        """
+        if "label" not in dataset.column_names:
+            raise ValueError(
+                f"dataset has no column 'label' to evaluate against: it has {dataset.column_names}"
+            )
+        label = np.asarray(dataset["label"], np.int64)
+        known = label >= 0
+        texts = [t for t, k in zip(dataset["text"], known, strict=True) if k]
+        return evaluate_probabilities(self.predict_proba(texts), label[known])
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "label_names_"):
+            raise RuntimeError(f"this {type(self).__name__} is not fitted yet: call fit(ds) first")
+
+    # -- shared steps of fit ------------------------------------------------------------------------------
+
+    def _new_strong(self, n_classes: int) -> StrongClassifier:
+        c = self.config
+        encoder = TextEncoder(
+            c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(c.seed)
+            return StrongClassifier(encoder, n_classes, dropout=c.dropout)
+
+    def _best_epoch(self, ds: Mapping[str, Dataset], model: nn.Module, name: str) -> BestEpoch | None:
+        """Return the noisy-validation callback, or None where there is no labelled validation split."""
+        if "validation" not in ds or "noisy_label" not in ds["validation"].column_names:
+            if self.config.selection == "noisy_validation":
+                raise ValueError("selection='noisy_validation' needs ds['validation'] with noisy_label")
+            return None
+        part = observe(ds, "validation")
+        known = np.flatnonzero(part.noisy_label >= 0)
+        inputs = model.prepare([part.texts[i] for i in known])  # type: ignore[operator]
+        return BestEpoch(name, inputs, part.noisy_label[known])
+
+    def _finish(self, best: BestEpoch | None) -> None:
+        """Remember the best epoch by noisy validation, and go back to it if the config says so."""
+        self.best_epoch_ = best.best_epoch if best else None
+        self.best_weights_ = best.weights if best else {}
+        if best and self.config.selection == "noisy_validation":
+            self._networks()[best.name].load_state_dict(best.weights)
+
+    def _trainer_settings(self) -> dict[str, Any]:
+        c = self.config
+        return {
+            "epochs": c.epochs, "batch_size": c.batch_size, "seed": c.seed, "max_grad_norm": c.max_grad_norm,
+            "weight_decay": c.weight_decay, "warmup": c.warmup_share, "decay": c.decay,
+            "mixed_precision": c.mixed_precision, "device": c.device,
+        }  # fmt: skip
+
+    def _run_identity(self, data: Observed) -> str:
+        settings = json.dumps(self.config.to_dict(), sort_keys=True)
+        return content_hash(type(self).__name__, settings, data.identity())
+
+    # -- saving -------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> Path:
+        """Save the fitted method: one safetensors file, and its tables as Parquet. `nlkit.load` reads it."""
+        self._check_fitted()
+        target = Path(folder)
+        for name in self.tables:
+            with atomic_write(target / f"{name.rstrip('_')}.parquet") as path:
+                getattr(self, name).to_parquet(path)
+        tensors = {
+            f"{name}.{key}": value
+            for name, model in self._networks().items()
+            for key, value in model.state_dict().items()
+        }
+        values = {
+            "class": type(self).__name__, "config": self.config.to_dict(), "label_names": self.label_names_,
+            "best_epoch": self.best_epoch_, **self._extra_values(),
+        }  # fmt: skip
+        # Last: a folder with a model file is a complete one.
+        save_tensors(target / "model.safetensors", tensors, values)
+        return target
+
+    def _extra_values(self) -> dict[str, Any]:
+        return {}
+
+    def _rebuild(self, values: dict[str, Any]) -> None:
+        """Make the models, unfitted, from what `_extra_values` gave."""
+        raise NotImplementedError
+
+    @classmethod
+    def _from_saved(cls, folder: Path, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Self:
+        self = cls(**values["config"])
+        self.label_names_, self.best_epoch_ = values["label_names"], values["best_epoch"]
+        self._rebuild(values)
+        for name, model in self._networks().items():
+            prefix = f"{name}."
+            model.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+            model.eval()
+        for name in cls.tables:
+            setattr(self, name, pd.read_parquet(folder / f"{name.rstrip('_')}.parquet"))
+        return self
+
+
+def predict_texts(model: nn.Module, texts: Sequence[str], device: str) -> Prediction:
+    """Prepare texts for a fitted model and predict them."""
+    place = choose_device(device)
+    return predict(model.to(place), model.prepare(texts), place)  # type: ignore[operator]

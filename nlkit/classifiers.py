@@ -1,0 +1,194 @@
+"""The two small models of a co-prediction network: a strong one that knows language, a weak one that does not.
+
+They memorise label noise at different speeds, which is what NoiseAL compares (arXiv 2504.02901).
+Both give a sentence embedding and class logits, so that every loss works on either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nlkit.batching import Batch, Inputs
+from nlkit.encoder import TextEncoder
+
+__all__ = ["Classifier", "Output", "StrongClassifier", "Vocabulary", "WeakClassifier"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a classifier says of a batch.
+
+    Attributes
+    ----------
+    embedding : Tensor, shape (B, D)
+        Sentence embedding, the input of the classification head.
+    logits : Tensor, shape (B, C)
+        Their softmax over classes is the prediction.
+    """
+
+    embedding: Tensor
+    logits: Tensor
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """What the training loop and the losses need of a model."""
+
+    def prepare(self, texts: Sequence[str]) -> Inputs:
+        """Turn texts into model input, once."""
+
+    def __call__(self, batch: Batch) -> Output:
+        """Return embedding and logits of a batch."""
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Return the logits, shape (B, C), of sentence embeddings, shape (B, D)."""
+
+
+class StrongClassifier(nn.Module):
+    """Pre-trained encoder with a classification head of one hidden layer.
+
+    Parameters
+    ----------
+    encoder : TextEncoder
+        Its trainable layers learn with the head.
+    n_classes : int
+        C.
+    dropout : float
+        Before each linear layer of the head.
+    """
+
+    def __init__(self, encoder: TextEncoder, n_classes: int, *, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(encoder.width, encoder.width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(encoder.width, n_classes),
+        )
+
+    def prepare(self, texts: Sequence[str]) -> Inputs:
+        """Run the encoder's frozen trunk on N texts, or read its cached activations."""
+        return self.encoder.prepare(texts)
+
+    def forward(self, batch: Batch) -> Output:
+        """Return embedding (B, D) and logits (B, C)."""
+        embedding = self.encoder(batch)
+        return Output(embedding, self.classify(embedding))
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Return logits, shape (B, C), of sentence embeddings, shape (B, D)."""
+        logits: Tensor = self.head(embedding)
+        return logits
+
+    def parameter_groups(self, lr_encoder: float, lr_head: float) -> list[dict[str, object]]:
+        """Return the optimizer's groups: pre-trained layers learn slowly, the new head fast."""
+        groups = [
+            {"params": [p for p in self.encoder.parameters() if p.requires_grad], "lr": lr_encoder},
+            {"params": list(self.head.parameters()), "lr": lr_head},
+        ]
+        return [g for g in groups if g["params"]]
+
+
+class Vocabulary:
+    """Words of the training texts, numbered by frequency.
+
+    Number 0 is padding, 1 is every word that is not in the vocabulary.
+
+    Parameters
+    ----------
+    words : iterable of str
+        In order of their numbers, from 2 on.
+    """
+
+    PATTERN = re.compile(r"\w+")
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = list(words)
+        self._number = {word: i for i, word in enumerate(self.words, start=2)}
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], *, max_words: int = 20_000, min_count: int = 2) -> Vocabulary:
+        """Keep the most frequent words that occur at least `min_count` times."""
+        counts = Counter(word for text in texts for word in cls.PATTERN.findall(text.lower()))
+        # Ties by spelling, so that the order of the texts does not change the numbers.
+        kept = sorted((w for w, n in counts.items() if n >= min_count), key=lambda w: (-counts[w], w))
+        return cls(kept[:max_words])
+
+    def __len__(self) -> int:
+        return len(self.words) + 2
+
+    def encode(self, texts: Sequence[str], max_length: int) -> Inputs:
+        """Return the word numbers of N texts, cut to `max_length`; an empty text becomes one unknown word."""
+        number = self._number
+        return Inputs([
+            np.array([number.get(w, 1) for w in self.PATTERN.findall(t.lower())[:max_length]] or [1], np.int32)
+            for t in texts
+        ])  # fmt: skip
+
+
+class WeakClassifier(nn.Module):
+    """Bidirectional LSTM over word embeddings learnt from the training texts alone.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        Of the training texts.
+    n_classes : int
+        C.
+    embedding_size, hidden_size : int
+        Width of the word vectors, and of each direction's state; D = 2 · hidden_size.
+    max_length : int
+        Words a text is cut to.
+    dropout : float
+        On word vectors and on the sentence embedding.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        n_classes: int,
+        *,
+        embedding_size: int = 100,
+        hidden_size: int = 64,
+        max_length: int = 64,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.vocabulary, self.max_length = vocabulary, max_length
+        self.words = nn.Embedding(len(vocabulary), embedding_size, padding_idx=0)
+        self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True, bidirectional=True)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(2 * hidden_size, n_classes)
+
+    def prepare(self, texts: Sequence[str]) -> Inputs:
+        """Return the word numbers of N texts."""
+        return self.vocabulary.encode(texts, self.max_length)
+
+    def forward(self, batch: Batch) -> Output:
+        """Return embedding (B, D), the largest state over time in each unit, and logits (B, C)."""
+        words = self.dropout(self.words(batch.values.long()))
+        # Packed, so that the backward direction starts at a text's last word and not in the padding.
+        packed = nn.utils.rnn.pack_padded_sequence(
+            words, batch.mask.sum(1).cpu(), batch_first=True, enforce_sorted=False
+        )
+        states, _ = nn.utils.rnn.pad_packed_sequence(
+            self.lstm(packed)[0], batch_first=True, total_length=batch.mask.shape[1]
+        )
+        states = states.masked_fill(~batch.mask.unsqueeze(-1), torch.finfo(states.dtype).min)
+        embedding = states.amax(1)
+        return Output(embedding, self.classify(embedding))
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Return logits, shape (B, C), of sentence embeddings, shape (B, D)."""
+        logits: Tensor = self.head(self.dropout(embedding))
+        return logits

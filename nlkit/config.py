@@ -1,0 +1,143 @@
+"""Settings of the methods: one frozen, validated dataclass a method, with a profile for each kind of machine.
+
+A profile is a set of defaults: ``quick`` (two cores, under a minute), ``class`` (a laptop, minutes) and
+``paper`` (a GPU). Whatever is given by name wins over the profile.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+from nlkit._util import reject
+
+__all__ = ["PROFILES", "TrainingConfig"]
+
+PROFILES = ("quick", "class", "paper")
+
+SELECTIONS = ("last", "noisy_validation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Settings that every method shares.
+
+    Attributes
+    ----------
+    encoder
+        "minilm" (offline), a model folder, or a hub name of a BERT-like encoder.
+    trainable_layers
+        Top encoder layers that learn: 0 (pooled features, the fastest), k, or "all".
+    max_length
+        Tokens (strong model) and words (weak model) a text is cut to.
+    epochs, batch_size
+        Passes over the training set, and samples a step.
+    lr_encoder, lr_head, lr_weak
+        AdamW's learning rates: pre-trained layers, the strong model's head, the weak model.
+    weight_decay, dropout
+        Of AdamW, and before each layer of the head.
+    warmup_share
+        Share of all steps in which the learning rates rise.
+    decay
+        Learning rates fall linearly to a tenth. Off, so that memorisation can be watched to its end.
+    max_grad_norm
+        L2 norm that gradients are clipped to.
+    mixed_precision
+        "no", "bf16" or "fp16".
+    selection
+        "last" epoch, or the epoch best by "noisy_validation" accuracy. Never by true labels.
+    device
+        "auto", "cpu" or "cuda".
+    profile
+        Where the defaults came from.
+    seed
+        All random numbers follow from it.
+    """
+
+    encoder: str = "minilm"
+    trainable_layers: int | Literal["all"] = 2
+    max_length: int = 64
+    epochs: int = 10
+    batch_size: int = 32
+    lr_encoder: float = 1e-4
+    lr_head: float = 1e-3
+    lr_weak: float = 2e-3
+    weight_decay: float = 0.01
+    dropout: float = 0.1
+    warmup_share: float = 0.05
+    decay: bool = False
+    max_grad_norm: float = 1.0
+    mixed_precision: str = "no"
+    selection: str = "last"
+    device: str = "auto"
+    profile: str = "class"
+    seed: int = 0
+
+    profiles: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    @classmethod
+    def make(cls, profile: str, **overrides: Any) -> Self:
+        """Build the config of a profile, with some settings given by name.
+
+        Raises
+        ------
+        ValueError
+            If the profile, a name or a value is not known; the message says what is.
+        """
+        if profile not in PROFILES:
+            reject("profile", profile, f"one of {', '.join(PROFILES)}")
+        known = {f.name for f in dataclasses.fields(cls)}
+        for name in overrides:
+            if name not in known:
+                raise ValueError(
+                    f"{name!r} is not a setting of {cls.__name__}: one of {', '.join(sorted(known))}"
+                )
+        return cls(**{**cls.profiles.get(profile, {}), **overrides, "profile": profile})
+
+    def __post_init__(self) -> None:
+        layers = self.trainable_layers
+        if layers != "all" and (isinstance(layers, bool) or not isinstance(layers, int) or layers < 0):
+            reject("trainable_layers", layers, "0, a number of layers, or 'all'")
+        for name in ("max_length", "epochs", "batch_size"):
+            self._number(name, low=1, whole=True)
+        for name in ("lr_encoder", "lr_head", "lr_weak", "max_grad_norm"):
+            self._number(name, low=0.0, open_low=True)
+        for name in ("weight_decay",):
+            self._number(name, low=0.0)
+        for name in ("dropout", "warmup_share"):
+            self._number(name, low=0.0, high=1.0)
+        self._number("seed", low=0, whole=True)
+        self._choice("mixed_precision", ("no", "bf16", "fp16"))
+        self._choice("selection", SELECTIONS)
+        self._choice("profile", PROFILES)
+
+    def _number(
+        self,
+        name: str,
+        *,
+        low: float,
+        high: float = float("inf"),
+        whole: bool = False,
+        open_low: bool = False,
+    ) -> None:
+        value = getattr(self, name)
+        kinds = (int,) if whole else (int, float)
+        inside = (
+            isinstance(value, kinds)
+            and not isinstance(value, bool)
+            and (low < value if open_low else low <= value)
+            and value <= high
+        )
+        if not inside:
+            kind = "a whole number" if whole else "a number"
+            bound = f"above {low}" if open_low else f"at least {low}"
+            reject(name, value, f"{kind} {bound}" + (f" and at most {high}" if high != float("inf") else ""))
+
+    def _choice(self, name: str, allowed: tuple[str, ...]) -> None:
+        if getattr(self, name) not in allowed:
+            reject(name, getattr(self, name), f"one of {', '.join(allowed)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,234 @@
+"""Pre-trained text encoder, cut in two: a frozen trunk that runs once per text, and layers on top that learn.
+
+With ``trainable_layers=k`` only the k top layers of a BERT-like encoder are trained. The layers below, the
+trunk, always give the same activations for a text, so they are computed once and kept (`nlkit.cache`).
+``k = 0`` keeps one pooled vector a text; ``"all"`` trains everything, and nothing is cached.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nlkit._util import content_hash, progress, reject
+from nlkit.batching import Batch, Inputs, sorted_batches
+from nlkit.cache import ActivationCache
+
+__all__ = ["TextEncoder", "choose_device", "mean_pool"]
+
+SHARD_TEXTS = 1024
+"""Texts a shard of the activation cache: an interrupted run loses at most the shard it was computing."""
+
+TrainableLayers = int | Literal["all"]
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """Return the device named, or for ``"auto"`` a CUDA device where there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def mean_pool(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Average token vectors, shape (B, T, D), over the real tokens of `mask`, shape (B, T) -> (B, D)."""
+    weight = mask.unsqueeze(-1).to(tokens.dtype)
+    return (tokens * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+
+
+@lru_cache(maxsize=2)
+def _pretrained(source: str) -> tuple[Any, nn.Module, str]:
+    """Load tokenizer and model once per process; return them with a fingerprint of the weights."""
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModel.from_pretrained(source).float().eval()
+    except OSError as error:
+        raise OSError(
+            f"encoder={source!r} could not be loaded: {error}. Offline, use encoder='minilm' or the path of a "
+            "folder with config.json, tokenizer.json and model.safetensors."
+        ) from error
+    finally:
+        logging.enable_progress_bar()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    # The weights themselves name the model: a hub name can point to other weights tomorrow.
+    digest = hashlib.blake2b(digest_size=16)
+    for parameter in model.parameters():
+        digest.update(parameter.detach().numpy().data)
+    return tokenizer, model, digest.hexdigest()
+
+
+def _layers(model: nn.Module) -> nn.ModuleList:
+    """Find the list of transformer layers in the layouts of BERT and its relatives."""
+    for holder in ("encoder", "transformer"):
+        for name in ("layer", "layers"):
+            layers = getattr(getattr(model, holder, None), name, None)
+            if isinstance(layers, nn.ModuleList):
+                return layers
+    raise ValueError(
+        f"encoder of type {type(model).__name__} has no layer list that nlkit can cut: "
+        "use a BERT-like encoder (BERT, RoBERTa, ELECTRA, MiniLM, DistilBERT) or trainable_layers='all'"
+    )
+
+
+class TextEncoder(nn.Module):
+    """Text encoder with a frozen, cached trunk.
+
+    Parameters
+    ----------
+    name : str
+        ``"minilm"`` (offline), the path of a model folder, or a hub name of a BERT-like encoder.
+    trainable_layers : int or "all"
+        How many top layers learn. 0: none, the encoder is a fixed map to pooled features.
+    max_length : int
+        Tokens a text is cut to, special tokens included.
+    cache : bool
+        Keep the trunk's activations on disk. Without it they are kept in memory by whoever prepared them.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` …: where the trunk runs.
+
+    Raises
+    ------
+    ValueError
+        If `trainable_layers` is negative, above the number of layers, or the encoder cannot be cut.
+    """
+
+    def __init__(
+        self,
+        name: str = "minilm",
+        *,
+        trainable_layers: TrainableLayers = 2,
+        max_length: int = 64,
+        cache: bool = True,
+        device: str = "auto",
+    ) -> None:
+        super().__init__()
+        from nlkit.assets import resolve_model
+
+        self.name, self.max_length, self.trainable_layers = name, max_length, trainable_layers
+        self.tokenizer, model, weights = _pretrained(resolve_model(name))
+        limit = int(model.config.max_position_embeddings)
+        if not 3 <= max_length <= limit:
+            reject("max_length", max_length, f"encoder {name!r} takes 3 to {limit} tokens")
+        self.width: int = model.config.hidden_size
+        self._device = choose_device(device)
+        self._whole: nn.Module | None = None
+        self.top = nn.ModuleList()
+        # Kept in a plain list so that the frozen, shared trunk is no part of state_dict() or parameters().
+        self._trunk: list[nn.Module] = []
+        if trainable_layers == "all":
+            self._whole = copy.deepcopy(model).requires_grad_(True)
+            pooler = getattr(self._whole, "pooler", None)
+            if pooler is not None:  # unused here, and a weight without a gradient would stall several GPUs
+                pooler.requires_grad_(False)
+        else:
+            layers = _layers(model)
+            if not isinstance(trainable_layers, int) or not 0 <= trainable_layers <= len(layers):
+                reject("trainable_layers", trainable_layers, f"0 to {len(layers)}, or 'all'")
+            self._trunk = [model]
+            self.top = copy.deepcopy(layers[len(layers) - trainable_layers :]).requires_grad_(True)
+        self._cache = None
+        if cache and self._trunk:
+            key = content_hash(
+                weights, str(trainable_layers), str(max_length), "mean" * (trainable_layers == 0)
+            )
+            self._cache = ActivationCache(key, self.width)
+
+    def tokenize(self, texts: Sequence[str]) -> Inputs:
+        """Return the token numbers of N texts, cut to `max_length`."""
+        if not len(texts):
+            return Inputs([])
+        encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        return Inputs([np.asarray(ids, np.int32) for ids in encoded])
+
+    def prepare(self, texts: Sequence[str], *, batch_size: int = 64) -> Inputs:
+        """Run the trunk, or read what it gave before.
+
+        Returns
+        -------
+        Inputs
+            For k > 0 activations (T_i, D), for k = 0 one pooled vector (1, D), for ``"all"`` token numbers.
+        """
+        if self._whole is not None:
+            return self.tokenize(texts)
+        keys = [content_hash(text) for text in texts]
+        found = self._cache.get(keys) if self._cache else [None] * len(keys)
+        missing = list({key: i for i, key in enumerate(keys) if found[i] is None}.values())
+        fresh: dict[str, NDArray[np.float16]] = {}
+        with progress(total=len(missing), desc=f"{self.name}: frozen layers", unit="text") as bar:
+            for start in range(0, len(missing), SHARD_TEXTS):
+                part = missing[start : start + SHARD_TEXTS]
+                activations = self._run_trunk([texts[i] for i in part], batch_size, bar.update)
+                names = [keys[i] for i in part]
+                if self._cache:
+                    self._cache.put(names, activations)
+                fresh.update(zip(names, activations, strict=True))
+        return Inputs([fresh[key] if a is None else a for key, a in zip(keys, found, strict=True)])
+
+    @torch.inference_mode()
+    def _run_trunk(
+        self, texts: Sequence[str], batch_size: int, tick: Callable[[int], object]
+    ) -> list[NDArray[np.float16]]:
+        """Return the activations below the trainable layers; pooled where none is trainable."""
+        tokens = self.tokenize(texts)
+        model = self._trunk[0].to(self._device)
+        keep = len(_layers(model)) - len(self.top)
+        result: list[NDArray[np.float16]] = [np.empty((0, 0), np.float16)] * len(tokens)
+        for index in sorted_batches(tokens.lengths, batch_size):
+            batch = tokens.batch(index).to(self._device)
+            hidden = _embed(model, batch)
+            for layer in _layers(model)[:keep]:
+                hidden = _apply(layer, hidden, batch.mask)
+            if not len(self.top):
+                hidden = mean_pool(hidden, batch.mask).unsqueeze(1)
+            rows = hidden.half().cpu().numpy()
+            for row, i in enumerate(index):
+                result[i] = rows[row, : 1 if not len(self.top) else tokens.lengths[i]]
+            tick(len(index))
+        return result
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the sentence embeddings, shape (B, D), of a batch made from what `prepare` gave."""
+        if self._whole is not None:
+            output = self._whole(input_ids=batch.values.long(), attention_mask=batch.mask.long())
+            return mean_pool(output.last_hidden_state, batch.mask)
+        hidden = batch.values
+        for layer in self.top:
+            hidden = _apply(layer, hidden, batch.mask)
+        return mean_pool(hidden, batch.mask)
+
+    def embed(self, texts: Sequence[str], *, batch_size: int = 64) -> NDArray[np.float32]:
+        """Return sentence embeddings, shape (N, D), rows of length 1, of N texts; no gradients, no dropout."""
+        inputs = self.prepare(texts, batch_size=batch_size)
+        result = np.empty((len(inputs), self.width), np.float32)
+        learning = self.training
+        self.eval()
+        with torch.inference_mode():
+            for index in sorted_batches(inputs.lengths, batch_size):
+                device = next(self.parameters(), torch.empty(0)).device
+                result[index] = self(inputs.batch(index).to(device)).cpu().numpy()
+        self.train(learning)
+        return result / np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-12)
+
+
+def _embed(model: nn.Module, batch: Batch) -> Tensor:
+    return cast(Tensor, cast(Any, model).embeddings(input_ids=batch.values.long()))
+
+
+def _apply(layer: nn.Module, hidden: Tensor, mask: Tensor) -> Tensor:
+    """Run one transformer layer; attention to padding is switched off by an additive mask."""
+    minus = torch.zeros(mask.shape, dtype=hidden.dtype, device=hidden.device)
+    minus = minus.masked_fill(~mask, torch.finfo(hidden.dtype).min)[:, None, None, :]
+    output = layer(hidden, minus)
+    return cast(Tensor, output[0] if isinstance(output, tuple) else output)

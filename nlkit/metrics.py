@@ -1,0 +1,143 @@
+"""Metrics: of predictions, and of every split and correction. Only here are true labels read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import f1_score
+
+__all__ = ["accuracy", "annotation_report", "brier", "ece", "evaluate_probabilities", "nll", "split_report"]
+
+
+def _check(probability: ArrayLike, label: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    p, y = np.asarray(probability, np.float64), np.asarray(label, np.int64)
+    if p.ndim != 2 or y.shape != (len(p),):
+        raise ValueError(f"probability {p.shape} must be (N, C) and label {y.shape} must be (N,)")
+    if len(y) == 0:
+        raise ValueError("label is empty: there is nothing to evaluate")
+    if y.min() < 0 or y.max() >= p.shape[1]:
+        raise ValueError(
+            f"label holds {y.min()} to {y.max()}, allowed are 0 to {p.shape[1] - 1}; "
+            "drop samples whose true label is missing (-1) before evaluating"
+        )
+    if not np.allclose(p.sum(1), 1.0, atol=1e-3):
+        worst = int(np.abs(p.sum(1) - 1).argmax())
+        raise ValueError(f"probability row {worst} sums to {p[worst].sum():.4f}; rows must sum to 1")
+    return p, y
+
+
+def accuracy(probability: ArrayLike, label: ArrayLike) -> float:
+    """Return the share of samples whose most probable class is the true one."""
+    p, y = _check(probability, label)
+    return float((p.argmax(1) == y).mean())
+
+
+def nll(probability: ArrayLike, label: ArrayLike) -> float:
+    """Return the mean negative log-likelihood of the true class, in nats; probabilities below 1e-12 count so."""
+    p, y = _check(probability, label)
+    return float(-np.log(np.maximum(p[np.arange(len(y)), y], 1e-12)).mean())
+
+
+def brier(probability: ArrayLike, label: ArrayLike) -> float:
+    """Return the mean squared distance between prediction and one-hot truth, summed over classes: 0 to 2."""
+    p, y = _check(probability, label)
+    return float(((p - np.eye(p.shape[1])[y]) ** 2).sum(1).mean())
+
+
+def ece(probability: ArrayLike, label: ArrayLike, *, bins: int = 15, adaptive: bool = False) -> float:
+    """Return the expected calibration error of the most probable class: mean |accuracy − confidence| over bins.
+
+    Parameters
+    ----------
+    probability : array, shape (N, C)
+        Rows sum to 1.
+    label : array of int, shape (N,)
+        True classes.
+    bins : int
+        Bins of confidence.
+    adaptive : bool
+        Bins hold equally many samples instead of being equally wide (Nguyen and O'Connor, EMNLP 2015).
+    """
+    p, y = _check(probability, label)
+    confidence, right = p.max(1), p.argmax(1) == y
+    if adaptive:
+        number = np.empty(len(y), np.int64)
+        number[np.argsort(confidence, kind="stable")] = np.arange(len(y)) * bins // len(y)
+    else:
+        number = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    gap = np.bincount(number, right - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(y))
+
+
+def evaluate_probabilities(probability: ArrayLike, label: ArrayLike) -> dict[str, float]:
+    """Return accuracy, macro_f1, nll, brier, ece, ece_adaptive and n of predictions (N, C) against labels (N,).
+
+    macro_f1 averages over the classes that occur among the labels or the predictions.
+    """
+    p, y = _check(probability, label)
+    return {
+        "accuracy": accuracy(p, y),
+        "macro_f1": float(f1_score(y, p.argmax(1), average="macro")),
+        "nll": nll(p, y),
+        "brier": brier(p, y),
+        "ece": ece(p, y),
+        "ece_adaptive": ece(p, y, adaptive=True),
+        "n": len(y),
+    }
+
+
+def split_report(sets: ArrayLike, noisy_label: ArrayLike, label: ArrayLike) -> pd.DataFrame:
+    """Return how pure and how complete the sets R, H and P are, where true labels are known.
+
+    Parameters
+    ----------
+    sets : array of str, shape (N,)
+        "R", "H" or "P" for each sample.
+    noisy_label, label : array of int, shape (N,)
+        Observed and true labels; samples whose true label is missing (-1) are left out.
+
+    Returns
+    -------
+    DataFrame, one row a set
+        size; clean: the share whose observed label is right; precision and recall of R as a finder of right
+        labels, and of P and H as finders of wrong ones. Shares of an empty set are NaN.
+    """
+    s, z, y = np.asarray(sets), np.asarray(noisy_label), np.asarray(label)
+    s, z, y = s[y >= 0], z[y >= 0], y[y >= 0]
+    right = z == y
+    rows: list[Mapping[str, Any]] = []
+    for name in ("R", "H", "P"):
+        inside = s == name
+        wanted = right if name == "R" else ~right
+        hits = int((inside & wanted).sum())
+        rows.append({
+            "set": name, "size": int(inside.sum()),
+            "clean": float(right[inside].mean()) if inside.any() else np.nan,
+            "precision": hits / inside.sum() if inside.any() else np.nan,
+            "recall": hits / wanted.sum() if wanted.any() else np.nan,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def annotation_report(annotated: ArrayLike, label: ArrayLike) -> dict[str, float]:
+    """Return how good an annotator's answers are: n, answered, accuracy (of the answered).
+
+    Parameters
+    ----------
+    annotated : array of int, shape (N,)
+        The annotator's labels; −1 where it abstained.
+    label : array of int, shape (N,)
+        True labels; samples with −1 are left out.
+    """
+    a, y = np.asarray(annotated, np.int64), np.asarray(label, np.int64)
+    a, y = a[y >= 0], y[y >= 0]
+    answered = a >= 0
+    return {
+        "n": len(a),
+        "answered": int(answered.sum()),
+        "accuracy": float((a[answered] == y[answered]).mean()) if answered.any() else float("nan"),
+    }

@@ -1,0 +1,207 @@
+"""NoiseAL: two small models find the noisy labels, a language model is asked about them, and all learn again.
+
+After the published description (arXiv 2504.02901, "Hide and Seek in Noise Labels"). The parts have modules of
+their own: `nlkit.classifiers` (the co-prediction network), `nlkit.split` (the dynamic-enhanced threshold),
+`nlkit.annotate` (the active annotator), `nlkit.rectification` (who is asked, and what each set learns).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from datasets import DatasetDict
+from torch import nn
+
+from nlkit.annotate.base import Annotator
+from nlkit.base import Method, Observed, Watch, label_names, observe, predict_texts
+from nlkit.classifiers import StrongClassifier, Vocabulary, WeakClassifier
+from nlkit.encoder import TextEncoder
+from nlkit.metrics import annotation_report, split_report
+from nlkit.noiseal_config import NoiseALConfig
+from nlkit.rectification import Rectifier, SetObjective
+from nlkit.training import Callback, Checkpoint, DynamicsRecorder, Interrupted, Prediction, Trainer
+
+__all__ = ["NoiseAL"]
+
+
+class NoiseAL(Method):
+    """Co-prediction network, dynamic-enhanced threshold, and a language model as active annotator.
+
+    Parameters
+    ----------
+    encoder : str
+        "minilm" (offline), a model folder, or a hub name: the strong model's encoder.
+    annotator : str, Annotator or None
+        "smollm2" or another local model's name, any object with ``annotate`` (`nlkit.annotators`), or None: then
+        nobody is asked, and purified samples learn from the models' own mean prediction.
+    query_budget : int
+        Questions to the annotator in all.
+    profile : str
+        "quick", "class" or "paper": the defaults of everything else.
+    seed : int
+        Of all random numbers.
+    **settings
+        Any other field of `NoiseALConfig`.
+
+    Attributes
+    ----------
+    history_ : DataFrame
+        One row an epoch: losses, sizes of the sets, queries, seconds, and what was watched.
+    partition_ : DataFrame
+        One row a training sample: index, set (R/H/P), p_s, p_w, tau_s, tau_w, llm_label (−1: not asked or
+        abstained), llm_confidence, reason.
+    annotations_ : DataFrame
+        One row a question, with prompt, demonstrations, answer and confidence.
+    dynamics_ : dict of str to ndarray, shape (E, N, C)
+        What "strong" and "weak" predicted for the training set after each epoch. Not saved.
+
+    Examples
+    --------
+    >>> import nlkit as nk
+    >>> ds = nk.add_noise(nk.load_dataset("r8", train_size=2000), kind="symmetric", rate=0.4)
+    >>> clf = nk.NoiseAL(profile="quick").fit(ds)                        # doctest: +SKIP
+    >>> clf.evaluate(ds["test"])["accuracy"]                             # doctest: +SKIP
+    """
+
+    config: NoiseALConfig
+    tables: ClassVar[tuple[str, ...]] = ("history_", "partition_", "annotations_")
+
+    def __init__(
+        self,
+        encoder: str = "minilm",
+        annotator: str | Annotator | None = "smollm2",
+        query_budget: int = 150,
+        profile: str = "class",
+        seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        self.config = NoiseALConfig.make(
+            profile, encoder=encoder, query_budget=query_budget, seed=seed, **settings
+        )
+        if annotator is not None and not isinstance(annotator, str) and not hasattr(annotator, "annotate"):
+            raise ValueError(
+                f"annotator={annotator!r} is not allowed: a model name such as 'smollm2', an object with "
+                "annotate(texts, label_names, demonstrations), or None"
+            )
+        self.annotator = annotator
+
+    def _make_annotator(self) -> Annotator | None:
+        if not isinstance(self.annotator, str):
+            return self.annotator
+        from nlkit.annotate.local import LocalLLM
+
+        return LocalLLM(self.annotator)
+
+    def _new_weak(self, vocabulary: Vocabulary, n_classes: int) -> WeakClassifier:
+        with torch.random.fork_rng():
+            torch.manual_seed(self.config.seed + 1)
+            return WeakClassifier(vocabulary, n_classes, max_length=self.config.max_length)
+
+    def fit(
+        self, ds: DatasetDict, *, watch: Sequence[str] = (), checkpoint: str | Path | None = None
+    ) -> Self:
+        """Learn from ``ds["train"]``'s texts and noisy labels.
+
+        Parameters
+        ----------
+        ds : DatasetDict
+            Splits "train" and perhaps "validation", with columns ``text`` and ``noisy_label``.
+        watch : sequence of str
+            Splits whose true labels are compared with the predictions after each epoch, for the history only.
+        checkpoint : path, optional
+            Folder for a checkpoint after each epoch; the same call goes on where it stopped.
+
+        Raises
+        ------
+        ValueError
+            If a split or column is missing, or a checkpoint is of another run.
+        Interrupted
+            On Ctrl-C; everything up to the last whole epoch is there, `predict` works.
+        """
+        data, names = observe(ds, "train"), label_names(ds)
+        c, n_classes = self.config, len(names)
+        strong = self._new_strong(n_classes)
+        weak = self._new_weak(Vocabulary.fit(data.texts), n_classes)
+        inputs = {"strong": strong.prepare(data.texts), "weak": weak.prepare(data.texts)}
+        recorder, objective = DynamicsRecorder(), SetObjective(len(data.texts), n_classes, c)
+        rectifier = Rectifier(
+            data, names, c, recorder, objective, self._make_annotator(), self._text_embedding(data)
+        )
+        best = self._best_epoch(ds, strong, "strong")
+        callbacks: list[Callback] = [recorder, rectifier, *([best] if best else [])]
+        callbacks += [Watch(strong, "strong", ds, watch)] if watch else []
+        callbacks += [Checkpoint(checkpoint, self._run_identity(data))] if checkpoint else []
+        trainer = Trainer(
+            {"strong": strong, "weak": weak}, inputs,
+            {"strong": strong.parameter_groups(c.lr_encoder, c.lr_head),
+             "weak": [{"params": list(weak.parameters()), "lr": c.lr_weak}]},
+            objective, callbacks=callbacks, description="NoiseAL", **self._trainer_settings(),
+        )  # fmt: skip
+        try:
+            trainer.fit()
+        finally:
+            # An interrupted run leaves what it learned, if it learned anything.
+            if trainer.epoch:
+                self.strong_, self.weak_ = trainer.raw("strong"), trainer.raw("weak")
+                self.label_names_, self.history_ = names, trainer.history
+                self.partition_, self.annotations_ = rectifier.partition(), rectifier.annotations()
+                self.dynamics_ = {name: recorder.stacked(name) for name in recorder.probability}
+                self._finish(best)
+        return self
+
+    def _text_embedding(self, data: Observed) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+        """Return the pre-trained encoder's embeddings of the training texts, (N, D), where they are needed."""
+        c = self.config
+        if self.annotator is None or not c.query_budget or c.demonstration_space != "encoder":
+            return None
+        encoder = TextEncoder(c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device)
+        return encoder.embed(data.texts)
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"strong": self.strong_, "weak": self.weak_}
+
+    def _predict(self, texts: Sequence[str]) -> Prediction:
+        which, device = self.config.prediction, self.config.device
+        if which != "mean":
+            return predict_texts(self._networks()[which], texts, device)
+        strong, weak = (predict_texts(m, texts, device) for m in self._networks().values())
+        return Prediction((strong.probability + weak.probability) / 2, strong.embedding)
+
+    def report(self, dataset: Any) -> dict[str, pd.DataFrame | dict[str, float]]:
+        """Compare the partition and the answers with the true labels of the training split.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            ``ds["train"]`` as given to `fit`, with its column ``label``.
+
+        Returns
+        -------
+        dict
+            ``sets``: `nlkit.metrics.split_report`; ``annotations``: `nlkit.metrics.annotation_report` of all
+            questions asked.
+        """
+        self._check_fitted()
+        label = np.asarray(dataset["label"], np.int64)
+        if len(label) != len(self.partition_):
+            raise ValueError(
+                f"dataset has {len(label)} samples, fit saw {len(self.partition_)}: give ds['train']"
+            )
+        asked = self.annotations_["index"].to_numpy()
+        return {
+            "sets": split_report(self.partition_["set"].to_numpy(), dataset["noisy_label"], label),
+            "annotations": annotation_report(self.annotations_["label"].to_numpy(), label[asked]),
+        }
+
+    def _extra_values(self) -> dict[str, Any]:
+        return {"words": self.weak_.vocabulary.words}
+
+    def _rebuild(self, values: dict[str, Any]) -> None:
+        n_classes = len(self.label_names_)
+        self.strong_: StrongClassifier = self._new_strong(n_classes)
+        self.weak_: WeakClassifier = self._new_weak(Vocabulary(values["words"]), n_classes)
