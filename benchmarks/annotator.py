@@ -1,4 +1,5 @@
-"""Measure the local LLM as annotator on Reuters R8: how often it is right, how fast, and that fast equals plain.
+"""Measure the local LLM as annotator on Reuters R8: how often it is right, how fast.
+
 
 python benchmarks/annotator.py --n 40 --seed 0
 """

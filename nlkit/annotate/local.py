@@ -67,8 +67,8 @@ class LocalLLM:
     calibration : {"auto", "none", "contextual", "batch"}
         How the model's bias among the label words is divided out. "contextual": by its answers to texts
         without content, asked with the same demonstrations; "batch": by its mean answer in this call, so an
-        answer depends on the other texts. "auto": contextual when the demonstrations are the same for all
-        texts or there are none, none when every text has its own.
+        answer depends on the other texts. "auto": contextual when all texts share their demonstrations, else
+        none (benchmarks/annotator.py measures them all).
     normalise : {"sum", "mean"}
         Whether a label's score is the sum or the mean of its tokens' log-likelihoods.
     abstain_below : float
@@ -79,6 +79,9 @@ class LocalLLM:
         Most tokens in one batch; less needs less memory.
     label_descriptions : mapping, optional
         Label name -> what it stands for; Reuters' names have one built in.
+    list_labels : bool, optional
+        Whether the prompt begins with the labels and their descriptions. None: in zero-shot, and wherever
+        `label_descriptions` are given; demonstrations show the labels by themselves.
     label_words : mapping, optional
         Label name -> the word the model reads and is scored on, where the name itself says little.
     store : "default", path, AnswerStore or None
@@ -105,6 +108,7 @@ class LocalLLM:
         max_text_tokens: int = 64,
         batch_tokens: int = 4096,
         label_descriptions: Mapping[str, str] | None = None,
+        list_labels: bool | None = None,
         label_words: Mapping[str, str] | None = None,
         store: str | os.PathLike[str] | AnswerStore | None = "default",
         device: str = "auto",
@@ -130,6 +134,7 @@ class LocalLLM:
         self.max_text_tokens = max_text_tokens
         self.batch_tokens = batch_tokens
         self.label_descriptions = dict(label_descriptions or {})
+        self.list_labels = list_labels
         self.label_words = dict(label_words or {})
         self.device = torch.device(
             ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -175,7 +180,11 @@ class LocalLLM:
             described[name] if described[name] != name else word
             for name, word in zip(names, words, strict=True)
         ]
-        prefix = prompts.prefix(words, shown, [d._replace(text=cut(d.text)) for d in request.shared])
+        listed = self.list_labels
+        if listed is None:
+            listed = request.zero_shot or bool(self.label_descriptions)
+        examples = [d._replace(text=cut(d.text)) for d in request.shared]
+        prefix = prompts.prefix(words, shown if listed else None, examples)
 
         def suffix(i: int, query: str) -> str:
             return prompts.suffix(words, [d._replace(text=cut(d.text)) for d in request.own(i)], query)
@@ -215,7 +224,7 @@ class LocalLLM:
     def _method(self, request: Request) -> str:
         if self.calibration != "auto":
             return self.calibration
-        return "none" if request.per_text is not None and not request.zero_shot else "contextual"
+        return "contextual" if request.shared else "none"
 
     def _words(self, names: Sequence[str]) -> list[str]:
         unknown = sorted(set(self.label_words) - set(names))

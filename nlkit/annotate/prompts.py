@@ -67,12 +67,17 @@ def _block(text: str, word: str | None) -> str:
 
 
 def prefix(
-    words: Sequence[str], descriptions: Sequence[str], demonstrations: Sequence[Demonstration] = ()
+    words: Sequence[str], descriptions: Sequence[str] | None, demonstrations: Sequence[Demonstration] = ()
 ) -> str:
-    """Return what all texts of a call share: task, label words with descriptions, shared demonstrations."""
-    lines = [_TASK, _LABELS]
-    for word, description in zip(words, descriptions, strict=True):
-        lines.append(f"- {word}: {description}" if description != word else f"- {word}")
+    """Return what all texts of a call share: task, label words with descriptions, shared demonstrations.
+
+    Without `descriptions` the labels are not listed: demonstrations show them.
+    """
+    lines = [_TASK]
+    if descriptions is not None:
+        lines.append(_LABELS)
+        for word, description in zip(words, descriptions, strict=True):
+            lines.append(f"- {word}: {description}" if description != word else f"- {word}")
     return "\n".join(lines) + "".join(_block(d.text, words[d.label]) for d in demonstrations)
 
 

@@ -152,6 +152,18 @@ def test_label_words_are_read_and_scored_instead_of_names(smollm2: LocalLLM) -> 
         LocalLLM(store=None, label_words={"acq": "earn"}).annotate(["t"], LABELS)
 
 
+def test_labels_are_listed_where_nothing_else_shows_them(smollm2: LocalLLM) -> None:
+    def listed(demonstrations: Any, **settings: Any) -> bool:
+        annotator, _ = counting(smollm2, calibration="none", **settings)
+        return "- earn: " in annotator.annotate(TEXTS[:1], LABELS, demonstrations)["prompt"][0]
+
+    assert listed(None)
+    assert not listed(None, list_labels=False)
+    assert not listed([EXAMPLES])
+    assert listed([EXAMPLES], list_labels=True)
+    assert listed(EXAMPLES, label_descriptions={"earn": "profit"})
+
+
 def test_no_texts_give_an_empty_table(smollm2: LocalLLM) -> None:
     table = counting(smollm2)[0].annotate([], LABELS)
     assert table.empty
