@@ -14,8 +14,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 from uuid import uuid4
 
 import numpy as np
@@ -26,6 +28,12 @@ from nlkit._util import atomic_write, cache_folder
 __all__ = ["ActivationCache", "cache_limit", "cache_size"]
 
 Activations = NDArray[np.float16]
+
+MAPPED_BYTES = 1 << 20
+"""Smaller shards are read whole: a mapping holds a file open, and thousands of single texts may be kept."""
+
+ABANDONED_SECONDS = 24 * 3600.0
+"""A temporary file or a shard without an index that is older than this was left by a killed process."""
 
 
 def cache_limit() -> int:
@@ -79,18 +87,28 @@ class ActivationCache:
             if name in self._open:
                 continue
             try:
-                entry = json.loads(index.read_text())
-                data = np.load(index.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
-                stops = np.cumsum(entry["lengths"])
-                if data.shape != (int(stops[-1]), self.width) or data.dtype != np.float16:
-                    raise ValueError("shape does not fit the index")
-            except (OSError, ValueError, KeyError, IndexError):
-                # Evicted by another process, or damaged: either way its texts are computed anew.
-                self._drop(index)
+                texts, lengths, data = self._read(index)
+            except OSError:
+                continue  # evicted by another process
+            except (ValueError, KeyError, TypeError):
+                self._drop(index)  # damaged: its texts are computed anew
                 continue
             self._open[name] = data
-            for text, stop, length in zip(entry["texts"], stops, entry["lengths"], strict=True):
+            for text, stop, length in zip(texts, np.cumsum(lengths), lengths, strict=True):
                 self._where[text] = (name, int(stop) - length, length)
+
+    def _read(self, index: Path) -> tuple[list[str], list[int], Activations]:
+        entry = json.loads(index.read_text())
+        texts, lengths = list(entry["texts"]), [int(n) for n in entry["lengths"]]
+        block = index.with_suffix(".npy")
+        mode: Literal["r"] | None = "r" if block.stat().st_size > MAPPED_BYTES else None
+        try:
+            data = np.load(block, mmap_mode=mode, allow_pickle=False)
+        except EOFError as error:
+            raise ValueError("the file is empty") from error
+        if len(texts) != len(lengths) or data.shape != (sum(lengths), self.width) or data.dtype != np.float16:
+            raise ValueError("shape does not fit the index")
+        return texts, lengths, data
 
     def get(self, texts: Sequence[str]) -> list[Activations | None]:
         """Return the activations, shape (T_i, D), of each text hash; None where there are none yet."""
@@ -126,6 +144,7 @@ class ActivationCache:
         self._evict(keep=name)
 
     def _evict(self, keep: str) -> None:
+        self._clean()
         shards = _shards(self.root)
         total = sum(size for _, size, _ in shards)
         for _, size, index in shards:
@@ -136,6 +155,15 @@ class ActivationCache:
                 continue
             self._drop(index)
             total -= size
+
+    def _clean(self) -> None:
+        """Remove what killed writers left behind: it counts for nobody, and would stay for ever."""
+        old = time.time() - ABANDONED_SECONDS
+        for path in self.root.glob("*/*"):
+            with contextlib.suppress(OSError):
+                half = path.name.startswith(".") or not path.with_suffix(".json").exists()
+                if half and path.stat().st_mtime < old:
+                    path.unlink(missing_ok=True)
 
     @staticmethod
     def _drop(index: Path) -> None:
