@@ -1,0 +1,84 @@
+"""``python -m nlkit.demo``: run the first notebook and print its result."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat as untyped_nbformat
+import pandas as pd
+from papermill import PapermillExecutionError
+
+from nlkit import notebooks
+
+__all__ = ["demo"]
+
+nbformat: Any = untyped_nbformat
+NAME = "00_start_here"
+
+
+def demo(parameters: Mapping[str, Any] | None = None, out: str | Path | None = None) -> int:
+    """Execute notebook 00_start_here, print its final table, and say where the executed copy is.
+
+    Parameters
+    ----------
+    parameters : mapping, optional
+        Passed on to the notebook.
+    out : path, optional
+        The executed copy; ``outputs/00_start_here.ipynb`` by default.
+
+    Returns
+    -------
+    int
+        0, or 1 if a cell failed: the cell and its error are printed, and the copy is left as far as it came.
+    """
+    target = Path(out) if out is not None else notebooks.folder().parent / "outputs" / f"{NAME}.ipynb"
+    print(f"Running {NAME} (profile {dict(parameters or {}).get('profile', 'quick')}); this takes minutes.")
+    with tempfile.TemporaryDirectory() as place:
+        results = Path(place) / "results.json"
+        try:
+            notebooks.run(NAME, {**(parameters or {}), "results": str(results)}, target, show_progress=True)
+        except PapermillExecutionError as error:
+            print(f"\n{failure(error, target)}", file=sys.stderr)
+            return 1
+        found = json.loads(results.read_text("utf-8"))
+    print(f"\n{terminal_table(found['table'])}\n\n{found['note']}\nThe executed notebook: {_near(target)}")
+    return 0
+
+
+def terminal_table(rows: list[dict[str, Any]]) -> str:
+    """Return the final table as text."""
+    table = pd.DataFrame(rows)
+    for column in ("test accuracy", "macro F1"):
+        table[column] = [f"{100 * value:.1f} %" for value in table[column]]
+    return table.to_string(index=False)
+
+
+def failure(error: PapermillExecutionError, target: Path) -> str:
+    """Say which cell failed, under which heading, why, and where the partly run notebook is."""
+    heading = ""
+    for cell in nbformat.read(target, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            heads = [line for line in cell.source.splitlines() if line.startswith("#")]
+            heading = heads[-1].lstrip("# ") if heads else heading
+        elif any(output.output_type == "error" for output in cell.get("outputs", [])):
+            break
+    source = error.source.strip().splitlines() or [""]
+    return (
+        f"Cell [{error.exec_count}] failed, under {heading!r}, beginning with: {source[0]}\n"
+        f"{error.ename}: {error.evalue}\n"
+        f"The notebook as far as it ran: {_near(target)}"
+    )
+
+
+def _near(path: Path) -> str:
+    """Write a path as seen from here, where it is below."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(demo())
