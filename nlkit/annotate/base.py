@@ -132,6 +132,8 @@ def answer_table(
     probabilities: npt.NDArray[np.floating[Any]],
     label_names: Sequence[str],
     *,
+    label: npt.NDArray[np.int64] | None = None,
+    confidence: npt.NDArray[np.float64] | None = None,
     abstain: npt.NDArray[np.bool_] | None = None,
     abstain_below: float = 0.0,
     source: Sequence[str],
@@ -144,21 +146,26 @@ def answer_table(
     ----------
     probabilities : array of shape (n, C)
         Probability of each label; rows are divided by their sum.
+    label : array of shape (n,), optional
+        The answers, where they are known by other means than the largest probability.
+    confidence : array of shape (n,), optional
+        The probability of each answer, where it is not the largest of its row; NaN: not known.
     abstain : array of shape (n,), optional
-        True where the annotator gave no usable answer. `abstain_below` adds the rows whose largest
-        probability is smaller.
+        True where the annotator gave no usable answer. `abstain_below` adds the rows whose confidence is
+        smaller; an unknown confidence (NaN) is not smaller.
 
     Returns
     -------
     DataFrame
         Columns ``label`` (int64, -1 = abstained), ``label_name`` ("" = abstained), ``confidence`` (the
-        largest probability), ``p_0`` ... ``p_{C-1}`` (rows sum to 1), ``source`` ("model" or "store"),
-        ``prompt_tokens`` and ``prompt``.
+        largest probability, unless given), ``p_0`` ... ``p_{C-1}`` (rows sum to 1), ``source`` ("model" or
+        "store"), ``prompt_tokens`` and ``prompt``.
     """
     p = np.asarray(probabilities, dtype=np.float64).reshape(-1, len(label_names))
     p = p / p.sum(axis=1, keepdims=True)
-    confidence = p.max(axis=1, initial=0.0)
-    label = p.argmax(axis=1).astype(np.int64)
+    if confidence is None:
+        confidence = p.max(axis=1, initial=0.0)
+    label = p.argmax(axis=1).astype(np.int64) if label is None else label.copy()
     label[confidence < abstain_below] = ABSTAINED
     if abstain is not None:
         label[abstain] = ABSTAINED

@@ -3,9 +3,10 @@
 Tests and stored answers depend on every character here: an answer is found again by its prompt, so a change
 asks everything anew and can move the accuracy measured by benchmarks/annotator.py.
 
-A prompt is ``prefix + suffix``. The prefix (task, labels, shared demonstrations) is the same for all texts
-of a call, so a model reads it once. Both parts and every label begin where a tokenizer splits anyway (at a
-line break or a space), so reading them apart gives the same tokens as reading them together.
+A prompt for scoring is ``prefix + suffix``. The prefix (task, labels, shared demonstrations) is the same for
+all texts of a call, so a model reads it once. Both parts and every label begin where a tokenizer splits
+anyway (at a line break or a space), so reading them apart gives the same tokens as reading them together.
+A chat model gets one message (`chat`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ __all__ = [
     "CONTENT_FREE",
     "DESCRIPTIONS",
     "LABEL_END",
+    "chat",
     "clean",
     "continuation",
     "describe",
@@ -45,6 +47,8 @@ LABEL_END = "\n"
 
 _TASK = "Classify each text by its label."
 _LABELS = "Labels:"
+_CHAT_TASK = "Classify the last text by one of these labels:"
+_CHAT_FORM = "Reply with the name of that label, spelt as in the list, and with nothing else."
 
 
 def clean(text: str) -> str:
@@ -66,6 +70,13 @@ def _block(text: str, word: str | None) -> str:
     return f"\n\nText: {clean(text)}".rstrip() + f"\nLabel:{answer}"
 
 
+def _listed(words: Sequence[str], descriptions: Sequence[str]) -> list[str]:
+    return [
+        f"- {word}: {description}" if description != word else f"- {word}"
+        for word, description in zip(words, descriptions, strict=True)
+    ]
+
+
 def prefix(
     words: Sequence[str], descriptions: Sequence[str] | None, demonstrations: Sequence[Demonstration] = ()
 ) -> str:
@@ -75,15 +86,25 @@ def prefix(
     """
     lines = [_TASK]
     if descriptions is not None:
-        lines.append(_LABELS)
-        for word, description in zip(words, descriptions, strict=True):
-            lines.append(f"- {word}: {description}" if description != word else f"- {word}")
+        lines += [_LABELS, *_listed(words, descriptions)]
     return "\n".join(lines) + "".join(_block(d.text, words[d.label]) for d in demonstrations)
 
 
 def suffix(words: Sequence[str], demonstrations: Sequence[Demonstration], query: str) -> str:
     """Return what is one text's own: its demonstrations, then the query with its label left open."""
     return "".join(_block(d.text, words[d.label]) for d in demonstrations) + _block(query, None)
+
+
+def chat(
+    words: Sequence[str], descriptions: Sequence[str], demonstrations: Sequence[Demonstration], query: str
+) -> str:
+    """Return the whole message put to a chat model, which writes its answer instead of being scored.
+
+    One message, not a dialogue: some models know no system role, and what is sent is what a table shows.
+    What all texts share stands first, where servers can reuse it.
+    """
+    task = "\n".join([_CHAT_TASK, *_listed(words, descriptions), _CHAT_FORM])
+    return task + suffix(words, demonstrations, query)
 
 
 def continuation(word: str) -> str:

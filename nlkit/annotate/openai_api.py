@@ -1,0 +1,262 @@
+"""A chat model behind an OpenAI-compatible API as annotator: a hosted one, vLLM, Ollama, llama.cpp."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nlkit._util import progress, reject
+from nlkit.annotate import prompts
+from nlkit.annotate.base import ABSTAINED, Demonstrations, answer_table, check_request
+from nlkit.annotate.chat_client import ChatClient, Reply
+from nlkit.annotate.local import open_store
+from nlkit.annotate.replies import label_scores, named_label
+from nlkit.annotate.store import AnswerStore, StoredAnswer
+
+__all__ = ["OpenAIChat"]
+
+_OPENAI = "https://api.openai.com/v1"
+
+Floats = npt.NDArray[np.float64]
+
+
+class OpenAIChat:
+    """A chat model of any OpenAI-compatible server, asked for one label name per text.
+
+    Needs the package ``openai`` (``pip install "nlkit[api]"``), unless the store knows every answer.
+
+    Parameters
+    ----------
+    model : str
+        The model's name as the server knows it.
+    base_url : str, optional
+        The server, usually ending in ``/v1``, such as ``http://127.0.0.1:8000/v1``. None: the environment's
+        OPENAI_BASE_URL, else OpenAI.
+    api_key : str, optional
+        None: the environment's OPENAI_API_KEY; servers of your own often need none. The key is sent to the
+        server and written nowhere: not in the store, in `repr`, in logs or in errors.
+    temperature : float or None
+        0 asks for the likeliest reply. None sends none: some models accept only their own.
+    timeout : float
+        Seconds to wait for one reply.
+    max_retries : int
+        How often a question is asked again when the server is busy (429), fails (5xx) or is too slow; the
+        waits double from half a second, or are what the server asks for.
+    workers : int
+        Questions under way at the same time.
+    abstain_below : float
+        Abstain (-1) where the answer's probability is known and smaller.
+    label_descriptions : mapping, optional
+        Label name -> what it stands for; Reuters' names have one built in.
+    max_text_chars : int
+        Queries and demonstrations are cut to this many characters.
+    store : "default", path, AnswerStore or None
+        Where answers are kept, so that nothing is asked (and paid) twice. None keeps nothing.
+
+    Notes
+    -----
+    The whole reply must be one label name (`nlkit.annotate.replies.named_label`); everything else counts as
+    abstained, and is kept and not asked again either.
+
+    A reply alone says nothing about how sure the model was. Where the server gives the log-probabilities of
+    the reply's tokens, the confidence and ``p_0`` … ``p_{C-1}`` are estimated from them
+    (`nlkit.annotate.replies.label_scores`). Where it does not, the confidence is NaN, not 1, and the row is
+    one-hot at the answered label: it says which label was named, not how probable it is. An unusable reply
+    has confidence NaN and a uniform row.
+
+    Every reply is in the store before it is used. An interrupted call (Ctrl-C, an error) asks nothing more,
+    waits for the questions under way, keeps their replies, and ends; the same call later asks only the rest.
+    """
+
+    simulated = False
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        temperature: float | None = 0.0,
+        timeout: float = 60.0,
+        max_retries: int = 5,
+        workers: int = 4,
+        abstain_below: float = 0.0,
+        label_descriptions: Mapping[str, str] | None = None,
+        max_text_chars: int = 2000,
+        store: str | os.PathLike[str] | AnswerStore | None = "default",
+    ) -> None:
+        if not isinstance(model, str) or not model.strip():
+            reject("model", model, "a model's name as the server knows it")
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
+        if not base_url.startswith(("http://", "https://")):
+            reject("base_url", base_url, "an address beginning with http:// or https://")
+        if temperature is not None and not 0 <= temperature <= 2:
+            reject("temperature", temperature, "a number from 0 to 2, or None")
+        if not timeout > 0:
+            reject("timeout", timeout, "seconds, more than 0")
+        for field, value, least in (
+            ("max_retries", max_retries, 0),
+            ("workers", workers, 1),
+            ("max_text_chars", max_text_chars, 1),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                reject(field, value, f"an integer of at least {least}")
+        if not 0 <= abstain_below <= 1:
+            reject("abstain_below", abstain_below, "a probability from 0 to 1")
+        self.model = model
+        self.base_url = _without_secrets(base_url)
+        self.temperature = temperature
+        self.timeout = timeout
+        self.max_retries = max_retries
+        self.workers = workers
+        self.abstain_below = abstain_below
+        self.label_descriptions = dict(label_descriptions or {})
+        self.max_text_chars = max_text_chars
+        self.name = model
+        self.store = open_store(store)
+        self._address, self._api_key = base_url, api_key
+        self._client: ChatClient | None = None
+
+    def __repr__(self) -> str:
+        return f"OpenAIChat({self.model!r}, base_url={self.base_url!r}, temperature={self.temperature})"
+
+    def annotate(
+        self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations = None
+    ) -> pd.DataFrame:
+        """Label `texts` with one of `label_names`.
+
+        Parameters
+        ----------
+        demonstrations : optional
+            None: zero-shot. A flat list of `Demonstration`: shown with every text. A list of lists, one per
+            text: each text's own, the most telling last.
+
+        Returns
+        -------
+        DataFrame
+            See `nlkit.annotate.base.answer_table` and the notes above. ``source`` is "store" for answers
+            known before this call, ``prompt_tokens`` 0 where the server does not count them.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For arguments that `nlkit.annotate.base.check_request` refuses, a wrong key, an unknown model, or
+            an address that is no chat API.
+        ConnectionError
+            If no server answers, or it is still busy or failing after `max_retries`.
+        ImportError
+            If something must be asked and the package ``openai`` is missing.
+        """
+        request = check_request(texts, label_names, demonstrations)
+        names = [prompts.clean(name) for name in request.label_names]
+        if len(set(names)) < len(names):
+            reject("label_names", request.label_names, "names that differ in more than white space")
+        described = prompts.describe(request.label_names, self.label_descriptions)
+        asked = [
+            prompts.chat(
+                names,
+                list(described.values()),
+                [d._replace(text=self._cut(d.text)) for d in [*request.shared, *request.own(i)]],
+                self._cut(text),
+            )
+            for i, text in enumerate(request.texts)
+        ]
+        answers, known = self._ask(asked, names)
+
+        n, C = len(asked), len(names)
+        label = np.array([named_label(answers[q].reply, names) for q in asked], dtype=np.int64)
+        p = np.full((n, C), 1 / C)
+        confidence = np.full(n, np.nan)
+        for i, q in enumerate(asked):
+            if label[i] == ABSTAINED:
+                continue
+            if np.isnan(answers[q].scores).any():
+                p[i] = np.eye(C)[label[i]]
+            else:
+                p[i] = np.exp(answers[q].scores)
+                confidence[i] = p[i, label[i]]
+        self._warn(label, confidence, [answers[q].reply for q in asked])
+        return answer_table(
+            p,
+            request.label_names,
+            label=label,
+            confidence=confidence,
+            abstain_below=self.abstain_below,
+            source=["store" if q in known else "model" for q in asked],
+            prompt_tokens=[answers[q].prompt_tokens for q in asked],
+            prompts=asked,
+        )
+
+    def key(self) -> str:
+        """Return what identifies this annotator's answers: server, model and temperature."""
+        return json.dumps(["openai", self.base_url, self.model, self.temperature])
+
+    def _cut(self, text: str) -> str:
+        return prompts.clean(text)[: self.max_text_chars].rstrip()
+
+    def _ask(self, asked: Sequence[str], names: Sequence[str]) -> tuple[dict[str, StoredAnswer], set[str]]:
+        """Return the answer to every prompt, and the prompts whose answers the store knew before."""
+        unique = list(dict.fromkeys(asked))
+        answers = self.store.get(self.key(), unique, names) if self.store is not None else {}
+        known = set(answers)
+        missing = [q for q in unique if q not in answers]
+        if not missing:
+            return answers, known
+        if self._client is None:
+            self._client = ChatClient(
+                self.model,
+                self._address,
+                self._api_key,
+                shown_url=self.base_url,
+                temperature=self.temperature,
+                timeout=self.timeout,
+                max_retries=self.max_retries,
+            )
+        # A name has at most as many tokens as bytes; the rest is for quotes and the end of the reply.
+        longest = max(len(name.encode()) for name in names) + 8
+        with progress(total=len(missing), desc=f"asking {self.name}", unit="text") as bar:
+
+            def keep(q: str, reply: Reply) -> None:
+                answered = named_label(reply.text, names)
+                scores: Floats = np.full(len(names), np.nan)
+                if answered != ABSTAINED:
+                    scores = label_scores(answered, names, reply.tokens)
+                answer = StoredAnswer(q, scores, reply.prompt_tokens, reply.text)
+                if self.store is not None:
+                    self.store.put_many(self.key(), [answer], names)
+                answers[q] = answer
+                bar.set_postfix({"label": names[answered] if answered != ABSTAINED else "none"})
+                bar.update()
+
+            self._client.ask(missing, keep, max_tokens=longest, workers=self.workers)
+        return answers, known
+
+    def _warn(self, label: npt.NDArray[np.int64], confidence: Floats, replies: Sequence[str]) -> None:
+        unusable = np.flatnonzero(label == ABSTAINED)
+        if len(unusable) > len(label) / 2:
+            example = replies[unusable[0]][:60]
+            warnings.warn(
+                f"{len(unusable)} of {len(label)} replies of {self.name} are no label name, such as "
+                f"{example!r}: label_descriptions or demonstrations may help, or another model",
+                stacklevel=3,
+            )
+        silent = int((np.isnan(confidence) & (label != ABSTAINED)).sum())
+        if self.abstain_below > 0 and silent:
+            warnings.warn(
+                f"abstain_below={self.abstain_below} has no effect on {silent} of {len(label)} answers: the "
+                "server gives no log-probabilities for them",
+                stacklevel=3,
+            )
+
+
+def _without_secrets(url: str) -> str:
+    """Return the address without user, password, query and fragment, any of which may hold a key."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))

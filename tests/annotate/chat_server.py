@@ -1,0 +1,130 @@
+"""A small chat server on this machine that speaks the OpenAI protocol and counts what it is asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+
+
+class Answer(NamedTuple):
+    """A reply with its tokens' log-probabilities, or (status other than 200) an error."""
+
+    text: str = ""
+    tokens: list[tuple[str, float, dict[str, float]]] | None = None
+    status: int = 200
+    code: str | None = None
+    raw: bytes | None = None
+
+    def body(self, model: str) -> bytes:
+        if self.raw is not None:
+            return self.raw
+        if self.status != 200:
+            return json.dumps({"error": {"message": self.text, "code": self.code}}).encode()
+        listed = None
+        if self.tokens is not None:
+            listed = {
+                "content": [
+                    {
+                        "token": token,
+                        "logprob": logprob,
+                        "bytes": None,
+                        "top_logprobs": [
+                            {"token": t, "logprob": lp, "bytes": None} for t, lp in others.items()
+                        ],
+                    }
+                    for token, logprob, others in self.tokens
+                ]
+            }
+        choice = {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": self.text},
+            "logprobs": listed,
+        }
+        usage = {"prompt_tokens": 42, "completion_tokens": 1, "total_tokens": 43}
+        return json.dumps(
+            {
+                "id": "1",
+                "object": "chat.completion",
+                "created": 0,
+                "model": model,
+                "choices": [choice],
+                "usage": usage,
+            }
+        ).encode()
+
+
+class ChatServer:
+    """`answer` gets a question's text (its query alone), how often it came, and the whole request."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[str, int, dict[str, Any]], Answer] = lambda query, nth, request: Answer("earn")
+        self.asked: list[str] = []
+        self.requests: list[dict[str, Any]] = []
+        self.keys: list[str] = []
+        self.under_way = self.most_under_way = 0
+        self.url = ""
+        self._lock = threading.Lock()
+
+    def times(self) -> Counter[str]:
+        return Counter(self.asked)
+
+    def handle(self, path: str, key: str, request: dict[str, Any]) -> tuple[int, bytes]:
+        if path != "/v1/chat/completions":
+            return 404, b"<html>nothing here</html>"
+        query = request["messages"][-1]["content"].rpartition("Text:")[2].removesuffix("\nLabel:").strip()
+        with self._lock:
+            self.asked.append(query)
+            self.requests.append(request)
+            self.keys.append(key)
+            nth = self.asked.count(query)
+            self.under_way += 1
+            self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            answer = self.answer(query, nth, request)
+        finally:
+            with self._lock:
+                self.under_way -= 1
+        return answer.status, answer.body(request["model"])
+
+
+@contextmanager
+def running(chat: ChatServer) -> Iterator[ChatServer]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            key = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            status, body = chat.handle(self.path, key, json.loads(self.rfile.read(length)))
+            try:
+                self.send_response(status)
+                kind = "text/html" if body.startswith(b"<") else "application/json"
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                if status in (429, 503):
+                    self.send_header("Retry-After-Ms", "1")
+                self.end_headers()
+                self.wfile.write(body)
+            except ConnectionError:
+                self.close_connection = True  # the client lost patience
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    chat.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    try:
+        yield chat
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

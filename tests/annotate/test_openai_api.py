@@ -1,0 +1,365 @@
+"""OpenAIChat against a real HTTP server on this machine; nothing of the client is replaced."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nlkit.annotators import Annotator, AnswerStore, Demonstration, OpenAIChat, Simulated
+from tests.annotate.chat_server import Answer, ChatServer, running
+
+LABELS = ["acq", "crude", "earn"]
+P = [f"p_{c}" for c in range(3)]
+KEY = "sk-test-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    with running(ChatServer()) as chat:
+        yield chat
+
+
+def annotator(server: ChatServer, **settings: Any) -> OpenAIChat:
+    return OpenAIChat("tiny-chat", server.url, **({"api_key": KEY, "store": None} | settings))
+
+
+def oracle(query: str, nth: int, request: dict[str, Any]) -> Answer:
+    """Answer with the query's first word, in a manner that must be forgiven."""
+    return Answer(f'"{query.split()[0].upper()}".')
+
+
+def sure(query: str, nth: int, request: dict[str, Any]) -> Answer:
+    return Answer("earn", [("earn", math.log(0.6), {"earn": math.log(0.6), "crude": math.log(0.2)})])
+
+
+TEXTS = [f"{LABELS[i % 3]} report number {i}" for i in range(12)]
+
+
+def test_answers_come_back_in_order_in_the_common_table(server: ChatServer) -> None:
+    server.answer = oracle
+    chat = annotator(server)
+    table = chat.annotate(TEXTS, LABELS, [Demonstration("opec cuts output", 1)])
+    assert isinstance(chat, Annotator)
+    assert not chat.simulated
+    assert table["label"].tolist() == [i % 3 for i in range(12)]
+    assert table["label_name"].tolist() == [LABELS[i % 3] for i in range(12)]
+    assert set(table["source"]) == {"model"}
+    assert set(table["prompt_tokens"]) == {42}
+    twin = Simulated(reference=dict.fromkeys(TEXTS, 0)).annotate(TEXTS, LABELS)
+    assert table.dtypes.to_dict() == twin.dtypes.to_dict()
+    # What the table shows is what was sent, with key and settings.
+    assert {r["messages"][0]["content"] for r in server.requests} == set(table["prompt"])
+    assert "- earn: company earnings" in table["prompt"][0]
+    assert "Text: opec cuts output\nLabel: crude\n" in table["prompt"][0]
+    assert set(server.keys) == {KEY}
+    assert {(r["model"], r["temperature"], r["logprobs"]) for r in server.requests} == {
+        ("tiny-chat", 0.0, True)
+    }
+
+
+def test_nothing_is_asked_twice_in_a_call_or_later(server: ChatServer, tmp_path: Path) -> None:
+    store = tmp_path / "s.sqlite"
+    server.answer = oracle
+    first = annotator(server, store=store).annotate([*TEXTS, *TEXTS, f" {TEXTS[0]}\n"], LABELS)
+    assert server.times() == dict.fromkeys(TEXTS, 1)
+    again = annotator(server, store=store).annotate(TEXTS, LABELS)
+    assert len(server.asked) == 12
+    assert set(again["source"]) == {"store"}
+    assert again[["label", *P]].equals(first[["label", *P]][:12])
+    # Another model, temperature or question is asked.
+    annotator(server, store=store, temperature=1.0).annotate(TEXTS[:1], LABELS)
+    OpenAIChat("other", server.url, store=store).annotate(TEXTS[:1], LABELS)
+    annotator(server, store=store).annotate(TEXTS[:1], LABELS[::-1])
+    assert len(server.asked) == 15
+
+
+def test_known_answers_need_no_server_no_key_and_no_package(
+    server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "s.sqlite"
+    annotator(server, store=store).annotate(TEXTS[:2], LABELS)
+    monkeypatch.setitem(sys.modules, "openai", None)
+    chat = annotator(server, store=store, api_key=None)
+    assert chat.annotate(TEXTS[:2], LABELS)["label_name"].tolist() == ["earn", "earn"]
+    with pytest.raises(ImportError, match=r'pip install "nlkit\[api\]"'):
+        chat.annotate(TEXTS[:3], LABELS)
+    assert len(server.asked) == 2
+
+
+def test_probabilities_come_from_the_replys_tokens(server: ChatServer, tmp_path: Path) -> None:
+    server.answer = sure
+    table = annotator(server, store=tmp_path / "s.sqlite").annotate(["profit up"], LABELS)
+    np.testing.assert_allclose(table[P], [[0, 0.25, 0.75]])
+    assert table["confidence"][0] == pytest.approx(0.75)
+    # The threshold is applied to what the store holds.
+    shy = annotator(server, store=tmp_path / "s.sqlite", abstain_below=0.8).annotate(["profit up"], LABELS)
+    assert shy["label"].tolist() == [-1]
+    assert shy["confidence"][0] == pytest.approx(0.75)
+    assert len(server.asked) == 1
+
+
+def test_the_reply_counts_even_where_another_label_is_likelier(server: ChatServer) -> None:
+    server.answer = lambda *_: Answer("acq", [("acq", math.log(0.3), {"earn": math.log(0.6)})])
+    table = annotator(server, temperature=1.5).annotate(["x"], LABELS)
+    assert (table["label"][0], table["label_name"][0]) == (0, "acq")
+    assert table["confidence"][0] == table["p_0"][0] == pytest.approx(1 / 3)
+
+
+def test_without_token_probabilities_the_confidence_is_unknown(server: ChatServer) -> None:
+    with pytest.warns(UserWarning, match=r"abstain_below=0\.9 has no effect on 1 of 1"):
+        table = annotator(server, abstain_below=0.9).annotate(["x"], LABELS)
+    assert table["label"].tolist() == [2]
+    assert table[P].to_numpy().tolist() == [[0, 0, 1]]
+    assert np.isnan(table["confidence"][0])
+
+
+def test_a_server_that_refuses_optional_fields_is_asked_without_them(server: ChatServer) -> None:
+    def strict(query: str, nth: int, request: dict[str, Any]) -> Answer:
+        if "logprobs" in request:
+            return Answer("unknown field: logprobs", status=422)
+        if "max_tokens" in request:
+            return Answer("Unsupported parameter: 'max_tokens'", status=400, code="unsupported_parameter")
+        return oracle(query, nth, request)
+
+    server.answer = strict
+    chat = annotator(server, workers=1)
+    assert chat.annotate(TEXTS, LABELS)["label"].tolist() == [i % 3 for i in range(12)]
+    # Learned once, with the first text.
+    assert server.times() == {TEXTS[0]: 3} | dict.fromkeys(TEXTS[1:], 1)
+
+
+@pytest.mark.parametrize("reply", ["I think it is earn", "", "earnings", "earn or acq", "<b>earn</b>"])
+def test_a_reply_that_is_no_label_name_counts_as_abstained_for_good(
+    server: ChatServer, tmp_path: Path, reply: str
+) -> None:
+    server.answer = lambda *_: Answer(reply, [("I", -0.1, {})])
+    for source in ("model", "store"):
+        with pytest.warns(UserWarning, match="2 of 2 replies of tiny-chat are no label name"):
+            table = annotator(server, store=tmp_path / "s.sqlite").annotate(TEXTS[:2], LABELS)
+        assert table["label"].tolist() == [-1, -1]
+        assert table["label_name"].tolist() == ["", ""]
+        assert set(table["source"]) == {source}
+        np.testing.assert_allclose(table[P], 1 / 3)
+        assert table["confidence"].isna().all()
+    assert len(server.asked) == 2
+    assert AnswerStore(tmp_path / "s.sqlite").export()["reply"].tolist() == [reply, reply]
+
+
+def test_refused_content_counts_as_abstained(server: ChatServer) -> None:
+    def filtered(query: str, nth: int, request: dict[str, Any]) -> Answer:
+        if query == TEXTS[1]:
+            return Answer("filtered", status=400, code="content_filter")
+        return oracle(query, nth, request)
+
+    server.answer = filtered
+    assert annotator(server).annotate(TEXTS[:3], LABELS)["label"].tolist() == [0, -1, 2]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_or_failing_server_is_asked_again(server: ChatServer, status: int) -> None:
+    def busy(query: str, nth: int, request: dict[str, Any]) -> Answer:
+        return Answer("wait a little", status=status) if nth <= 2 else oracle(query, nth, request)
+
+    server.answer = busy
+    table = annotator(server, max_retries=2).annotate(TEXTS, LABELS)
+    assert table["label"].tolist() == [i % 3 for i in range(12)]
+    assert server.times() == dict.fromkeys(TEXTS, 3)
+
+
+def test_a_slow_reply_is_asked_again(server: ChatServer) -> None:
+    over = threading.Event()
+
+    def slow(query: str, nth: int, request: dict[str, Any]) -> Answer:
+        if nth == 1:
+            over.wait(20)
+        return Answer("earn")
+
+    server.answer = slow
+    table = annotator(server, timeout=0.5, max_retries=1).annotate(["x"], LABELS)
+    assert table["label"].tolist() == [2]
+    server.answer = lambda *_: Answer("earn" if over.wait(20) else "")
+    with pytest.raises(TimeoutError, match=r"timeout=0\.5 s, 1 times"):
+        annotator(server, timeout=0.5, max_retries=0).annotate(["y"], LABELS)
+    over.set()
+
+
+def test_after_a_failure_only_the_rest_is_asked(server: ChatServer, tmp_path: Path) -> None:
+    def failing(query: str, nth: int, request: dict[str, Any]) -> Answer:
+        return Answer("no", status=503) if query == TEXTS[6] else oracle(query, nth, request)
+
+    server.answer = failing
+    chat = annotator(server, store=tmp_path / "s.sqlite", max_retries=1, workers=3)
+    with pytest.raises(ConnectionError, match=r"fails .* 2 times"):
+        chat.annotate(TEXTS, LABELS)
+    answered = [text for text in server.times() if text != TEXTS[6]]
+    # Every reply that the server gave was kept, and no more was asked than was under way.
+    assert len(AnswerStore(tmp_path / "s.sqlite")) == len(answered) >= 6
+    server.answer = oracle
+    table = chat.annotate(TEXTS, LABELS)
+    assert table["label"].tolist() == [i % 3 for i in range(12)]
+    assert server.times() == dict.fromkeys(TEXTS, 1) | {TEXTS[6]: 3}
+
+
+def test_an_interrupted_call_keeps_every_reply_and_asks_no_more(server: ChatServer, tmp_path: Path) -> None:
+    texts = [f"acq text {i}" for i in range(60)]
+
+    def interrupting(query: str, nth: int, request: dict[str, Any]) -> Answer:
+        if query == texts[5]:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        return oracle(query, nth, request)
+
+    server.answer = interrupting
+    chat = annotator(server, store=tmp_path / "s.sqlite", workers=3)
+    with pytest.raises(KeyboardInterrupt):
+        chat.annotate(texts, LABELS)
+    asked = len(server.asked)
+    assert 6 <= asked < 30
+    assert len(AnswerStore(tmp_path / "s.sqlite")) == asked
+    assert server.under_way == 0
+    server.answer = oracle
+    assert set(chat.annotate(texts, LABELS)["label"]) == {0}
+    assert server.times() == dict.fromkeys(texts, 1)
+
+
+def test_a_store_that_fails_stops_the_questions(server: ChatServer, tmp_path: Path) -> None:
+    store = AnswerStore(tmp_path / "s.sqlite")
+    chat = annotator(server, store=store, workers=2)
+    chat.annotate(TEXTS[:1], LABELS)
+    store._connection.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    server.answer = lambda *_: (time.sleep(0.02), Answer("earn"))[1]
+    with pytest.raises(sqlite3.IntegrityError, match="full"):
+        chat.annotate([f"text {i}" for i in range(60)], LABELS)
+    assert len(server.asked) < 20
+
+
+def test_as_many_are_under_way_as_there_are_workers(server: ChatServer) -> None:
+    together = threading.Barrier(3, timeout=20)
+
+    def meeting(query: str, nth: int, request: dict[str, Any]) -> Answer:
+        together.wait()  # goes on only when three are here at once
+        return Answer("earn")
+
+    server.answer = meeting
+    annotator(server, workers=3).annotate(TEXTS, LABELS)
+    assert server.most_under_way == 3
+
+
+def test_a_wrong_key_is_told_and_never_shown(
+    server: ChatServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.answer = lambda *_: Answer(f"Incorrect API key provided: {KEY}", status=401)
+    chat = annotator(server, store=tmp_path / "s.sqlite", workers=2)
+    with pytest.raises(ValueError, match="api_key is refused") as caught:
+        chat.annotate(TEXTS, LABELS)
+    assert len(server.asked) <= 2 + 1
+    assert "OPENAI_API_KEY" in str(caught.value)
+    chain: BaseException | None = caught.value
+    while chain is not None:
+        assert KEY not in str(chain)
+        chain = chain.__cause__ or chain.__context__
+    server.answer = oracle
+    chat.annotate(TEXTS, LABELS)
+    assert "/chat/completions" in caplog.text
+    assert KEY not in repr(chat) + chat.name + chat.key() + caplog.text
+    chat.store.close()  # type: ignore[union-attr]
+    for file in tmp_path.iterdir():
+        assert KEY.encode() not in file.read_bytes()
+
+
+def test_a_key_in_the_address_is_not_shown(server: ChatServer) -> None:
+    chat = annotator(server)
+    secret = OpenAIChat("m", server.url.replace("//", f"//user:{KEY}@") + f"?api-key={KEY}", store=None)
+    assert secret.base_url == chat.base_url
+    assert KEY not in repr(secret) + secret.key()
+
+
+def test_the_key_comes_from_the_environment(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    OpenAIChat("tiny-chat", store=None).annotate(["x"], LABELS)
+    assert server.keys == [KEY]
+
+
+def test_errors_name_field_value_and_remedy(server: ChatServer) -> None:
+    server.answer = lambda *_: Answer("The model `tiny-chat` does not exist", status=404)
+    with pytest.raises(ValueError, match="model='tiny-chat' is not known at base_url='http://127"):
+        annotator(server).annotate(["x"], LABELS)
+    server.answer = lambda *_: Answer("no key", status=401)
+    with pytest.raises(ValueError, match="api_key is not given"):
+        annotator(server, api_key=None).annotate(["x"], LABELS)
+    server.answer = lambda *_: Answer("temperature must be 1", status=400)
+    with pytest.raises(ValueError, match="pass temperature=None"):
+        annotator(server).annotate(["x"], LABELS)
+    server.answer = lambda *_: Answer("You exceeded your quota", status=429, code="insufficient_quota")
+    before = len(server.asked)
+    with pytest.raises(ConnectionError, match="check the account's quota"):
+        annotator(server).annotate(["x"], LABELS)
+    assert len(server.asked) == before + 1  # waiting does not fill an account
+    for raw in (b"<html>welcome</html>", b"{}", b"{broken", b'{"choices": []}'):
+        server.answer = lambda *_, raw=raw: Answer(raw=raw)  # type: ignore[misc]
+        with pytest.raises(ValueError, match="no chat completion"):
+            annotator(server).annotate(["x"], LABELS)
+    with pytest.raises(ValueError, match="most end in /v1"):
+        OpenAIChat("m", server.url.removesuffix("/v1"), store=None).annotate(["x"], LABELS)
+
+
+def test_a_server_that_does_not_run_is_told_at_once() -> None:
+    with running(ChatServer()) as server:
+        # The waits between fifty attempts would take longer than any test may.
+        chat = annotator(server, max_retries=50)
+    with pytest.raises(ConnectionError, match="no server answers at base_url='http://127"):
+        chat.annotate(["x"], LABELS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": " "}, "model=' '"),
+        ({"base_url": "localhost:8000"}, "base_url='localhost:8000'"),
+        ({"temperature": 3}, "temperature=3"),
+        ({"timeout": 0}, "timeout=0"),
+        ({"max_retries": -1}, "max_retries=-1"),
+        ({"workers": 0}, "workers=0"),
+        ({"workers": 1.5}, r"workers=1\.5"),
+        ({"max_text_chars": 0}, "max_text_chars=0"),
+        ({"abstain_below": 2}, "abstain_below=2"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        OpenAIChat(**({"model": "m", "store": None} | settings))
+
+
+def test_long_texts_are_cut_and_no_texts_ask_nothing(server: ChatServer) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert annotator(server).annotate([], LABELS).empty
+        assert server.asked == []
+        annotator(server, max_text_chars=7).annotate(["one two three"], LABELS)
+    assert server.asked == ["one two"]
+    with pytest.raises(ValueError, match="white space"):
+        annotator(server).annotate(["x"], ["a b", "a  b"])
