@@ -39,6 +39,8 @@ __all__ = ["build", "names", "parameters_of", "read_source", "run", "tidy"]
 nbformat: Any = untyped_nbformat
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+# The kernel talks over this machine's loopback; its log would warn of that among the demo's lines.
+QUIET_KERNEL = ["--log-level=50"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 STUB = "# stub:"
 MEASURED = "{{measured}}"
@@ -264,7 +266,7 @@ def run(
         try:
             papermill.execute_notebook(
                 str(source), str(target), dict(parameters or {}), kernel_name=KERNEL["name"],
-                progress_bar=show_progress, cwd=str(target.parent),
+                progress_bar=show_progress, cwd=str(target.parent), extra_arguments=QUIET_KERNEL,
             )  # fmt: skip
         finally:
             if target.exists():
@@ -338,7 +340,7 @@ def _execute(nb: NotebookNode) -> None:
     with tempfile.TemporaryDirectory() as place, _bar(nb) as step:
         NotebookClient(
             nb, timeout=600, kernel_name=KERNEL["name"], record_timing=False, on_cell_executed=step,
-            resources={"metadata": {"path": place}},
+            resources={"metadata": {"path": place}}, extra_arguments=QUIET_KERNEL,
         ).execute()  # fmt: skip
 
 

@@ -175,13 +175,13 @@ def noise_explorer(
     """
     if kind not in KINDS:
         reject("kind", kind, f"one of {', '.join(KINDS)}")
-    if not 0 <= rate <= 0.8:
-        reject("rate", rate, "a number from 0 to 0.8, the slider's range")
+    if not 0 <= rate <= 1:
+        reject("rate", rate, "a number from 0 to 1")
     controls = {
         "kind": ipywidgets.Dropdown(
             description="kind of noise", options=KINDS, value=kind, style={"description_width": "11em"}
         ),
-        "rate": _slider("noise rate", rate, 0.0, 0.8, 0.05),
+        "rate": _slider("noise rate", rate, 0.0, 1.0, 0.05),
     }
 
     def redraw() -> tuple[Figure, str, str]:
@@ -316,15 +316,22 @@ def threshold_explorer(
         )
     noisy = np.asarray(noisy_label, np.int64)
     last = len(strong)
+    epoch = last if epoch is None else epoch
+    # A slider would move a value outside its range without a word.
+    for field, value, high in (("momentum", momentum, 0.99), ("margin", margin, 1.0)):
+        if not 0 <= value <= high:
+            reject(field, value, f"a number from 0 to {high}, the slider's range")
+    default = compute_splits(strong, weak, noisy, momentum, margin, cap)
+    start = compute_partition(default, epoch, noisy, label)
     controls = {
         "momentum": _slider("momentum m", momentum, 0.0, 0.99, 0.01),
-        "margin": _slider("margin σ", margin, 0.0, 0.7, 0.05),
+        "margin": _slider("margin σ", margin, 0.0, 1.0, 0.05),
         "epoch": ipywidgets.IntSlider(
-            description="epoch", value=last if epoch is None else epoch, min=1, max=last,
+            description="epoch", value=epoch, min=1, max=last,
             continuous_update=False, style={"description_width": "11em"}, layout={"width": "30em"},
         ),
     }  # fmt: skip
-    kept: dict[tuple[float, float], list[Split]] = {}
+    kept: dict[tuple[float, float], list[Split]] = {(momentum, margin): default}
 
     def splits() -> list[Split]:
         setting = (controls["momentum"].value, controls["margin"].value)
@@ -338,9 +345,6 @@ def threshold_explorer(
         fig, ax = plots.figure(width=6.4, height=4.0, margins=(0.1, 0.72, 0.13, 0.92))
         alt = plots.draw_partition(view.partition, ax, title=f"after epoch {view.epoch}")
         return fig, alt, sets_table(view) + samples_table(view, noisy, texts, label_names)
-
-    default = compute_splits(strong, weak, noisy, momentum, margin, cap)
-    start = compute_partition(default, controls["epoch"].value, noisy, label)
 
     def other(**setting: float) -> PartitionView:
         wanted = {"momentum": momentum, "margin": margin, **setting}

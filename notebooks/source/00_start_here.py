@@ -29,6 +29,7 @@ profile = "quick"
 seed = 0
 dataset = "r8"
 train_size = 2000
+test_size = None
 noise = "symmetric"
 noise_rate = 0.4
 encoder = "minilm"
@@ -52,7 +53,7 @@ import nlkit as nk
 
 pd.set_option("display.max_colwidth", 70)
 
-ds = nk.load_dataset(dataset, train_size=train_size, seed=seed)
+ds = nk.load_dataset(dataset, train_size=train_size, seed=seed, test_size=test_size)
 ds, noise_added = nk.add_noise(ds, kind=noise, rate=noise_rate, seed=seed, return_report=True)
 names = ds["train"].features["label"].names
 
@@ -67,8 +68,8 @@ shared = {"encoder": encoder, "profile": profile, "seed": seed}
 noiseal = nk.NoiseAL(annotator=llm, query_budget=query_budget, **shared)
 ce = nk.Baseline(loss="ce", record=True, **shared)
 
-settings = (profile, dataset, train_size, noise, noise_rate, encoder, annotator, query_budget)
-as_given = settings == ("quick", "r8", 2000, "symmetric", 0.4, "minilm", "smollm2", 60)
+settings = (profile, dataset, train_size, test_size, noise, noise_rate, encoder, annotator, query_budget)
+as_given = settings == ("quick", "r8", 2000, None, "symmetric", 0.4, "minilm", "smollm2", 60)
 
 pd.DataFrame(
     {

@@ -1,0 +1,255 @@
+"""The notebooks: source and committed copy in step, fit to be read anywhere, and run by papermill."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbconvert import HTMLExporter
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from papermill import PapermillExecutionError
+
+from nlkit import demo, notebooks
+
+NAMES = notebooks.names()
+START = "00_start_here"
+TINY = {"train_size": 300, "test_size": 200, "query_budget": 8}
+
+
+def committed(name):
+    return nbformat.read(notebooks.folder() / f"{name}.ipynb", as_version=4)
+
+
+def outputs(nb):
+    return [(cell, output) for cell in nb.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def pictures(nb):
+    return [output for _, output in outputs(nb) if "image/png" in output.get("data", {})]
+
+
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory):
+    """Notebook 00 with its solutions, run by papermill once for all tests: real MiniLM, SmolLM2 and R8."""
+    folder = tmp_path_factory.mktemp("notebook")
+    results = folder / "results.json"
+    path = notebooks.run(START, {**TINY, "results": str(results)}, folder / "00.ipynb", solutions=True)
+    return nbformat.read(path, as_version=4), json.loads(results.read_text("utf-8"))
+
+
+class TestCommitted:
+    @pytest.mark.parametrize("name", NAMES)
+    def test_in_step_with_the_source(self, name):
+        source, made = notebooks.read_source(name), committed(name)
+        for wanted, found in zip(source.cells, made.cells, strict=True):
+            keep = ("id", "cell_type", "source", "metadata")
+            assert {k: found[k] for k in keep} == {k: wanted[k] for k in keep}, "run: make notebooks"
+        assert made.metadata == source.metadata
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_fit_to_be_read_anywhere(self, name):
+        made = committed(name)
+        text = (notebooks.folder() / f"{name}.ipynb").read_text("utf-8")
+        assert len(text.encode()) < notebooks.LARGEST
+        assert "widgets" not in made.metadata
+        assert pictures(made)
+        for cell, output in outputs(made):
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr"
+            assert notebooks.WIDGET not in output.get("data", {})
+            assert not {"exercise", "machine"} & set(cell.metadata.get("tags", []))
+        for pattern in (r"/home/\w", r"/root/", r"/tmp/", r"/Users/\w", "start_time", "papermill"):
+            assert not re.search(pattern, json.dumps([c.get("outputs") for c in made.cells])), pattern
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_every_figure_has_words_here_and_in_html(self, name):
+        made = committed(name)
+        alts = [picture["metadata"]["image/png"]["alt"] for picture in pictures(made)]
+        assert all(len(alt) > 40 for alt in alts)
+        page, _ = HTMLExporter().from_notebook_node(made)
+        assert "No description has been provided" not in page
+        assert page.count("This figure in words") == len(alts)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_opens_and_ends_as_the_course_does(self, name):
+        nb = notebooks.read_source(name)
+        for part in ("You will learn", "You need", "| profile | time |", "measured on"):
+            assert part in nb.cells[0].source
+        everything = "\n".join(cell.source for cell in nb.cells)
+        for part in ("## Takeaways", "## Exercises", "## Next"):
+            assert part in everything
+        tags = [tag for cell in nb.cells for tag in cell.metadata.get("tags", [])]
+        assert tags.count("exercise") == 3
+        assert tags.count("check") >= 3
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_parameters_are_flat_literals(self, name):
+        parameters = notebooks.parameters_of(notebooks.read_source(name))
+        assert parameters["profile"] == "quick"
+        assert all(isinstance(v, str | int | float | None) for v in parameters.values())
+
+    def test_stubs_hold_no_solution(self):
+        student, solved = (notebooks.read_source(START, solutions=s) for s in (False, True))
+        pairs = [(a.source, b.source) for a, b in zip(student.cells, solved.cells, strict=True) if a != b]
+        assert len(pairs) == 3
+        for stub, solution in pairs:
+            assert "None" in stub
+            assert "stub" not in stub + solution
+            assert "nk.check.q" in stub
+            assert stub.splitlines()[-1] == solution.splitlines()[-1]
+
+
+class TestExecuted:
+    def test_solutions_are_right(self, executed):
+        nb, _ = executed
+        said = [o["data"]["text/plain"] for c, o in outputs(nb) if "solution" in c.metadata.tags]
+        assert len(said) == 3
+        assert all(line.startswith("Right: ") for line in said)
+
+    def test_widgets_are_gone_and_their_pictures_stay(self, executed):
+        nb, _ = executed
+        assert "widgets" not in nb.metadata
+        explorers = [cell for cell in nb.cells if "_explorer(" in cell.source]
+        assert len(explorers) == 2
+        for cell in explorers:
+            assert len([o for o in cell.outputs if "image/png" in o.get("data", {})]) == 1
+            assert not [o for o in cell.outputs if notebooks.WIDGET in o.get("data", {})]
+        for picture in pictures(nb):
+            assert len(picture["metadata"]["image/png"]["alt"]) > 40
+
+    def test_parameters_reached_the_run(self, executed):
+        nb, results = executed
+        shown = next(o["data"]["text/plain"] for _, o in outputs(nb) if o.output_type == "execute_result")
+        assert "train 300" in shown
+        assert "at most 8 questions" in shown
+        assert "300 training texts" in results["note"]
+        assert "annotator smollm2" in results["note"]
+
+    def test_the_table_says_what_was_selected(self, executed):
+        _, results = executed
+        rows = {row["method"]: row for row in results["table"]}
+        assert list(rows) == ["CE", "CE, early stopping", "NoiseAL", "CE on clean labels"]
+        assert "noisy validation" in rows["CE, early stopping"]["selected"]
+        assert "upper bound" in rows["CE on clean labels"]["selected"]
+        assert all(0.3 < row["test accuracy"] <= 1 for row in rows.values())
+        text = demo.terminal_table(results["table"])
+        assert all(f"{100 * row['test accuracy']:.1f} %" in text for row in rows.values())
+
+
+class TestRun:
+    def test_unknown_parameter_or_notebook(self, tmp_path):
+        with pytest.raises(
+            ValueError, match="'trainsize' is not a parameter of 00_start_here: one of profile"
+        ):
+            notebooks.run(START, {"trainsize": 3}, tmp_path / "x.ipynb", solutions=True)
+        with pytest.raises(ValueError, match="name='99'"):
+            notebooks.run("99", {}, tmp_path / "x.ipynb")
+        assert not list(tmp_path.iterdir())
+
+    def test_bad_value_fails_in_the_first_cells_and_the_demo_says_where(self, tmp_path, capsys):
+        out = tmp_path / "00.ipynb"
+        assert demo.demo({**TINY, "noise": "loud"}, out) == 1
+        said = capsys.readouterr().err
+        assert "kind='loud' is not allowed: one of symmetric, asymmetric, instance" in said
+        assert "under 'Start here: learning from noisy labels in five minutes'" in said
+        assert str(out) in said
+        left = nbformat.read(out, as_version=4)
+        failed = [
+            n for n, c in enumerate(left.cells) if any(o.output_type == "error" for o in c.get("outputs", []))
+        ]
+        assert len(failed) == 1
+        assert failed[0] < 8
+
+
+class TestDemo:
+    def test_prints_table_and_place(self, tmp_path, capsys, monkeypatch):
+        rows = [{"method": "CE", "selected": "last epoch", "test accuracy": 0.5, "macro F1": 0.25}]
+
+        def run(name, parameters, out, **settings):
+            Path(parameters["results"]).write_text(json.dumps({"table": rows, "note": "what ran"}))
+
+        monkeypatch.setattr(notebooks, "run", run)
+        monkeypatch.chdir(tmp_path)
+        assert demo.demo(out=tmp_path / "outputs" / "00.ipynb") == 0
+        said = capsys.readouterr().out
+        for part in ("50.0 %", "25.0 %", "last epoch", "what ran", f"outputs{os.sep}00.ipynb"):
+            assert part in said
+        assert str(tmp_path) not in said
+
+    def test_failure_names_the_section(self, tmp_path):
+        nb = new_notebook(
+            cells=[
+                new_markdown_cell("# Top\n\n## 1. Good"),
+                new_code_cell("1"),
+                new_markdown_cell("## 2. Bad\ntext"),
+                new_code_cell("\nboom()", outputs=[new_output("error", ename="E", evalue="v", traceback=[])]),
+                new_markdown_cell("## 3. Later"),
+            ]
+        )
+        nbformat.write(nb, tmp_path / "x.ipynb")
+        error = PapermillExecutionError(
+            cell_index=3, exec_count=7, source="\nboom()", ename="E", evalue="v", traceback=[]
+        )
+        said = demo.failure(error, tmp_path / "x.ipynb")
+        assert "Cell [7] failed, under '2. Bad', beginning with: boom()" in said
+        assert "E: v" in said
+
+
+def notebook_with(source, *tags):
+    return new_notebook(cells=[new_code_cell(source, metadata={"tags": list(tags)})])
+
+
+class TestParts:
+    def test_parameters(self):
+        nb = notebook_with("a = 1\nb = -0.5\nc = 'x'\nd = None", "parameters")
+        assert notebooks.parameters_of(nb) == {"a": 1, "b": -0.5, "c": "x", "d": None}
+
+    @pytest.mark.parametrize(
+        ("source", "tags", "message"),
+        [
+            ("a = 1\nb = a + 1", ["parameters"], "'b' is not a literal: a \\+ 1"),
+            ("import os", ["parameters"], "more than assignments: import os"),
+            ("a = 1", [], "0 cells are tagged"),
+        ],
+    )
+    def test_bad_parameters(self, source, tags, message):
+        with pytest.raises(ValueError, match=message):
+            notebooks.parameters_of(notebook_with(source, *tags))
+
+    def test_two_versions(self):
+        cell = "x = 1\ny = 2\n# stub:\n# x = None  # yours\n# y = None\nprint(x)"
+        assert notebooks._two_versions(cell, "here") == (
+            "x = 1\ny = 2\nprint(x)",
+            "x = None  # yours\ny = None\nprint(x)",
+        )
+        with pytest.raises(ValueError, match="here is tagged 'solution'"):
+            notebooks._two_versions("x = 1", "here")
+
+    def test_tidy(self):
+        kept = new_output("display_data", data={"image/png": "x"}, metadata={"image/png": {"alt": "words"}})
+        live = new_output("display_data", data={notebooks.WIDGET: {"model_id": "1"}, "text/plain": "VBox()"})
+        noise = new_output("stream", name="stderr", text="100%|")
+        nb = notebook_with("1", "check")
+        nb.metadata["widgets"] = {"state": {}}
+        nb.cells[0].metadata["execution"] = {"iopub.execute_input": "2020"}
+        nb.cells[0].outputs = [kept, live, noise]
+        nb.cells.append(
+            new_code_cell("doctor", metadata={"tags": ["machine"]}, outputs=[kept], execution_count=2)
+        )
+        notebooks.tidy(nb)
+        assert nb.cells[0].outputs == [kept]
+        assert nb.cells[0].metadata == {"tags": ["check"]}
+        assert "widgets" not in nb.metadata
+        assert nb.cells[1].outputs == []
+        assert nb.cells[1].execution_count is None
+
+    def test_unfit_is_refused(self):
+        with pytest.raises(ValueError, match="of this machine"):
+            notebooks._refuse_unfit(notebook_with(f"open('{Path.home()}/x')"), "name")
+        with pytest.raises(ValueError, match="MB; allowed"):
+            notebooks._refuse_unfit(notebook_with("x" * notebooks.LARGEST), "name")
+        notebooks._refuse_unfit(notebook_with("1 + 1"), "name")
