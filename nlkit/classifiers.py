@@ -1,4 +1,4 @@
-"""The two small models of a co-prediction network: a strong one that knows language, a weak one that does not.
+"""The two small models of a co-prediction network: a strong one that knows language, a weak one without.
 
 They memorise label noise at different speeds, which is what NoiseAL compares (arXiv 2504.02901).
 Both give a sentence embedding and class logits, so that every loss works on either.
@@ -129,11 +129,8 @@ class Vocabulary:
 
     def encode(self, texts: Sequence[str], max_length: int) -> Inputs:
         """Return the word numbers of N texts, cut to `max_length`; an empty text becomes one unknown word."""
-        number = self._number
-        return Inputs([
-            np.array([number.get(w, 1) for w in self.PATTERN.findall(t.lower())[:max_length]] or [1], np.int32)
-            for t in texts
-        ])  # fmt: skip
+        words = (self.PATTERN.findall(text.lower())[:max_length] for text in texts)
+        return Inputs([np.array([self._number.get(w, 1) for w in ws] or [1], np.int32) for ws in words])
 
 
 class WeakClassifier(nn.Module):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -22,7 +23,7 @@ from nlkit._util import content_hash, progress, reject
 from nlkit.batching import Batch, Inputs, sorted_batches
 from nlkit.cache import ActivationCache
 
-__all__ = ["TextEncoder", "choose_device", "mean_pool"]
+__all__ = ["TextEncoder", "choose_device", "choose_precision", "mean_pool"]
 
 SHARD_TEXTS = 1024
 """Texts a shard of the activation cache: an interrupted run loses at most the shard it was computing."""
@@ -34,7 +35,22 @@ def choose_device(device: str = "auto") -> torch.device:
     """Return the device named, or for ``"auto"`` a CUDA device where there is one, else the CPU."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        reject("device", device, "this PyTorch sees no CUDA device; use 'auto' or 'cpu'")
     return torch.device(device)
+
+
+def choose_precision(precision: str, device: torch.device) -> str:
+    """Return `precision`, or for ``"auto"`` bf16 where the hardware multiplies it faster, else "no".
+
+    That is a CUDA device with bf16, or a CPU with AMX; on other CPUs bf16 is slower than float32.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return "bf16" if device.type == "cpu" and capabilities.get("amx_bf16") else "no"
 
 
 def mean_pool(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -49,24 +65,41 @@ def _pretrained(source: str) -> tuple[Any, nn.Module, str]:
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         model = AutoModel.from_pretrained(source).float().eval()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise OSError(
-            f"encoder={source!r} could not be loaded: {error}. Offline, use encoder='minilm' or the path of a "
-            "folder with config.json, tokenizer.json and model.safetensors."
+            f"encoder={source!r} could not be loaded: {error}. Offline, use encoder='minilm' or the path of "
+            "a folder with config.json, tokenizer.json and model.safetensors."
         ) from error
     finally:
-        logging.enable_progress_bar()
+        logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    # The weights themselves name the model: a hub name can point to other weights tomorrow.
+    # The weights themselves name the model: a hub name can point to other weights tomorrow. The pooler is
+    # unused, and drawn at random where a checkpoint has none: it would give another name in every process.
     digest = hashlib.blake2b(digest_size=16)
-    for parameter in model.parameters():
-        digest.update(parameter.detach().numpy().data)
+    for name, parameter in model.named_parameters():
+        if not name.startswith("pooler."):
+            digest.update(parameter.detach().numpy().data)
+    settings = {k: v for k, v in model.config.to_dict().items() if not k.startswith("_")}
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    digest.update(
+        (backend.to_str() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True)).encode()
+    )
     return tokenizer, model, digest.hexdigest()
+
+
+def _max_tokens(model: nn.Module) -> int:
+    """Return the longest text a model has positions for."""
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    if isinstance(table, nn.Embedding):
+        # RoBERTa counts positions from the padding's number on, so its table is longer than its longest text.
+        return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+    return int(getattr(cast(Any, model).config, "max_position_embeddings", 512))
 
 
 def _layers(model: nn.Module) -> nn.ModuleList:
@@ -76,10 +109,39 @@ def _layers(model: nn.Module) -> nn.ModuleList:
             layers = getattr(getattr(model, holder, None), name, None)
             if isinstance(layers, nn.ModuleList):
                 return layers
-    raise ValueError(
-        f"encoder of type {type(model).__name__} has no layer list that nlkit can cut: "
+    raise _uncuttable(model)
+
+
+def _uncuttable(model: nn.Module) -> ValueError:
+    return ValueError(
+        f"encoder of type {type(model).__name__} cannot be cut into frozen and trainable layers: "
         "use a BERT-like encoder (BERT, RoBERTa, ELECTRA, MiniLM, DistilBERT) or trainable_layers='all'"
     )
+
+
+@lru_cache(maxsize=8)
+def _check_cut(source: str) -> None:
+    """Compare a model with its layers run one by one: some families pass more than states between layers.
+
+    MPNet and DeBERTa, for example, add relative positions that the layers are handed from outside; run one by
+    one they would give plausible, wrong numbers.
+    """
+    tokenizer, model, _ = _pretrained(source)
+    layers = _layers(model)
+    encoded = tokenizer(["one", "a few words more"])["input_ids"]
+    tokens = Inputs([np.asarray(ids, np.int32) for ids in encoded])
+    batch = tokens.batch(np.arange(2)).to(next(model.parameters()).device)
+    try:
+        with torch.inference_mode():
+            plain = model(input_ids=batch.values.long(), attention_mask=batch.mask.long()).last_hidden_state
+            hidden = _embed(model, batch)
+            for layer in layers:
+                hidden = _apply(layer, hidden, batch.mask)
+            same = torch.allclose(plain[batch.mask], hidden[batch.mask], rtol=1e-3, atol=1e-3)
+    except Exception as error:
+        raise _uncuttable(model) from error
+    if not same:
+        raise _uncuttable(model)
 
 
 class TextEncoder(nn.Module):
@@ -117,11 +179,12 @@ class TextEncoder(nn.Module):
         from nlkit.assets import resolve_model
 
         self.name, self.max_length, self.trainable_layers = name, max_length, trainable_layers
-        self.tokenizer, model, weights = _pretrained(resolve_model(name))
-        limit = int(model.config.max_position_embeddings)
+        source = resolve_model(name)
+        self.tokenizer, model, weights = _pretrained(source)
+        limit = _max_tokens(model)
         if not 3 <= max_length <= limit:
             reject("max_length", max_length, f"encoder {name!r} takes 3 to {limit} tokens")
-        self.width: int = model.config.hidden_size
+        self.width = int(cast(Any, model).config.hidden_size)
         self._device = choose_device(device)
         self._whole: nn.Module | None = None
         self.top = nn.ModuleList()
@@ -133,8 +196,10 @@ class TextEncoder(nn.Module):
             if pooler is not None:  # unused here, and a weight without a gradient would stall several GPUs
                 pooler.requires_grad_(False)
         else:
+            _check_cut(source)
             layers = _layers(model)
-            if not isinstance(trainable_layers, int) or not 0 <= trainable_layers <= len(layers):
+            whole = isinstance(trainable_layers, int) and not isinstance(trainable_layers, bool)
+            if not whole or not 0 <= trainable_layers <= len(layers):
                 reject("trainable_layers", trainable_layers, f"0 to {len(layers)}, or 'all'")
             self._trunk = [model]
             self.top = copy.deepcopy(layers[len(layers) - trainable_layers :]).requires_grad_(True)
@@ -209,7 +274,7 @@ class TextEncoder(nn.Module):
         return mean_pool(hidden, batch.mask)
 
     def embed(self, texts: Sequence[str], *, batch_size: int = 64) -> NDArray[np.float32]:
-        """Return sentence embeddings, shape (N, D), rows of length 1, of N texts; no gradients, no dropout."""
+        """Return sentence embeddings, shape (N, D), rows of length 1, of N texts; no gradient or dropout."""
         inputs = self.prepare(texts, batch_size=batch_size)
         result = np.empty((len(inputs), self.width), np.float32)
         learning = self.training
@@ -219,11 +284,16 @@ class TextEncoder(nn.Module):
                 device = next(self.parameters(), torch.empty(0)).device
                 result[index] = self(inputs.batch(index).to(device)).cpu().numpy()
         self.train(learning)
-        return result / np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-12)
+        result /= np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-12)
+        return result
 
 
 def _embed(model: nn.Module, batch: Batch) -> Tensor:
-    return cast(Tensor, cast(Any, model).embeddings(input_ids=batch.values.long()))
+    parts = cast(Any, model)
+    hidden = parts.embeddings(input_ids=batch.values.long())
+    if hasattr(parts, "embeddings_project"):  # ELECTRA's embeddings may be narrower than its layers
+        hidden = parts.embeddings_project(hidden)
+    return cast(Tensor, hidden)
 
 
 def _apply(layer: nn.Module, hidden: Tensor, mask: Tensor) -> Tensor:
