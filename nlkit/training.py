@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -23,13 +21,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nlkit._util import progress
-from nlkit.batching import Inputs, bucketed_batches, sorted_batches
+from nlkit.batching import Inputs, bucketed_batches
+from nlkit.callbacks import Callback, Checkpoint, DynamicsRecorder, Tensors
 from nlkit.classifiers import Output
-from nlkit.persistence import load_tensors, save_tensors
+from nlkit.encoder import choose_device, choose_precision
+from nlkit.prediction import Prediction, autocast, predict
 
-__all__ = ["Callback", "Checkpoint", "DynamicsRecorder", "Interrupted", "Objective", "Prediction", "Trainer"]
-
-Tensors = dict[str, Tensor]
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "DynamicsRecorder",
+    "Interrupted",
+    "Objective",
+    "Prediction",
+    "Tensors",
+    "Trainer",
+    "predict",
+]
 
 
 class Objective(Protocol):
@@ -42,82 +50,6 @@ class Objective(Protocol):
 
         `index`, shape (B,), holds the positions of the batch's samples in the training set.
         """
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What one model says of N texts: class probabilities (N, C), rows sum to 1, and embeddings (N, D)."""
-
-    probability: NDArray[np.float32]
-    embedding: NDArray[np.float32]
-
-
-class Callback:
-    """Hook into the loop; subclasses override what they need. Their state travels in checkpoints."""
-
-    def on_fit_start(self, trainer: Trainer) -> None:
-        """Before the first epoch, or before the first one after a resume."""
-
-    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """After each epoch; what is put in `row` becomes columns of `Trainer.history`."""
-
-    def state(self) -> tuple[Tensors, dict[str, Any]]:
-        """Return tensors and JSON values that a checkpoint has to hold."""
-        return {}, {}
-
-    def restore(self, tensors: Tensors, values: dict[str, Any]) -> None:
-        """Take back what `state` returned."""
-
-
-class DynamicsRecorder(Callback):
-    """Record every training sample's class probabilities after each epoch, for each model.
-
-    Attributes
-    ----------
-    probability : dict of str to list of ndarray
-        For each model, one array (N, C) of float16 an epoch: its training dynamics.
-    embedding : dict of str to list of ndarray
-        The same for sentence embeddings, (N, D); empty unless asked for.
-    latest : dict of str to Prediction
-        The last epoch's predictions, in full precision.
-    """
-
-    def __init__(self, *, embeddings: bool = False) -> None:
-        self.embeddings = embeddings
-        self.probability: dict[str, list[NDArray[np.float16]]] = {}
-        self.embedding: dict[str, list[NDArray[np.float16]]] = {}
-        self.latest: dict[str, Prediction] = {}
-
-    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Predict the training set once with each model."""
-        for name, inputs in trainer.inputs.items():
-            self.latest[name] = trainer.predict(name, inputs)
-            self.probability.setdefault(name, []).append(self.latest[name].probability.astype(np.float16))
-            if self.embeddings:
-                self.embedding.setdefault(name, []).append(self.latest[name].embedding.astype(np.float16))
-
-    def stacked(self, name: str) -> NDArray[np.float16]:
-        """Return the recorded probabilities of a model, shape (E, N, C); E epochs."""
-        return np.stack(self.probability[name])
-
-    def state(self) -> tuple[Tensors, dict[str, Any]]:
-        """Return all that was recorded."""
-        tensors = {f"p.{name}": torch.from_numpy(np.stack(v)) for name, v in self.probability.items()}
-        tensors |= {f"z.{name}": torch.from_numpy(np.stack(v)) for name, v in self.embedding.items()}
-        for name, last in self.latest.items():
-            tensors[f"latest.p.{name}"] = torch.from_numpy(last.probability)
-            tensors[f"latest.z.{name}"] = torch.from_numpy(last.embedding)
-        return tensors, {"names": list(self.latest)}
-
-    def restore(self, tensors: Tensors, values: dict[str, Any]) -> None:
-        """Take back what was recorded."""
-        for name in values["names"]:
-            self.probability[name] = list(tensors[f"p.{name}"].numpy())
-            if f"z.{name}" in tensors:
-                self.embedding[name] = list(tensors[f"z.{name}"].numpy())
-            self.latest[name] = Prediction(
-                tensors[f"latest.p.{name}"].numpy(), tensors[f"latest.z.{name}"].numpy()
-            )
 
 
 class Interrupted(KeyboardInterrupt):
@@ -154,7 +86,8 @@ class Trainer:
     decay : bool
         Let learning rates then fall linearly, to a tenth at the end.
     mixed_precision : str
-        ``"no"``, ``"bf16"`` or ``"fp16"``, as `accelerate` names them.
+        ``"no"``, ``"bf16"`` or ``"fp16"``, as `accelerate` names them, or ``"auto"``: see
+        `nlkit.encoder.choose_precision`.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``.
     description : str
@@ -181,7 +114,8 @@ class Trainer:
         device: str = "auto",
         description: str = "training",
     ) -> None:
-        self.accelerator = _accelerator(mixed_precision, device)
+        self.precision = choose_precision(mixed_precision, choose_device(device))
+        self.accelerator = _accelerator(self.precision, device)
         self.inputs, self.objective, self.epochs, self.batch_size = (
             dict(inputs),
             objective,
@@ -215,8 +149,8 @@ class Trainer:
         return cast(torch.device, self.accelerator.device)
 
     def raw(self, name: str) -> Any:
-        """Return a model without the wrapper that several GPUs need."""
-        return self.accelerator.unwrap_model(self.models[name])
+        """Return a model without the wrappers that several GPUs and mixed precision need."""
+        return self.accelerator.unwrap_model(self.models[name], keep_fp32_wrapper=False)
 
     def fit(self) -> Trainer:
         """Run the epochs that are left.
@@ -280,7 +214,7 @@ class Trainer:
     def _step(self, name: str, index: NDArray[np.int64], rng: np.random.Generator) -> dict[str, float]:
         model, optimizer = self.models[name], self.optimizers[name]
         batch = self.inputs[name].batch(index).to(self.device)
-        with self.accelerator.autocast():
+        with autocast(self.precision, self.device):
             output = model(batch)
         output = Output(output.embedding.float(), output.logits.float())
         loss, parts = self.objective(name, self.raw(name), output, index, rng)
@@ -301,9 +235,11 @@ class Trainer:
 
     def predict(self, name: str, inputs: Inputs, *, batch_size: int = 64) -> Prediction:
         """Return a model's class probabilities and embeddings of N prepared texts, without dropout."""
+        # Unwrapped: processes may have different numbers of batches, and the wrapper would wait for all.
         return predict(
-            self.models[name], inputs, self.device, batch_size=batch_size, accelerator=self.accelerator
-        )
+            self.raw(name), inputs, self.device,
+            batch_size=batch_size, precision=self.precision, accelerator=self.accelerator,
+        )  # fmt: skip
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """Return all that a later process needs to go on after the last whole epoch."""
@@ -312,105 +248,38 @@ class Trainer:
             tensors |= {f"model.{name}.{k}": v for k, v in self.raw(name).state_dict().items()}
             for number, entry in self.optimizers[name].state_dict()["state"].items():
                 tensors |= {f"optimizer.{name}.{number}.{k}": v for k, v in entry.items()}
-        values: dict[str, Any] = {"epoch": self.epoch, "rows": self.rows, "seed": self.seed, "callbacks": []}
-        for number, callback in enumerate(self.callbacks):
-            own, described = callback.state()
-            tensors |= {f"callback.{number}.{k}": v for k, v in own.items()}
-            values["callbacks"].append(described)
+        values: dict[str, Any] = {"epoch": self.epoch, "rows": self.rows, "callbacks": {}}
+        for key, callback in self._stateful().items():
+            own, values["callbacks"][key] = callback.state()
+            tensors |= {f"callback.{key}.{k}": v for k, v in own.items()}
         return tensors, values
+
+    def _stateful(self) -> dict[str, Callback]:
+        """Name the callbacks that have a state; the others may come and go before a resumed run."""
+        kept = [c for c in self.callbacks if type(c).state is not Callback.state]
+        return {f"{type(c).__name__}-{number}": c for number, c in enumerate(kept)}
 
     def restore(self, tensors: Tensors, values: dict[str, Any]) -> None:
         """Take back what `state` returned, models, optimizers and callbacks alike."""
+        stateful = self._stateful()
+        if list(stateful) != list(values["callbacks"]):
+            raise ValueError(
+                f"the checkpoint holds the state of {sorted(values['callbacks'])}, this run needs that of "
+                f"{sorted(stateful)}: start it with the same splits, or without the checkpoint"
+            )
         for name in self.models:
             self.raw(name).load_state_dict(_below(tensors, f"model.{name}."))
             state: dict[int, dict[str, Tensor]] = {}
             for key, tensor in _below(tensors, f"optimizer.{name}.").items():
-                number, field = key.split(".", 1)
-                state.setdefault(int(number), {})[field] = tensor
+                parameter, field = key.split(".", 1)
+                state.setdefault(int(parameter), {})[field] = tensor
             optimizer = self.optimizers[name]
             optimizer.load_state_dict(
                 {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
             )
         self.epoch, self.rows = int(values["epoch"]), list(values["rows"])
-        for number, callback in enumerate(self.callbacks):
-            callback.restore(_below(tensors, f"callback.{number}."), values["callbacks"][number])
-
-
-class Checkpoint(Callback):
-    """Save the run after each epoch, and go on from there when the same run is started again.
-
-    Parameters
-    ----------
-    folder : path
-        Holds one file, ``checkpoint.safetensors``, replaced by a rename.
-    identity : str
-        What the run is (its config and data, hashed): a checkpoint of another run is refused.
-    every : int
-        Epochs between two saves.
-    """
-
-    def __init__(self, folder: str | Path, identity: str, *, every: int = 1) -> None:
-        self.path, self.identity, self.every = Path(folder) / "checkpoint.safetensors", identity, every
-
-    def on_fit_start(self, trainer: Trainer) -> None:
-        """Resume, if there is something to resume from."""
-        if not self.path.exists():
-            return
-        tensors, values = load_tensors(self.path)
-        if values.get("identity") != self.identity:
-            raise ValueError(
-                f"checkpoint={str(self.path)!r} belongs to another run (other settings or data): "
-                "delete it or choose another folder"
-            )
-        trainer.restore(tensors, values["trainer"])
-
-    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Save; put this callback last, so that it sees what the others did."""
-        if trainer.epoch % self.every and trainer.epoch < trainer.epochs:
-            return
-        if trainer.accelerator.is_main_process:
-            tensors, values = trainer.state()
-            save_tensors(self.path, tensors, {"identity": self.identity, "trainer": values})
-        trainer.accelerator.wait_for_everyone()
-
-
-@torch.inference_mode()
-def predict(
-    model: Callable[..., Output] | nn.Module,
-    inputs: Inputs,
-    device: torch.device,
-    *,
-    batch_size: int = 64,
-    accelerator: Accelerator | None = None,
-) -> Prediction:
-    """Return class probabilities (N, C) and embeddings (N, D) of N prepared texts, in evaluation mode."""
-    module = cast(nn.Module, model)
-    learning = module.training
-    module.eval()
-    batches = list(sorted_batches(inputs.lengths, batch_size))
-    several = accelerator is not None and accelerator.num_processes > 1
-    if several:
-        assert accelerator is not None
-        batches = batches[accelerator.process_index :: accelerator.num_processes] or batches[:0]
-    probability = embedding = torch.empty(0)
-    for index in batches:
-        with accelerator.autocast() if accelerator else torch.no_grad():
-            output = module(inputs.batch(index).to(device))
-        p, z = output.logits.float().softmax(-1), output.embedding.float()
-        if not probability.numel():
-            probability, embedding = (
-                p.new_zeros(len(inputs), p.shape[1]),
-                z.new_zeros(len(inputs), z.shape[1]),
-            )
-        rows = torch.from_numpy(index).to(device)
-        probability[rows], embedding[rows] = p, z
-    if several:
-        assert accelerator is not None
-        # Each process filled its own rows of zeros, so the sum over processes is the whole.
-        probability = accelerator.reduce(probability, "sum")
-        embedding = accelerator.reduce(embedding, "sum")
-    module.train(learning)
-    return Prediction(probability.cpu().numpy(), embedding.cpu().numpy())
+        for key, callback in stateful.items():
+            callback.restore(_below(tensors, f"callback.{key}."), values["callbacks"][key])
 
 
 def _accelerator(mixed_precision: str, device: str) -> Accelerator:
@@ -418,7 +287,8 @@ def _accelerator(mixed_precision: str, device: str) -> Accelerator:
     if state and state.get("_mixed_precision", mixed_precision) != mixed_precision:
         # accelerate keeps one state a process and refuses another precision; a notebook trains many models.
         AcceleratorState._reset_state(reset_partial_state=False)
-    return Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu")
+    # "auto" means the same here as for the encoder's trunk: CUDA or the CPU, never a third kind of device.
+    return Accelerator(mixed_precision=mixed_precision, cpu=choose_device(device).type == "cpu")
 
 
 def _cuda_devices(device: torch.device) -> list[torch.device]:
