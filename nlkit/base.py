@@ -6,6 +6,7 @@ and `Method.evaluate` read the column ``label``, and they only write metrics.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from nlkit._util import atomic_write, content_hash
 from nlkit.batching import Inputs
 from nlkit.classifiers import StrongClassifier
 from nlkit.config import TrainingConfig
-from nlkit.encoder import TextEncoder, choose_device
+from nlkit.encoder import TextEncoder, choose_device, choose_precision
 from nlkit.metrics import accuracy, evaluate_probabilities
 from nlkit.persistence import save_tensors
 from nlkit.training import Callback, Prediction, Trainer, predict
@@ -86,9 +87,11 @@ class Watch(Callback):
             if split not in ds or "label" not in ds[split].column_names:
                 raise ValueError(f"watch={split!r}: ds has no such split with true labels in column 'label'")
             label = np.asarray(ds[split]["label"], np.int64)
-            texts = ds[split]["text"]
             known = np.flatnonzero(label >= 0)
-            inputs = model.prepare([texts[int(i)] for i in known])  # type: ignore[operator]
+            if not len(known):
+                raise ValueError(f"watch={split!r}: every label of this split is missing (-1)")
+            texts = list(ds[split]["text"])
+            inputs = model.prepare([texts[i] for i in known])  # type: ignore[operator]
             self._parts.append((split, inputs, label[known]))
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
@@ -143,6 +146,7 @@ class Method:
     label_names_: list[str]
     history_: pd.DataFrame
     best_epoch_: int | None
+    _best: tuple[str, dict[str, torch.Tensor]] | None = None  # network and weights of the best epoch
 
     tables: ClassVar[tuple[str, ...]] = ("history_",)
     """DataFrames that are saved with the model."""
@@ -173,7 +177,8 @@ class Method:
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return the most probable class, shape (n,), int64, of n texts."""
-        return self.predict_proba(texts).argmax(1).astype(np.int64)
+        label: NDArray[np.int64] = self.predict_proba(texts).argmax(1).astype(np.int64)
+        return label
 
     def evaluate(self, dataset: Dataset) -> dict[str, float]:
         """Return the metrics of `nlkit.metrics.evaluate_probabilities` against the true labels of a split.
@@ -185,6 +190,12 @@ class Method:
                 f"dataset has no column 'label' to evaluate against: it has {dataset.column_names}"
             )
         label = np.asarray(dataset["label"], np.int64)
+        feature = dataset.features["label"]
+        if isinstance(feature, ClassLabel) and list(feature.names) != self.label_names_:
+            raise ValueError(
+                f"dataset's label names {list(feature.names)} are not those the method learned, "
+                f"{self.label_names_}, or in another order"
+            )
         known = label >= 0
         texts = [t for t, k in zip(dataset["text"], known, strict=True) if k]
         return evaluate_probabilities(self.predict_proba(texts), label[known])
@@ -197,16 +208,18 @@ class Method:
 
     def _new_strong(self, n_classes: int) -> StrongClassifier:
         c = self.config
-        encoder = TextEncoder(
-            c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device
-        )
         with torch.random.fork_rng():
+            encoder = TextEncoder(
+                c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device
+            )
             torch.manual_seed(c.seed)
             return StrongClassifier(encoder, n_classes, dropout=c.dropout)
 
     def _best_epoch(self, ds: Mapping[str, Dataset], model: nn.Module, name: str) -> BestEpoch | None:
         """Return the noisy-validation callback, or None where there is no labelled validation split."""
-        if "validation" not in ds or "noisy_label" not in ds["validation"].column_names:
+        columns = ds["validation"].column_names if "validation" in ds else []
+        label = np.asarray(ds["validation"]["noisy_label"], np.int64) if "noisy_label" in columns else None
+        if label is None or not (label >= 0).any():
             if self.config.selection == "noisy_validation":
                 raise ValueError("selection='noisy_validation' needs ds['validation'] with noisy_label")
             return None
@@ -217,10 +230,37 @@ class Method:
 
     def _finish(self, best: BestEpoch | None) -> None:
         """Remember the best epoch by noisy validation, and go back to it if the config says so."""
-        self.best_epoch_ = best.best_epoch if best else None
-        self.best_weights_ = best.weights if best else {}
-        if best and self.config.selection == "noisy_validation":
-            self._networks()[best.name].load_state_dict(best.weights)
+        # An interrupted first epoch leaves nothing to go back to.
+        reached = best is not None and bool(best.weights)
+        self.best_epoch_ = best.best_epoch if best and reached else None
+        self._best = (best.name, best.weights) if best and reached else None
+        if self._best and self.config.selection == "noisy_validation":
+            self._networks()[self._best[0]].load_state_dict(self._best[1])
+
+    def at_best_epoch(self) -> Self:
+        """Return a copy of the fitted method whose network is that of the best epoch by noisy validation.
+
+        The copy shares everything else with the original, which stays at its last epoch.
+
+        Raises
+        ------
+        RuntimeError
+            If the method is not fitted, had no validation split with noisy labels, or was loaded from a
+            folder: only the weights that predict are saved.
+        """
+        self._check_fitted()
+        if self._best is None:
+            raise RuntimeError(
+                "the best epoch is not known: fit with a ds['validation'] that has noisy_label (its weights "
+                "are not saved, so a loaded method has to be fitted again)"
+            )
+        name, weights = self._best
+        other = copy.copy(self)
+        other._rebuild(self._extra_values())
+        for key, model in other._networks().items():
+            model.load_state_dict(weights if key == name else self._networks()[key].state_dict())
+            model.eval()
+        return other
 
     def _trainer_settings(self) -> dict[str, Any]:
         c = self.config
@@ -265,7 +305,10 @@ class Method:
 
     @classmethod
     def _from_saved(cls, folder: Path, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Self:
-        self = cls(**values["config"])
+        config = values["config"]
+        if config["device"] == "cuda" and not torch.cuda.is_available():
+            config = {**config, "device": "auto"}  # trained there, used here
+        self = cls(**config)
         self.label_names_, self.best_epoch_ = values["label_names"], values["best_epoch"]
         self._rebuild(values)
         for name, model in self._networks().items():
@@ -277,7 +320,9 @@ class Method:
         return self
 
 
-def predict_texts(model: nn.Module, texts: Sequence[str], device: str) -> Prediction:
+def predict_texts(model: nn.Module, texts: Sequence[str], config: TrainingConfig) -> Prediction:
     """Prepare texts for a fitted model and predict them."""
-    place = choose_device(device)
-    return predict(model.to(place), model.prepare(texts), place)  # type: ignore[operator]
+    place = choose_device(config.device)
+    precision = choose_precision(config.mixed_precision, place)
+    inputs = model.prepare(texts)  # type: ignore[operator]
+    return predict(model.to(place), inputs, place, precision=precision)

@@ -164,7 +164,7 @@ class Baseline(Method):
         recorder = DynamicsRecorder()
         best = self._best_epoch(ds, strong, "strong")
         objective = BaselineObjective(data.noisy_label, len(names), c)
-        callbacks: list[Callback] = [objective_state(objective)] if c.loss == "elr" else []
+        callbacks: list[Callback] = [ObjectiveState(objective)] if c.loss == "elr" else []
         callbacks += [recorder] if c.record else []
         callbacks += [best] if best else []
         callbacks += [Watch(strong, "strong", ds, watch)] if watch else []
@@ -187,13 +187,13 @@ class Baseline(Method):
         return {"strong": self.strong_}
 
     def _predict(self, texts: Sequence[str]) -> Prediction:
-        return predict_texts(self.strong_, texts, self.config.device)
+        return predict_texts(self.strong_, texts, self.config)
 
     def _rebuild(self, values: dict[str, Any]) -> None:
         self.strong_ = self._new_strong(len(self.label_names_))
 
 
-class objective_state(Callback):  # noqa: N801 - reads as what it does where it is used
+class ObjectiveState(Callback):
     """Carry the moving average of early-learning regularisation through checkpoints."""
 
     def __init__(self, objective: BaselineObjective) -> None:

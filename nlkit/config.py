@@ -44,7 +44,7 @@ class TrainingConfig:
     max_grad_norm
         L2 norm that gradients are clipped to.
     mixed_precision
-        "no", "bf16" or "fp16".
+        "no", "bf16", "fp16", or "auto": bf16 where the hardware is faster with it.
     selection
         "last" epoch, or the epoch best by "noisy_validation" accuracy. Never by true labels.
     device
@@ -68,7 +68,7 @@ class TrainingConfig:
     warmup_share: float = 0.05
     decay: bool = False
     max_grad_norm: float = 1.0
-    mixed_precision: str = "no"
+    mixed_precision: str = "auto"
     selection: str = "last"
     device: str = "auto"
     profile: str = "class"
@@ -108,7 +108,10 @@ class TrainingConfig:
         for name in ("dropout", "warmup_share"):
             self._number(name, low=0.0, high=1.0)
         self._number("seed", low=0, whole=True)
-        self._choice("mixed_precision", ("no", "bf16", "fp16"))
+        if not isinstance(self.encoder, str) or not self.encoder:
+            reject("encoder", self.encoder, "'minilm', a model folder, or a hub name")
+        self._choice("device", ("auto", "cpu", "cuda"))
+        self._choice("mixed_precision", ("auto", "no", "bf16", "fp16"))
         self._choice("selection", SELECTIONS)
         self._choice("profile", PROFILES)
 

@@ -37,7 +37,7 @@ def accuracy(probability: ArrayLike, label: ArrayLike) -> float:
 
 
 def nll(probability: ArrayLike, label: ArrayLike) -> float:
-    """Return the mean negative log-likelihood of the true class, in nats; probabilities below 1e-12 count so."""
+    """Return the mean negative log-likelihood of the true class, in nats, at most −log 1e-12."""
     p, y = _check(probability, label)
     return float(-np.log(np.maximum(p[np.arange(len(y)), y], 1e-12)).mean())
 
@@ -49,7 +49,7 @@ def brier(probability: ArrayLike, label: ArrayLike) -> float:
 
 
 def ece(probability: ArrayLike, label: ArrayLike, *, bins: int = 15, adaptive: bool = False) -> float:
-    """Return the expected calibration error of the most probable class: mean |accuracy − confidence| over bins.
+    """Return the expected calibration error of the top class: mean |accuracy − confidence| over bins.
 
     Parameters
     ----------
@@ -60,13 +60,15 @@ def ece(probability: ArrayLike, label: ArrayLike, *, bins: int = 15, adaptive: b
     bins : int
         Bins of confidence.
     adaptive : bool
-        Bins hold equally many samples instead of being equally wide (Nguyen and O'Connor, EMNLP 2015).
+        Bins hold equally many samples, as far as ties allow, instead of being equally wide (Nguyen and
+        O'Connor, EMNLP 2015).
     """
     p, y = _check(probability, label)
     confidence, right = p.max(1), p.argmax(1) == y
     if adaptive:
-        number = np.empty(len(y), np.int64)
-        number[np.argsort(confidence, kind="stable")] = np.arange(len(y)) * bins // len(y)
+        # Equal confidences share a bin: otherwise the order of the samples would change the answer.
+        edges = np.sort(confidence)[np.arange(1, bins) * len(y) // bins]
+        number = np.searchsorted(edges, confidence, side="right")
     else:
         number = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     gap = np.bincount(number, right - confidence, minlength=bins)
@@ -74,7 +76,7 @@ def ece(probability: ArrayLike, label: ArrayLike, *, bins: int = 15, adaptive: b
 
 
 def evaluate_probabilities(probability: ArrayLike, label: ArrayLike) -> dict[str, float]:
-    """Return accuracy, macro_f1, nll, brier, ece, ece_adaptive and n of predictions (N, C) against labels (N,).
+    """Return accuracy, macro_f1, nll, brier, ece, ece_adaptive and n of predictions (N, C), labels (N,).
 
     macro_f1 averages over the classes that occur among the labels or the predictions.
     """

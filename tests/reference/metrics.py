@@ -1,0 +1,79 @@
+"""Metrics one sample at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def top(p: Sequence[float]) -> int:
+    best = 0
+    for c in range(len(p)):
+        if p[c] > p[best]:
+            best = c
+    return best
+
+
+def accuracy(probability: Sequence[Sequence[float]], label: Sequence[int]) -> float:
+    right = 0
+    for p, y in zip(probability, label, strict=True):
+        right += top(p) == y
+    return right / len(label)
+
+
+def nll(probability: Sequence[Sequence[float]], label: Sequence[int]) -> float:
+    total = 0.0
+    for p, y in zip(probability, label, strict=True):
+        total -= math.log(max(p[y], 1e-12))
+    return total / len(label)
+
+
+def brier(probability: Sequence[Sequence[float]], label: Sequence[int]) -> float:
+    total = 0.0
+    for p, y in zip(probability, label, strict=True):
+        for c in range(len(p)):
+            total += (p[c] - (1.0 if c == y else 0.0)) ** 2
+    return total / len(label)
+
+
+def macro_f1(probability: Sequence[Sequence[float]], label: Sequence[int]) -> float:
+    guess = [top(p) for p in probability]
+    scores = []
+    for c in sorted(set(guess) | set(label)):
+        hit = sum(g == c and y == c for g, y in zip(guess, label, strict=True))
+        scores.append(2 * hit / (guess.count(c) + list(label).count(c)))
+    return sum(scores) / len(scores)
+
+
+def gap(probability: Sequence[Sequence[float]], label: Sequence[int], bins: list[list[int]]) -> float:
+    total = 0.0
+    for members in bins:
+        if members:
+            confidence = sum(max(probability[i]) for i in members) / len(members)
+            right = sum(top(probability[i]) == label[i] for i in members) / len(members)
+            total += len(members) * abs(right - confidence)
+    return total / len(label)
+
+
+def ece(probability: Sequence[Sequence[float]], label: Sequence[int], bins: int) -> float:
+    """Bin b holds the confidences above b / bins and up to (b + 1) / bins."""
+    members: list[list[int]] = [[] for _ in range(bins)]
+    for i, p in enumerate(probability):
+        for b in range(bins):
+            if b / bins < max(p) <= (b + 1) / bins:
+                members[b].append(i)
+    return gap(probability, label, members)
+
+
+def ece_adaptive(probability: Sequence[Sequence[float]], label: Sequence[int], bins: int) -> float:
+    """A bin begins at every (N / bins)-th of the sorted confidences; equal confidences stay together."""
+    confidence = sorted(max(p) for p in probability)
+    starts = [confidence[b * len(label) // bins] for b in range(1, bins)]
+    members: list[list[int]] = [[] for _ in range(bins)]
+    for i, p in enumerate(probability):
+        number = 0
+        for start in starts:
+            if max(p) >= start:
+                number += 1
+        members[number].append(i)
+    return gap(probability, label, members)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlkit import metrics
+from tests.reference import metrics as reference
+
+
+@st.composite
+def predictions(draw: Any) -> tuple[np.ndarray, np.ndarray]:
+    n, c = draw(st.integers(1, 60)), draw(st.integers(2, 5))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    p = rng.dirichlet(np.full(c, draw(st.sampled_from([0.1, 1.0]))), n)
+    if draw(st.booleans()):  # ties of confidence
+        p = p[rng.integers(0, max(1, n // 5), n)]
+    return p, rng.integers(0, c, n)
+
+
+@given(predictions(), st.integers(1, 20))
+def test_same_as_one_sample_at_a_time(data: Any, bins: int) -> None:
+    p, y = data
+    rows, labels = p.tolist(), y.tolist()
+    assert metrics.accuracy(p, y) == pytest.approx(reference.accuracy(rows, labels))
+    assert metrics.nll(p, y) == pytest.approx(reference.nll(rows, labels))
+    assert metrics.brier(p, y) == pytest.approx(reference.brier(rows, labels))
+    assert metrics.ece(p, y, bins=bins) == pytest.approx(reference.ece(rows, labels, bins), abs=1e-9)
+    got = metrics.ece(p, y, bins=bins, adaptive=True)
+    assert got == pytest.approx(reference.ece_adaptive(rows, labels, bins), abs=1e-9)
+    every = metrics.evaluate_probabilities(p, y)
+    assert list(every) == ["accuracy", "macro_f1", "nll", "brier", "ece", "ece_adaptive", "n"]
+    assert every["macro_f1"] == pytest.approx(reference.macro_f1(rows, labels))
+    assert every["ece"] == pytest.approx(reference.ece(rows, labels, 15), abs=1e-9)
+    assert every["n"] == len(y)
+
+
+@given(predictions(), st.integers(0, 1000))
+def test_order_of_samples_and_names_of_classes_do_not_matter(data: Any, seed: int) -> None:
+    p, y = data
+    rng = np.random.default_rng(seed)
+    order, classes = rng.permutation(len(y)), rng.permutation(p.shape[1])
+    plain = metrics.evaluate_probabilities(p, y)
+    for other in (
+        metrics.evaluate_probabilities(p[order], y[order]),
+        metrics.evaluate_probabilities(p[:, classes], np.argsort(classes)[y]),
+    ):
+        for name, value in plain.items():
+            assert other[name] == pytest.approx(value, abs=1e-9), name
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_perfect_calibration_has_no_error(adaptive: bool) -> None:
+    # Of 10 samples at 0.8, 8 are right; of 10 at 0.6, 6 are.
+    p = np.array([[0.8, 0.2]] * 10 + [[0.6, 0.4]] * 10)
+    y = np.array([0] * 8 + [1] * 2 + [0] * 6 + [1] * 4)
+    for order in (np.arange(20), np.random.default_rng(0).permutation(20)):
+        assert metrics.ece(p[order], y[order], bins=5, adaptive=adaptive) == pytest.approx(0)
+
+
+def test_sure_and_wrong_is_the_worst() -> None:
+    p, y = np.eye(3), np.array([1, 2, 0])
+    assert metrics.evaluate_probabilities(p, y) == pytest.approx(
+        {"accuracy": 0, "macro_f1": 0, "nll": -np.log(1e-12), "brier": 2, "ece": 1, "ece_adaptive": 1, "n": 3}
+    )
+    assert metrics.evaluate_probabilities(p, [0, 1, 2])["brier"] == 0
+
+
+@pytest.mark.parametrize(
+    ("p", "y", "message"),
+    [
+        (np.empty((0, 3)), [], "empty"),
+        ([0.5, 0.5], [0, 1], r"\(N, C\)"),
+        ([[0.5, 0.5]], [0, 1], r"\(N,\)"),
+        ([[0.5, 0.5]], [2], "0 to 1"),
+        ([[0.5, 0.5]], [-1], r"missing \(-1\)"),
+        ([[0.5, 0.4]], [0], "sums to 0.9"),
+        ([[float("nan"), 0.4]], [0], "sums to nan"),
+    ],
+)
+def test_bad_input_is_named(p: Any, y: Any, message: str) -> None:
+    for metric in (metrics.accuracy, metrics.nll, metrics.brier, metrics.ece, metrics.evaluate_probabilities):
+        with pytest.raises(ValueError, match=message):
+            metric(p, y)
+
+
+def test_split_report_by_hand() -> None:
+    #          R  R  R  H  H  P  P  P  (H, truth unknown)
+    noisy = [0, 1, 1, 2, 0, 1, 2, 0, 0]
+    truth = [0, 1, 0, 2, 1, 0, 0, 0, -1]
+    report = metrics.split_report(list("RRRHHPPPH"), noisy, truth).set_index("set")
+    # Right labels: samples 0, 1, 3, 7. Wrong ones: 2, 4, 5, 6.
+    assert report["size"].to_dict() == {"R": 3, "H": 2, "P": 3}
+    assert report["clean"].to_dict() == pytest.approx({"R": 2 / 3, "H": 1 / 2, "P": 1 / 3})
+    assert report["precision"].to_dict() == pytest.approx({"R": 2 / 3, "H": 1 / 2, "P": 2 / 3})
+    assert report["recall"].to_dict() == pytest.approx({"R": 2 / 4, "H": 1 / 4, "P": 2 / 4})
+
+
+def test_split_report_of_empty_sets() -> None:
+    report = metrics.split_report(["R", "R"], [0, 1], [0, 1]).set_index("set")
+    assert report.loc["R", "precision"] == report.loc["R", "recall"] == 1
+    assert np.isnan(report.loc["P", ["clean", "precision", "recall"]].astype(float)).all()
+
+
+def test_annotation_report() -> None:
+    report = metrics.annotation_report([0, -1, 2, 1, 1], [0, 1, 2, 0, -1])
+    assert report == {"n": 4, "answered": 3, "accuracy": pytest.approx(2 / 3)}
+    nothing = metrics.annotation_report([-1], [0])
+    assert nothing["answered"] == 0
+    assert np.isnan(nothing["accuracy"])
+    assert metrics.annotation_report([], [])["n"] == 0
