@@ -60,7 +60,7 @@ def counted_layers(encoder: TextEncoder) -> Iterator[list[int]]:
 def test_same_as_the_plain_model(plain: np.ndarray, layers: Any, cache: bool) -> None:
     encoder = TextEncoder(trainable_layers=layers, max_length=16, cache=cache)
     for _ in range(2):  # the second time from the cache
-        for size in (1, 4, 64):
+        for size in (2, 64):
             np.testing.assert_allclose(encoder.embed(TEXTS, batch_size=size), plain, atol=TOLERANCE)
 
 
