@@ -1,5 +1,6 @@
 """Measure the local LLM as annotator on Reuters R8: how often it is right, how fast.
 
+The texts are validation texts, so that prompts and calibration are never chosen on the test split.
 
 python benchmarks/annotator.py --n 40 --seed 0
 """
@@ -10,118 +11,147 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nlkit.annotate import prompts
 from nlkit.annotate.demonstrations import nearest
 from nlkit.annotators import Demonstration, LocalLLM
-from nlkit.assets import resolve_model
 from nlkit.data import load_dataset
+from nlkit.encoder import TextEncoder
 from tests.reference.annotate import plain_scores
 
+CALIBRATIONS = {
+    "zero-shot": ("none",),
+    "fixed": ("none", "contextual", "batch"),
+    "nearest": ("none", "batch"),
+}
 
-def embed(texts: list[str]) -> np.ndarray[Any, Any]:
-    """Return MiniLM's mean-pooled, normalised embeddings, shape (texts, 384)."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
 
-    folder = resolve_model("minilm")
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    result = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(order), 64):
-            rows = order[start : start + 64]
-            batch = tokenizer(
-                [texts[i] for i in rows], padding=True, truncation=True, max_length=128, return_tensors="pt"
-            )
-            mask = batch["attention_mask"][..., None]
-            mean = (model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)
-            result[rows] = torch.nn.functional.normalize(mean, dim=-1).numpy()
-    return result
+def timed(action: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the seconds an action took, and what it gave."""
+    began = time.perf_counter()
+    result = action()
+    return time.perf_counter() - began, result
+
+
+def questions(
+    n: int, seed: int, train_size: int, k: int
+) -> tuple[list[str], np.ndarray[Any, Any], list[str], dict[str, Any]]:
+    """Return validation texts, their labels, the label names, and demonstrations of every kind."""
+    ds = load_dataset("r8", train_size=train_size, seed=seed)
+    names = ds["train"].features["label"].names
+    chosen = ds["validation"].select(np.random.default_rng(seed).permutation(len(ds["validation"]))[:n])
+    texts, pool, labels = list(chosen["text"]), list(ds["train"]["text"]), list(ds["train"]["label"])
+    embed = TextEncoder("minilm", trainable_layers=0, max_length=128).embed
+    found = nearest(embed(texts), embed(pool), k, query_texts=texts, pool_texts=pool)
+    demonstrations = {
+        "zero-shot": None,
+        # One of each class, the same for all texts.
+        "fixed": [Demonstration(pool[labels.index(c)], c) for c in range(len(names))],
+        "nearest": [[Demonstration(pool[p], labels[p]) for p in row if p >= 0] for row in found],
+    }
+    return texts, np.array(chosen["label"]), names, demonstrations
+
+
+def against_plain(
+    llm: LocalLLM, texts: Sequence[str], names: Sequence[str], demonstrations: Any
+) -> dict[str, Any]:
+    """Time the fast way against one prompt at a time with one full forward per label, and compare answers."""
+    store, llm.store = llm.store, None  # answers must not come from there
+    seconds_fast, table = timed(lambda: llm.annotate(texts, names, demonstrations))
+    scorer, endings = llm._load_scorer(), [prompts.continuation(name) for name in names]
+    llm.store = store
+    asked = table["prompt"].tolist()
+    seconds_plain, scores = timed(lambda: plain_scores(scorer.model, scorer.tokenizer, asked, endings))
+    p = np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
+    return {
+        "n": len(texts),
+        "fast_s": seconds_fast,
+        "plain_s": seconds_plain,
+        "ratio": seconds_plain / seconds_fast,
+        "same_label": float((p.argmax(axis=1) == table["label"]).mean()),
+        "largest_difference": float(np.abs(p - table[[f"p_{c}" for c in range(len(names))]]).max(axis=None)),
+    }
 
 
 def measure(
-    n: int = 40, seed: int = 0, *, train_size: int = 2000, n_plain: int = 6, k: int = 4
+    n: int = 40, seed: int = 0, *, train_size: int = 1000, n_plain: int = 4, k: int = 4
 ) -> dict[str, Any]:
     """Return accuracies by kind of demonstration, fast against plain, and int8 against fp32."""
-    ds = load_dataset("r8", train_size=train_size, seed=seed)
-    names = ds["train"].features["label"].names
-    rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(ds["test"]))[:n]
-    texts = [ds["test"]["text"][int(i)] for i in chosen]
-    truth = np.array([ds["test"]["label"][int(i)] for i in chosen])
-    pool_texts, pool_labels = list(ds["train"]["text"]), list(ds["train"]["label"])
-    embeddings = embed(texts + pool_texts)
-    found = nearest(embeddings[:n], embeddings[n:], k, query_texts=texts, pool_texts=pool_texts)
-    by_text = [[Demonstration(pool_texts[p], pool_labels[p]) for p in row if p >= 0] for row in found]
-    fixed = [Demonstration(pool_texts[pool_labels.index(c)], c) for c in range(len(names))]
+    texts, truth, names, demonstrations = questions(n, seed, train_size, k)
+    by_text = demonstrations["nearest"]
 
-    result: dict[str, Any] = {"dataset": "r8", "n": n, "seed": seed, "train_size": train_size, "k": k}
-    store = LocalLLM(store=":memory:").store
-    right = result["accuracy"] = {}
-    for kind, demonstrations in (("zero-shot", None), ("fixed", fixed), ("nearest", by_text)):
-        # Raw answers are shared through the store, so only the first setting of a kind asks the model.
-        for calibration in ("none", "batch") if kind == "nearest" else ("none", "contextual", "batch"):
-            for normalise in ("sum", "mean"):
-                annotator = LocalLLM(store=store, calibration=calibration, normalise=normalise)
-                labels = annotator.annotate(texts, names, demonstrations)["label"].to_numpy()
-                right[f"{kind}, {calibration}, {normalise}"] = float((labels == truth).mean())
+    def right(table: pd.DataFrame) -> float:
+        return float((table["label"].to_numpy() == truth).mean())
 
-    m = min(n_plain, n)
-    fast = LocalLLM(store=None, calibration="none")
-    fast.annotate(texts[:1], names)  # loads the model outside the measured time
-    start = time.perf_counter()
-    table = fast.annotate(texts[:m], names, by_text[:m])
-    seconds_fast = time.perf_counter() - start
-    scorer = fast._load_scorer()
-    start = time.perf_counter()
-    plain = plain_scores(
-        scorer.model,
-        scorer.tokenizer,
-        table["prompt"].tolist(),
-        [prompts.continuation(name) for name in names],
-    )
-    seconds_plain = time.perf_counter() - start
-    plain_p = np.exp(plain - np.logaddexp.reduce(plain, axis=1, keepdims=True))
-    fast_p = table[[f"p_{c}" for c in range(len(names))]].to_numpy()
-    result["fast against plain"] = {
-        "n": m,
-        "seconds_fast": seconds_fast,
-        "seconds_plain": seconds_plain,
-        "ratio": seconds_plain / seconds_fast,
-        "same_label": float((plain_p.argmax(axis=1) == table["label"].to_numpy()).mean()),
-        "largest_difference": float(np.abs(plain_p - fast_p).max()),
+    # The store keeps raw scores, so the calibrations below ask each question once.
+    fp32 = LocalLLM(store=":memory:", calibration="none")
+    int8 = LocalLLM(store=":memory:", calibration="none", precision="int8")
+    for llm in (fp32, int8):
+        llm.annotate(texts[:1], names)  # loads the model outside the measured times
+    seconds, tables = {}, {}
+    for llm in (fp32, int8):
+        seconds[llm.precision], tables[llm.precision] = timed(
+            lambda llm=llm: llm.annotate(texts, names, by_text)
+        )
+    result: dict[str, Any] = {
+        "dataset": "r8",
+        "split": "validation",
+        "n": len(texts),
+        "seed": seed,
+        "train_size": train_size,
+        "k": k,
+        "plain": against_plain(fp32, texts[:n_plain], names, by_text[:n_plain]),
+        "int8": {
+            "ratio": seconds["fp32"] / seconds["int8"],
+            "same_label": float((tables["fp32"]["label"] == tables["int8"]["label"]).mean()),
+            "accuracy_fp32": right(tables["fp32"]),
+            "accuracy_int8": right(tables["int8"]),
+        },
+        "accuracy": {},
     }
-
-    small = LocalLLM(store=None, calibration="none", precision="int8")
-    small.annotate(texts[:1], names)
-    m = min(2 * n_plain, n)
-    start = time.perf_counter()
-    full = fast.annotate(texts[:m], names, by_text[:m])
-    seconds_full = time.perf_counter() - start
-    start = time.perf_counter()
-    quantised = small.annotate(texts[:m], names, by_text[:m])
-    result["int8 against fp32"] = {
-        "n": m,
-        "speed_ratio": seconds_full / (time.perf_counter() - start),
-        "same_label": float((full["label"] == quantised["label"]).mean()),
-        "accuracy_fp32": float((full["label"].to_numpy() == truth[:m]).mean()),
-        "accuracy_int8": float((quantised["label"].to_numpy() == truth[:m]).mean()),
-    }
+    for kind, calibrations in CALIBRATIONS.items():
+        for calibration in calibrations:
+            fp32.calibration = calibration
+            table = fp32.annotate(texts, names, demonstrations[kind])
+            result["accuracy"][f"{kind}, {calibration}"] = right(table)
     return result
+
+
+def summary_rows(result: dict[str, Any]) -> list[str]:
+    """Return two Markdown rows for the table of ratios, an empty line, and a table of accuracies."""
+    plain, int8 = result["plain"], result["int8"]
+    rows = [
+        f"| local LLM, label tree and reused prefix against a forward per label | {plain['ratio']:.1f} | "
+        f"same labels {plain['same_label']:.0%} of {plain['n']}, probabilities differ by at most "
+        f"{plain['largest_difference']:.0e} |",
+        f"| local LLM, int8 against fp32 | {int8['ratio']:.1f} | same labels {int8['same_label']:.0%} of "
+        f"{result['n']}, accuracy {int8['accuracy_int8']:.3f} against {int8['accuracy_fp32']:.3f} |",
+        "",
+        f"| local LLM, {result['n']} {result['split']} texts of {result['dataset']}, seed {result['seed']} "
+        "| calibration | accuracy |",
+        "|---|---|---|",
+    ]
+    for setting, accuracy in result["accuracy"].items():
+        kind, calibration = setting.split(", ")
+        rows.append(f"| {kind} | {calibration} | {accuracy:.3f} |")
+    return rows
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--n", type=int, default=40, help="test texts")
+    parser.add_argument("--n", type=int, default=40, help="validation texts")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    print(json.dumps(measure(arguments.n, arguments.seed), indent=2))
+    measured = measure(arguments.n, arguments.seed)
+    print(json.dumps(measured, indent=2))
+    print("\n".join(summary_rows(measured)))

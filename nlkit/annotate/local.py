@@ -68,7 +68,7 @@ class LocalLLM:
         How the model's bias among the label words is divided out. "contextual": by its answers to texts
         without content, asked with the same demonstrations; "batch": by its mean answer in this call, so an
         answer depends on the other texts. "auto": contextual when all texts share their demonstrations, else
-        none (benchmarks/annotator.py measures them all).
+        none; the choice rests on what benchmarks/annotator.py prints for Reuters R8.
     normalise : {"sum", "mean"}
         Whether a label's score is the sum or the mean of its tokens' log-likelihoods.
     abstain_below : float

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,8 +41,20 @@ def test_injected_template_stays_on_its_line() -> None:
     assert tail.count("\nLabel:") == 1
 
 
-def test_parts_of_a_prompt_tokenise_as_the_whole(smollm2) -> None:  # type: ignore[no-untyped-def]
-    tokens = smollm2._tokens
+def test_a_chat_message_lists_the_labels_and_ends_with_the_open_query() -> None:
+    described = list(prompts.describe(WORDS).values())
+    message = prompts.chat(WORDS, described, [Demonstration("net profit up", 0)], "yen\nrises")
+    assert "- earn: company earnings" in message
+    assert message.endswith("\n\nText: net profit up\nLabel: earn\n\nText: yen rises\nLabel:")
+    # What all texts share comes first.
+    other = prompts.chat(WORDS, described, [], "oil")
+    assert message.partition("\n\nText:")[0] == other.partition("\n\nText:")[0]
+
+
+def test_parts_of_a_prompt_tokenise_as_the_whole(tokenizer: Any) -> None:
+    def tokens(text: str) -> list[int]:
+        return list(tokenizer(text, add_special_tokens=False).input_ids)
+
     head = prompts.prefix(WORDS, list(prompts.describe(WORDS).values()), [Demonstration("net up", 0)])
     tail = prompts.suffix(WORDS, [Demonstration("dollar falls", 1)], "")
     word = prompts.continuation("money-fx")

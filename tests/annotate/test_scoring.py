@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,49 +78,64 @@ def fast(scorer: LabelScorer, suffixes: list[str], labels: list[str]) -> np.ndar
     return scores
 
 
+def assert_equal_to_plain(scorer: LabelScorer, labels: list[str], atol: float) -> None:
+    plain = plain_scores(scorer.model, scorer.tokenizer, [PREFIX + s for s in SUFFIXES], labels)
+    np.testing.assert_allclose(fast(scorer, SUFFIXES, labels), plain, atol=atol)
+
+
 @pytest.mark.parametrize("batch_tokens", [1, 60, 4096])
 @pytest.mark.parametrize("labels", [LABELS, [" money", " ship"]], ids=["tree", "single tokens"])
-def test_fast_scores_equal_the_plain_way(smollm2: LocalLLM, batch_tokens: int, labels: list[str]) -> None:
-    loaded = smollm2._load_scorer()
+def test_fast_scores_equal_the_plain_way(tiny: LocalLLM, batch_tokens: int, labels: list[str]) -> None:
+    loaded = tiny._load_scorer()
     scorer = LabelScorer(loaded.model, loaded.tokenizer, batch_tokens=batch_tokens)
-    plain = plain_scores(loaded.model, loaded.tokenizer, [PREFIX + s for s in SUFFIXES], labels)
-    np.testing.assert_allclose(fast(scorer, SUFFIXES, labels), plain, atol=2e-3)
+    assert_equal_to_plain(scorer, labels, atol=1e-4)
 
 
-def tiny(**changes: object) -> torch.nn.Module:
+def test_fast_scores_of_the_real_model_equal_the_plain_way(smollm2: LocalLLM) -> None:
+    loaded = smollm2._load_scorer()
+    scorer = LabelScorer(loaded.model, loaded.tokenizer, batch_tokens=60)
+    assert_equal_to_plain(scorer, LABELS[:3], atol=2e-3)
+
+
+def gpt2(**changes: object) -> torch.nn.Module:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(0)
-    settings = {"vocab_size": 49152, "n_positions": 128, "n_embd": 16, "n_layer": 2, "n_head": 2} | changes
+    settings = {
+        "vocab_size": 49152,
+        "n_positions": 128,
+        "n_embd": 16,
+        "n_layer": 2,
+        "n_head": 2,
+        "initializer_range": 0.4,
+    }
+    settings |= changes
     return GPT2LMHeadModel(GPT2Config(**settings)).eval()
 
 
-def test_another_architecture_gives_equal_scores_too(smollm2: LocalLLM) -> None:
+def test_another_architecture_gives_equal_scores_too(tokenizer: Any) -> None:
     # GPT-2 adds learned positions instead of rotating: wrong position numbers would show.
-    model, tokenizer = tiny(), smollm2._load_tokenizer()
-    scorer = LabelScorer(model, tokenizer)
-    plain = plain_scores(model, tokenizer, [PREFIX + s for s in SUFFIXES], LABELS)
-    np.testing.assert_allclose(fast(scorer, SUFFIXES, LABELS), plain, atol=1e-4)
+    assert_equal_to_plain(LabelScorer(gpt2(), tokenizer), LABELS, atol=1e-4)
 
 
-def test_a_prompt_too_long_for_the_model_is_refused(smollm2: LocalLLM) -> None:
-    scorer = LabelScorer(tiny(n_positions=24), smollm2._load_tokenizer())
+def test_a_prompt_too_long_for_the_model_is_refused(tokenizer: Any) -> None:
+    scorer = LabelScorer(gpt2(n_positions=24), tokenizer)
     with pytest.raises(ValueError, match="max_text_tokens"):
         fast(scorer, SUFFIXES, LABELS)
 
 
-def test_a_window_of_attention_limits_the_prompt(smollm2: LocalLLM) -> None:
+def test_a_window_of_attention_limits_the_prompt(tokenizer: Any) -> None:
     from transformers import MistralConfig, MistralForCausalLM
 
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = MistralConfig(vocab_size=64, num_key_value_heads=2, sliding_window=24, **sizes)
-    scorer = LabelScorer(MistralForCausalLM(config), smollm2._load_tokenizer())
+    scorer = LabelScorer(MistralForCausalLM(config), tokenizer)
     with pytest.raises(ValueError, match="does not fit the model's 24"):
         fast(scorer, SUFFIXES, LABELS)
 
 
-def test_layers_without_attention_are_refused(smollm2: LocalLLM) -> None:
-    model = tiny()
+def test_layers_without_attention_are_refused(tokenizer: Any) -> None:
+    model = gpt2()
     model.config.layer_types = ["full_attention", "linear_attention"]  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="linear_attention"):
-        LabelScorer(model, smollm2._load_tokenizer())
+        LabelScorer(model, tokenizer)
