@@ -118,7 +118,7 @@ def _inputs(
 def _fit(inputs: Any, y: Labels, C: int) -> Any:
     """Return a function inputs -> (n, C) probabilities, or None when there is one class only."""
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     if len(np.unique(y)) < 2:
         return None

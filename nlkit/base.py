@@ -270,9 +270,14 @@ class Method:
             "mixed_precision": c.mixed_precision, "device": c.device,
         }  # fmt: skip
 
-    def _run_identity(self, data: Observed) -> str:
+    def _run_identity(self, data: Observed, ds: Mapping[str, Dataset], *more: str) -> str:
+        """Name a run by method, settings, training and validation data, and whatever else decides it."""
         settings = json.dumps(self.config.to_dict(), sort_keys=True)
-        return content_hash(type(self).__name__, settings, data.identity())
+        validation = ds.get("validation")
+        if validation is not None and "noisy_label" in validation.column_names:
+            labels = np.asarray(validation["noisy_label"], np.int64)
+            more = (*more, Observed(list(validation["text"]), labels).identity())
+        return content_hash(type(self).__name__, settings, data.identity(), *more)
 
     # -- saving -------------------------------------------------------------------------------------------
 

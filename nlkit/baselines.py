@@ -58,12 +58,9 @@ class BaselineConfig(TrainingConfig):
     record: bool = False
 
     profiles: ClassVar[dict[str, dict[str, Any]]] = {
-        "quick": {"trainable_layers": 0, "epochs": 12},
-        "class": {"trainable_layers": 2, "epochs": 10},
-        "paper": {
-            "trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_encoder": 2e-5,
-            "mixed_precision": "bf16",
-        },
+        "quick": {"trainable_layers": 0, "epochs": 12, "decay": False},
+        "class": {},
+        "paper": {"trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_encoder": 2e-5},
     }  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -135,7 +132,8 @@ class Baseline(Method):
     history_ : DataFrame
         One row an epoch.
     dynamics_ : dict of str to ndarray, shape (E, N, C)
-        With ``record=True``: what the model predicted for the training set after each epoch.
+        With ``record=True``: what the model predicted after each epoch for the training texts that have a
+        ``noisy_label``, in their order.
     """
 
     config: BaselineConfig
@@ -168,7 +166,7 @@ class Baseline(Method):
         callbacks += [recorder] if c.record else []
         callbacks += [best] if best else []
         callbacks += [Watch(strong, "strong", ds, watch)] if watch else []
-        callbacks += [Checkpoint(checkpoint, self._run_identity(data))] if checkpoint else []
+        callbacks += [Checkpoint(checkpoint, self._run_identity(data, ds))] if checkpoint else []
         trainer = Trainer(
             {"strong": strong}, inputs, {"strong": strong.parameter_groups(c.lr_encoder, c.lr_head)},
             objective, callbacks=callbacks, description=f"baseline {c.loss}", **self._trainer_settings(),

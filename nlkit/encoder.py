@@ -11,6 +11,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any, Literal, cast
 
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nlkit._util import content_hash, progress, reject
 from nlkit.batching import Batch, Inputs, sorted_batches
@@ -266,7 +268,8 @@ class TextEncoder(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Return the sentence embeddings, shape (B, D), of a batch made from what `prepare` gave."""
         if self._whole is not None:
-            output = self._whole(input_ids=batch.values.long(), attention_mask=batch.mask.long())
+            with _attention(batch.mask.device):
+                output = self._whole(input_ids=batch.values.long(), attention_mask=batch.mask.long())
             return mean_pool(output.last_hidden_state, batch.mask)
         hidden = batch.values
         for layer in self.top:
@@ -300,5 +303,17 @@ def _apply(layer: nn.Module, hidden: Tensor, mask: Tensor) -> Tensor:
     """Run one transformer layer; attention to padding is switched off by an additive mask."""
     minus = torch.zeros(mask.shape, dtype=hidden.dtype, device=hidden.device)
     minus = minus.masked_fill(~mask, torch.finfo(hidden.dtype).min)[:, None, None, :]
-    output = layer(hidden, minus)
+    with _attention(hidden.device):
+        output = layer(hidden, minus)
     return cast(Tensor, output[0] if isinstance(output, tuple) else output)
+
+
+def _attention(device: torch.device) -> AbstractContextManager[object]:
+    """Choose the attention kernel: on a CPU, the fused one is slow backwards for short texts in bf16.
+
+    Measured with the top two layers of MiniLM, batches of 32 texts of 54 tokens: training with the plain
+    kernel takes 0.7 of the time in bf16, and as long in float32. Without gradients the fused one is as fast.
+    """
+    if device.type == "cpu" and torch.is_grad_enabled():
+        return cast(AbstractContextManager[object], sdpa_kernel(SDPBackend.MATH))
+    return nullcontext()

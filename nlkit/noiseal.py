@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import torch
 from datasets import DatasetDict
+from numpy.typing import NDArray
 from torch import nn
 
 from nlkit.annotate.base import Annotator
@@ -24,7 +25,7 @@ from nlkit.encoder import TextEncoder
 from nlkit.metrics import annotation_report, split_report
 from nlkit.noiseal_config import NoiseALConfig
 from nlkit.rectification import Rectifier, SetObjective
-from nlkit.training import Callback, Checkpoint, DynamicsRecorder, Interrupted, Prediction, Trainer
+from nlkit.training import Callback, Checkpoint, DynamicsRecorder, Prediction, Trainer
 
 __all__ = ["NoiseAL"]
 
@@ -37,7 +38,7 @@ class NoiseAL(Method):
     encoder : str
         "minilm" (offline), a model folder, or a hub name: the strong model's encoder.
     annotator : str, Annotator or None
-        "smollm2" or another local model's name, any object with ``annotate`` (`nlkit.annotators`), or None: then
+        "smollm2" or another local model's name, or any object with ``annotate`` (`nlkit.annotators`). None:
         nobody is asked, and purified samples learn from the models' own mean prediction.
     query_budget : int
         Questions to the annotator in all.
@@ -69,6 +70,8 @@ class NoiseAL(Method):
     """
 
     config: NoiseALConfig
+    strong_: StrongClassifier
+    weak_: WeakClassifier
     tables: ClassVar[tuple[str, ...]] = ("history_", "partition_", "annotations_")
 
     def __init__(
@@ -91,6 +94,8 @@ class NoiseAL(Method):
         self.annotator = annotator
 
     def _make_annotator(self) -> Annotator | None:
+        if self.annotator is None or not self.config.query_budget:
+            return None
         if not isinstance(self.annotator, str):
             return self.annotator
         from nlkit.annotate.local import LocalLLM
@@ -129,13 +134,15 @@ class NoiseAL(Method):
         weak = self._new_weak(Vocabulary.fit(data.texts), n_classes)
         inputs = {"strong": strong.prepare(data.texts), "weak": weak.prepare(data.texts)}
         recorder, objective = DynamicsRecorder(), SetObjective(len(data.texts), n_classes, c)
-        rectifier = Rectifier(
-            data, names, c, recorder, objective, self._make_annotator(), self._text_embedding(data)
-        )
+        annotator = self._make_annotator()
+        space = self._text_embedding(data) if annotator else None
+        rectifier = Rectifier(data, names, c, recorder, objective, annotator, space)
         best = self._best_epoch(ds, strong, "strong")
         callbacks: list[Callback] = [recorder, rectifier, *([best] if best else [])]
         callbacks += [Watch(strong, "strong", ds, watch)] if watch else []
-        callbacks += [Checkpoint(checkpoint, self._run_identity(data))] if checkpoint else []
+        if checkpoint:
+            who = annotator.name if annotator else "nobody"
+            callbacks.append(Checkpoint(checkpoint, self._run_identity(data, ds, who)))
         trainer = Trainer(
             {"strong": strong, "weak": weak}, inputs,
             {"strong": strong.parameter_groups(c.lr_encoder, c.lr_head),
@@ -154,10 +161,10 @@ class NoiseAL(Method):
                 self._finish(best)
         return self
 
-    def _text_embedding(self, data: Observed) -> np.ndarray[Any, np.dtype[np.float32]] | None:
-        """Return the pre-trained encoder's embeddings of the training texts, (N, D), where they are needed."""
+    def _text_embedding(self, data: Observed) -> NDArray[np.float32] | None:
+        """Return the pre-trained encoder's embeddings of the training texts, (N, D), where they are used."""
         c = self.config
-        if self.annotator is None or not c.query_budget or c.demonstration_space != "encoder":
+        if c.demonstration_space != "encoder":
             return None
         encoder = TextEncoder(c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device)
         return encoder.embed(data.texts)
@@ -166,11 +173,12 @@ class NoiseAL(Method):
         return {"strong": self.strong_, "weak": self.weak_}
 
     def _predict(self, texts: Sequence[str]) -> Prediction:
-        which, device = self.config.prediction, self.config.device
+        which, config = self.config.prediction, self.config
         if which != "mean":
-            return predict_texts(self._networks()[which], texts, device)
-        strong, weak = (predict_texts(m, texts, device) for m in self._networks().values())
-        return Prediction((strong.probability + weak.probability) / 2, strong.embedding)
+            return predict_texts(self._networks()[which], texts, config)
+        strong, weak = (predict_texts(m, texts, config) for m in self._networks().values())
+        mean = ((strong.probability + weak.probability) / 2).astype(np.float32)
+        return Prediction(mean, strong.embedding)
 
     def report(self, dataset: Any) -> dict[str, pd.DataFrame | dict[str, float]]:
         """Compare the partition and the answers with the true labels of the training split.
@@ -199,9 +207,12 @@ class NoiseAL(Method):
         }
 
     def _extra_values(self) -> dict[str, Any]:
-        return {"words": self.weak_.vocabulary.words}
+        # Only a name can be saved: who used an annotator of their own gives it again to fit anew.
+        annotator = self.annotator if isinstance(self.annotator, str) else None
+        return {"words": self.weak_.vocabulary.words, "annotator": annotator}
 
     def _rebuild(self, values: dict[str, Any]) -> None:
         n_classes = len(self.label_names_)
-        self.strong_: StrongClassifier = self._new_strong(n_classes)
-        self.weak_: WeakClassifier = self._new_weak(Vocabulary(values["words"]), n_classes)
+        self.annotator = values["annotator"]
+        self.strong_ = self._new_strong(n_classes)
+        self.weak_ = self._new_weak(Vocabulary(values["words"]), n_classes)

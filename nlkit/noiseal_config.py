@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from nlkit._util import reject
 from nlkit.config import TrainingConfig
 
 __all__ = ["NoiseALConfig"]
@@ -19,7 +20,9 @@ class NoiseALConfig(TrainingConfig):
     warmup_epochs
         W: epochs of CE on the observed labels before the first split is used.
     momentum, margin, cap
-        m, σ and the ceiling of the dynamic-enhanced threshold (`nlkit.split`).
+        m, σ and the ceiling of the dynamic-enhanced threshold (`nlkit.split`). The threshold has to catch up
+        with the models within the warm-up, so m is small where the warm-up is short: with m = 0.9 and two
+        epochs it stays near 1/C, and a class that holds 40 % of another one's texts passes as clean.
     query_budget, query_rounds
         Questions to the annotator in all, spread over this many epochs after the warm-up. 0: nobody is asked.
     demonstrations
@@ -30,8 +33,6 @@ class NoiseALConfig(TrainingConfig):
         Nearness by the pre-trained "encoder" or by the "strong" model's embeddings.
     acquisition
         Who is asked first: "confident_disagreement", "uncertain" or "random".
-    answers_everywhere
-        An answer stays a sample's label whatever set it falls in later. False: only while it is in P.
     temperature
         T < 1 sharpens the mean prediction into the target of a hard sample.
     mix_alpha
@@ -41,12 +42,12 @@ class NoiseALConfig(TrainingConfig):
     weight_clean, weight_purified, weight_hard
         Weights of the three losses.
     prediction
-        "strong", "weak" or "mean": who answers in the end.
+        "strong", "weak" or "mean": who answers in the end. The best epoch is always the strong model's.
     """
 
-    warmup_epochs: int = 5
-    momentum: float = 0.9
-    margin: float = 0.3
+    warmup_epochs: int = 2
+    momentum: float = 0.5
+    margin: float = 0.1
     cap: float = 0.99
     query_budget: int = 150
     query_rounds: int = 3
@@ -54,7 +55,6 @@ class NoiseALConfig(TrainingConfig):
     pool_per_class: int = 50
     demonstration_space: str = "encoder"
     acquisition: str = "confident_disagreement"
-    answers_everywhere: bool = True
     temperature: float = 0.5
     mix_alpha: float = 4.0
     log_zero: float = -4.0
@@ -64,11 +64,14 @@ class NoiseALConfig(TrainingConfig):
     prediction: str = "strong"
 
     profiles: ClassVar[dict[str, dict[str, Any]]] = {
-        "quick": {"trainable_layers": 0, "epochs": 12, "lr_head": 1e-3},
-        "class": {"trainable_layers": 2, "epochs": 10},
+        "quick": {
+            "trainable_layers": 0, "epochs": 12, "warmup_epochs": 5, "momentum": 0.9, "margin": 0.3,
+            "lr_weak": 2e-3, "decay": False,
+        },
+        "class": {},
         "paper": {
-            "trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_encoder": 2e-5, "momentum": 0.99,
-            "mixed_precision": "bf16",
+            "trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_encoder": 2e-5, "lr_weak": 2e-3,
+            "warmup_epochs": 5, "momentum": 0.9, "margin": 0.3,
         },
     }  # fmt: skip
 
@@ -78,13 +81,21 @@ class NoiseALConfig(TrainingConfig):
             self._number(name, low=1, whole=True)
         for name in ("query_budget", "demonstrations"):
             self._number(name, low=0, whole=True)
+        if self.warmup_epochs >= self.epochs:
+            reject(
+                "warmup_epochs", self.warmup_epochs, f"below epochs={self.epochs}, or nothing is rectified"
+            )
         for name in ("momentum", "margin", "cap"):
             self._number(name, low=0.0, high=1.0)
+        if self.momentum == 1.0:
+            reject("momentum", self.momentum, "below 1, or thresholds never move")
+        if self.cap in (0.0, 1.0):
+            reject("cap", self.cap, "strictly between 0 and 1")
         for name in ("temperature", "mix_alpha"):
             self._number(name, low=0.0, open_low=True)
         for name in ("weight_clean", "weight_purified", "weight_hard"):
             self._number(name, low=0.0)
-        self._number("log_zero", low=float("-inf"), high=0.0)
+        self._number("log_zero", low=-100.0, high=-0.01)
         self._choice("demonstration_space", ("encoder", "strong"))
         self._choice("acquisition", ("confident_disagreement", "uncertain", "random"))
         self._choice("prediction", ("strong", "weak", "mean"))

@@ -18,11 +18,11 @@ from torch import Tensor
 from nlkit import losses
 from nlkit.annotate.base import ABSTAINED, Annotator, Demonstration
 from nlkit.annotate.budget import QueryBudget
-from nlkit.annotate.demonstrations import balance_report, balanced_pool, nearest
+from nlkit.annotate.demonstrations import balanced_pool, nearest
 from nlkit.base import Observed
 from nlkit.classifiers import Output
 from nlkit.noiseal_config import NoiseALConfig
-from nlkit.split import Split, ThresholdSplitter
+from nlkit.split import Split, ThresholdSplitter, split_samples
 from nlkit.training import Callback, DynamicsRecorder, Tensors, Trainer
 
 __all__ = ["ACQUISITIONS", "Rectifier", "SetObjective", "acquisition_order"]
@@ -197,10 +197,8 @@ class Rectifier(Callback):
         soft = losses.sharpen(torch.from_numpy(mean), self.config.temperature).numpy()
         clean = sets == "R"
         answered = self.answer != ABSTAINED
-        if self.config.answers_everywhere:
-            clean &= ~answered
-        else:
-            answered &= sets == "P"
+        # An answer is kept for good, whatever set its sample falls in later.
+        clean &= ~answered
         objective.kind[:] = np.select([clean, answered], [CLEAN, PURIFIED], default=HARD)
         objective.target[:] = soft
         objective.target[clean] = classes[self.data.noisy_label[clean]]
@@ -228,7 +226,7 @@ class Rectifier(Callback):
         self.answer[chosen] = table["label"].to_numpy()
         self.confidence[chosen] = table["confidence"].to_numpy()
         self.asked[chosen] = True
-        table = table.assign(index=chosen, epoch=trainer.epoch, demonstrations=shown)
+        table = table.assign(index=chosen, epoch=trainer.epoch, demonstrations=pd.Series(shown))
         self.answers.append(table)
 
     def _demonstrations(
@@ -237,7 +235,9 @@ class Rectifier(Callback):
         """Return each query's demonstrations from R, nearest last, and their positions."""
         assert self.split is not None
         c, label = self.config, self.data.noisy_label
-        clean = np.flatnonzero(self.split.set == "R")
+        # A text whose answer contradicts its observed label is no example of that label.
+        contradicted = (self.answer != ABSTAINED) & (self.answer != label)
+        clean = np.flatnonzero((self.split.set == "R") & ~contradicted)
         if not len(clean) or not c.demonstrations:
             return None, [[] for _ in chosen]
         trust = (self.split.trust_strong + self.split.trust_weak) / 2
@@ -283,8 +283,12 @@ class Rectifier(Callback):
         return table[first + [c for c in table.columns if c not in first]]
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
-        """Return thresholds, answers, targets and the budget."""
+        """Return thresholds (those of the last split, and as they are now), answers, targets and budget."""
+        if self.split is None:
+            return {}, {}
         arrays = {
+            "used_tau_s": self.split.tau_strong,
+            "used_tau_w": self.split.tau_weak,
             "tau_s": self.splitter.tau_strong, "tau_w": self.splitter.tau_weak, "answer": self.answer,
             "confidence": self.confidence, "asked": self.asked,
             "kind": self.objective.kind, "target": self.objective.target,
@@ -296,7 +300,14 @@ class Rectifier(Callback):
         return {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}, values
 
     def restore(self, tensors: Tensors, values: dict[str, Any]) -> None:
-        """Take back what `state` returned; the split follows from the next epoch's predictions."""
+        """Take back what `state` returned; the recorder, restored before, has what the last split needs."""
+        if not tensors:
+            return
+        c, latest = self.config, self.recorder.latest
+        self.split = split_samples(
+            latest["strong"].probability, latest["weak"].probability, self.data.noisy_label,
+            tensors["used_tau_s"].numpy(), tensors["used_tau_w"].numpy(), margin=c.margin, cap=c.cap,
+        )  # fmt: skip
         self.splitter.tau_strong, self.splitter.tau_weak = tensors["tau_s"].numpy(), tensors["tau_w"].numpy()
         self.answer, self.confidence = tensors["answer"].numpy(), tensors["confidence"].numpy()
         self.asked = tensors["asked"].numpy()

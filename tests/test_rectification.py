@@ -83,16 +83,16 @@ def check_targets(rectifier: Rectifier) -> None:
     for i, name in enumerate(rectifier.split.set):
         kind, target = reference.teach(
             name, int(rectifier.data.noisy_label[i]), int(rectifier.answer[i]), mean[i].tolist(),
-            config.temperature, config.answers_everywhere,
+            config.temperature,
         )  # fmt: skip
         assert objective.kind[i] == KINDS[kind]
         np.testing.assert_allclose(objective.target[i], target, atol=1e-5)
 
 
-@given(st.integers(3, 80), st.integers(0, 10_000), st.booleans(), st.sampled_from([0.3, 1.0]))
+@given(st.integers(3, 80), st.integers(0, 10_000), st.sampled_from([0.3, 1.0]))
 @settings(max_examples=20)
-def test_targets_follow_sets_and_answers(n: int, seed: int, everywhere: bool, temperature: float) -> None:
-    rectifier, epoch = make(n, seed, Spy(), answers_everywhere=everywhere, temperature=temperature)
+def test_targets_follow_sets_and_answers(n: int, seed: int, temperature: float) -> None:
+    rectifier, epoch = make(n, seed, Spy(), temperature=temperature)
     known = rectifier.data.noisy_label >= 0
     for number in range(1, 9):
         row = epoch()
@@ -135,6 +135,7 @@ def test_questions(n: int, seed: int, budget: int, rounds: int) -> None:
                     assert other != me
                     assert sets[other] == "R"
                     assert example.label == label[other]
+                    assert answers[other] in (-1, label[other])  # never one that an answer contradicts
                 table = rectifier.answers[-1]
                 assert table["demonstrations"][i] == [int(example.text[4:]) for example in shown]
                 if me % 5:
@@ -178,8 +179,8 @@ def test_the_state_travels_through_a_checkpoint(tmp_path: Any) -> None:
         epoch()
     save_tensors(tmp_path / "state.safetensors", *rectifier.state())
     other, _ = make(60, 0, Spy())
+    other.recorder.latest = rectifier.recorder.latest  # restored before the rectifier
     other.restore(*load_tensors(tmp_path / "state.safetensors"))
-    other.recorder.latest = rectifier.recorder.latest
     assert other.budget.to_dict() == rectifier.budget.to_dict()
     assert (other.asked == rectifier.asked).all()
     pd.testing.assert_frame_equal(other.annotations(), rectifier.annotations())
@@ -198,7 +199,7 @@ def test_acquisition() -> None:
 
     # max p − p[observed]: 0.8, 0.2, 0.1, and 0.8 − 0 for the missing label; ties keep the data's order.
     assert order("confident_disagreement") == [0, 3, 1, 2]
-    assert order("uncertain") == [2, 1, 3, 0] or order("uncertain")[0] == 2
+    assert order("uncertain") == [2, 1, 3, 0]
     assert sorted(order("random")) == [0, 1, 2, 3]
     assert order("random", 1) == order("random", 1)
     some = acquisition_order(p, noisy, np.array([2, 1]), "confident_disagreement", np.random.default_rng(0))

@@ -9,12 +9,10 @@ from tests.reference import losses
 Row = Sequence[float]
 
 
-def teach(
-    name: str, noisy_label: int, answer: int, mean: Row, temperature: float, answers_everywhere: bool
-) -> tuple[str, list[float]]:
-    """Return kind and target of a sample in set `name`; the answer -1 is none, or an abstention."""
+def teach(name: str, noisy_label: int, answer: int, mean: Row, temperature: float) -> tuple[str, list[float]]:
+    """Return kind and target of a sample in set `name`; the answer −1 is none, or an abstention."""
     classes = len(mean)
-    if answer != -1 and (name == "P" or answers_everywhere):
+    if answer != -1:  # an answer is kept for good, whatever set the sample falls in later
         return "purified", losses.one_hot(answer, classes)
     if name == "R":
         return "clean", losses.one_hot(noisy_label, classes)

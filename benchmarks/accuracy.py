@@ -1,0 +1,187 @@
+"""Test accuracy of NoiseAL, of CE on the same noisy labels, and of what a user would do in a minute.
+
+Every method sees texts and noisy labels only. The true labels of the test split are read by `evaluate`, those
+of the training split by the reports on sets and answers.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from datasets import DatasetDict
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+
+import nlkit as nk
+from nlkit._util import atomic_write, cache_folder, content_hash
+from nlkit.encoder import TextEncoder
+
+RATE = 0.4
+KINDS = ("symmetric", "asymmetric", "instance")
+ROWS = {
+    "logistic regression": "logistic regression on frozen MiniLM",
+    "cleanlab": "the same, with cleanlab's label issues removed",
+    "knn": "10 nearest neighbours on frozen MiniLM",
+    "ce": "CE, last epoch",
+    "ce_best": "CE, best epoch by noisy validation",
+    "noiseal": "NoiseAL",
+    "clean": "CE on clean labels (upper bound)",
+}
+
+
+def noisy_data(kind: str, seed: int, train_size: int, test_size: int | None) -> DatasetDict:
+    """Return R8 with 40 % label noise."""
+    ds = nk.load_dataset("r8", train_size=train_size, test_size=test_size, seed=seed)
+    return nk.add_noise(ds, kind=kind, rate=RATE, seed=seed)
+
+
+def quick_rivals(ds: DatasetDict, seed: int) -> dict[str, dict[str, float]]:
+    """Return metrics of three things a user does in a minute, on frozen MiniLM embeddings."""
+    from cleanlab.filter import find_label_issues
+    from sklearn.model_selection import cross_val_predict
+
+    encoder = TextEncoder("minilm", trainable_layers=0, max_length=64)
+    x, x_test = encoder.embed(ds["train"]["text"]), encoder.embed(ds["test"]["text"])
+    noisy, truth = np.asarray(ds["train"]["noisy_label"]), np.asarray(ds["test"]["label"])
+    n_classes = ds["train"].features["label"].num_classes
+
+    def score(model: Any, rows: np.ndarray[Any, Any]) -> dict[str, float]:
+        model.fit(x[rows], noisy[rows])
+        # A class that noise or pruning emptied keeps its column.
+        p = np.zeros((len(x_test), n_classes))
+        p[:, model.classes_] = model.predict_proba(x_test)
+        return nk.evaluate_probabilities(p, truth)
+
+    regression = LogisticRegression(max_iter=2000, random_state=seed)
+    everything = np.arange(len(noisy))
+    out_of_fold = cross_val_predict(regression, x, noisy, cv=5, method="predict_proba")
+    kept = np.flatnonzero(~find_label_issues(noisy, out_of_fold, n_jobs=1))
+    return {
+        "logistic regression": score(regression, everything),
+        "cleanlab": score(regression, kept),
+        "knn": score(KNeighborsClassifier(10), everything),
+    }
+
+
+def run_ce(ds: DatasetDict, settings: dict[str, Any], seed: int) -> dict[str, dict[str, Any]]:
+    """Train CE once; return the metrics of its last epoch and of its best one by noisy validation."""
+    clf = nk.Baseline(loss="ce", seed=seed, **settings).fit(ds)
+    best = clf.at_best_epoch()
+    return {
+        "ce": {**clf.evaluate(ds["test"]), "epoch": clf.config.epochs},
+        "ce_best": {**best.evaluate(ds["test"]), "epoch": clf.best_epoch_},
+    }
+
+
+def run_clean(ds: DatasetDict, settings: dict[str, Any], seed: int) -> dict[str, dict[str, Any]]:
+    """Train CE on the true labels: what no method for noisy labels can be expected to pass."""
+    truth = DatasetDict({
+        name: part.remove_columns("noisy_label").add_column(
+            "noisy_label", list(part["label"]), feature=part.features["label"]
+        ) if "noisy_label" in part.column_names else part
+        for name, part in ds.items()
+    })  # fmt: skip
+    return {"clean": nk.Baseline(loss="ce", seed=seed, **settings).fit(truth).evaluate(ds["test"])}
+
+
+def run_noiseal(
+    ds: DatasetDict, settings: dict[str, Any], seed: int, annotator: str | None, query_budget: int
+) -> dict[str, dict[str, Any]]:
+    """Train NoiseAL; add how good its sets and its annotator's answers are."""
+    clf = nk.NoiseAL(annotator=annotator, query_budget=query_budget, seed=seed, **settings).fit(ds)
+    report = clf.report(ds["train"])
+    sets = report["sets"].set_index("set")
+    return {
+        "noiseal": {
+            **clf.evaluate(ds["test"]),
+            "R precision": sets.loc["R", "precision"], "R recall": sets.loc["R", "recall"],
+            "P noisy": purified_noisy(clf, ds), "queries": report["annotations"]["n"],
+            "annotator right": report["annotations"]["accuracy"],
+        }
+    }  # fmt: skip
+
+
+def purified_noisy(clf: Any, ds: DatasetDict) -> float:
+    """Return the share of samples that were asked about, all from P, whose observed label is wrong."""
+    asked = clf.annotations_["index"].to_numpy()
+    label, noisy = np.asarray(ds["train"]["label"]), np.asarray(ds["train"]["noisy_label"])
+    return float((label != noisy)[asked].mean()) if len(asked) else float("nan")
+
+
+def remembered(what: dict[str, Any], compute: Callable[[], dict[str, Any]], fresh: bool) -> dict[str, Any]:
+    """Return a run's result from the cache if the same run was made before, so that a bench can go on."""
+    path = cache_folder("bench") / f"{content_hash(json.dumps(what, sort_keys=True), nk.__version__)}.json"
+    if path.exists() and not fresh:
+        result: dict[str, Any] = json.loads(path.read_text())
+        return result
+    started = time.perf_counter()
+    result = compute()
+    for row in result.values():
+        row["seconds"] = time.perf_counter() - started
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(result))
+    return result
+
+
+def measure(
+    *, kinds: Iterable[str] = KINDS, seeds: Iterable[int] = (0, 1, 2), profile: str = "class",
+    train_size: int = 2000, test_size: int | None = None, annotator: str | None = "smollm2",
+    query_budget: int = 300, fresh: bool = False, settings: dict[str, Any] | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Run everything; return one row a method, noise kind and seed."""
+    settings = {"profile": profile, **(settings or {})}
+    rows = []
+    for seed in seeds:
+        for kind in kinds:
+            ds = noisy_data(kind, seed, train_size, test_size)
+            what = {
+                "kind": kind, "seed": seed, "train": train_size, "test": test_size, "rate": RATE, **settings,
+            }  # fmt: skip
+            results = remembered({**what, "run": "rivals"}, lambda: quick_rivals(ds, seed), fresh)  # noqa: B023
+            results |= remembered({**what, "run": "ce"}, lambda: run_ce(ds, settings, seed), fresh)  # noqa: B023
+            results |= remembered(
+                {**what, "run": "noiseal", "annotator": annotator, "budget": query_budget},
+                lambda: run_noiseal(ds, settings, seed, annotator, query_budget), fresh,  # noqa: B023
+            )  # fmt: skip
+            # The clean labels are the same whatever the noise: one run a seed serves all kinds.
+            results |= remembered(
+                {**what, "kind": "none", "run": "clean"}, lambda: run_clean(ds, settings, seed), fresh  # noqa: B023
+            )  # fmt: skip
+            for method, result in results.items():
+                rows.append({"noise": kind, "seed": seed, "method": method, **result})
+                print(f"{kind:11} seed {seed}  {ROWS[method]:48} {result['accuracy']:.4f}", flush=True)
+    return pd.DataFrame(rows)
+
+
+def summarise(runs: pd.DataFrame) -> str:
+    """Return the tables of means and standard deviations over seeds, as Markdown."""
+    seeds = sorted(runs["seed"].unique())
+    kinds = list(dict.fromkeys(runs["noise"]))
+    lines = [f"Test accuracy in %, mean ± standard deviation over seeds {', '.join(map(str, seeds))}.", ""]
+    lines += ["| method | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]
+
+    def cell(part: pd.Series[float], scale: float = 100.0) -> str:
+        return f"{part.mean() * scale:.1f} ± {part.std(ddof=1) * scale if len(part) > 1 else 0:.1f}"
+
+    for method, title in ROWS.items():
+        mine = runs[runs["method"] == method]
+        lines.append(
+            f"| {title} | "
+            + " | ".join(cell(mine.loc[mine["noise"] == kind, "accuracy"]) for kind in kinds)
+            + " |"
+        )
+    noiseal = runs[runs["method"] == "noiseal"]
+    lines += ["", "NoiseAL's sets and annotator, in %:", ""]
+    lines += ["| quantity | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]
+    for name in ("R precision", "R recall", "P noisy", "annotator right"):
+        lines.append(
+            f"| {name} | "
+            + " | ".join(cell(noiseal.loc[noiseal["noise"] == kind, name].astype(float)) for kind in kinds)
+            + " |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,112 @@
+"""Ratios of speed, each of two ways measured in one run, with the check that both give the same.
+
+Absolute times are orientation; what else the machine was doing changes them, and the ratios much less.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+import nlkit as nk
+from benchmarks import annotator
+from nlkit.batching import Inputs, bucketed_batches, padding_share
+from nlkit.encoder import TextEncoder, choose_device
+
+
+def seconds(action: Callable[[], Any], repeat: int = 1) -> float:
+    """Return the shortest of some timings of an action."""
+    times = []
+    for _ in range(repeat):
+        started = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def frozen_against_full(train_size: int, epochs: int, test_size: int | None) -> dict[str, Any]:
+    """Train CE on clean R8 labels with the profile's frozen trunk, and with all layers."""
+    ds = nk.load_dataset("r8", train_size=train_size, test_size=test_size, seed=0)
+    ds = nk.add_noise(ds, kind="symmetric", rate=0.0, seed=0)
+    result: dict[str, Any] = {}
+    # Pre-trained layers move less per step when all of them do.
+    for name, settings in (("frozen", {}), ("full", {"trainable_layers": "all", "lr_encoder": 5e-5})):
+        clf = nk.Baseline(loss="ce", profile="class", epochs=epochs, **settings).fit(ds)
+        result[f"{name}_epoch_s"] = float(clf.history_["seconds"].median())
+        result[f"{name}_accuracy"] = clf.evaluate(ds["test"])["accuracy"]
+    result["ratio"] = result["full_epoch_s"] / result["frozen_epoch_s"]
+    return result
+
+
+def bucketed_against_padded(n: int, max_length: int, batch_size: int = 32) -> dict[str, Any]:
+    """Run all layers forward and backward over R8 in bucketed batches, and padded to the maximum."""
+    ds = nk.load_dataset("r8", train_size=n, seed=0)
+    encoder = TextEncoder("minilm", trainable_layers="all", max_length=max_length).to(choose_device())
+    inputs = encoder.prepare(ds["train"]["text"])
+    device = next(encoder.parameters()).device
+
+    def run(padded: bool) -> None:
+        batches = bucketed_batches(inputs.lengths, batch_size, np.random.default_rng(0))
+        for index in batches:
+            batch = inputs.batch(index)
+            if padded:
+                width = (0, max_length - batch.mask.shape[1])
+                batch = type(batch)(
+                    torch.nn.functional.pad(batch.values, width), torch.nn.functional.pad(batch.mask, width)
+                )
+            encoder(batch.to(device)).square().mean().backward()
+            encoder.zero_grad(set_to_none=True)
+
+    batches = bucketed_batches(inputs.lengths, batch_size, np.random.default_rng(0))
+    bucketed, padded = seconds(lambda: run(False)), seconds(lambda: run(True))
+    return {
+        "texts": n, "max_length": max_length, "mean_length": float(inputs.lengths.mean()),
+        "padding_share_bucketed": padding_share(inputs.lengths, batches),
+        "padding_share_padded": 1 - float(inputs.lengths.mean()) / max_length,
+        "bucketed_s": bucketed, "padded_s": padded, "ratio": padded / bucketed,
+        "same_answers": _same_answers(encoder, inputs, max_length),
+    }  # fmt: skip
+
+
+def _same_answers(encoder: TextEncoder, inputs: Inputs, max_length: int) -> bool:
+    encoder.eval()
+    batch = inputs.batch(np.arange(min(16, len(inputs))))
+    width = (0, max_length - batch.mask.shape[1])
+    wide = type(batch)(
+        torch.nn.functional.pad(batch.values, width), torch.nn.functional.pad(batch.mask, width)
+    )
+    with torch.inference_mode():
+        same = torch.allclose(encoder(batch), encoder(wide), atol=1e-4)
+    encoder.train()
+    return bool(same)
+
+
+def measure(*, smoke: bool = False) -> dict[str, Any]:
+    """Measure everything; `smoke` uses little data."""
+    print("frozen trunk against all layers …", flush=True)
+    frozen = frozen_against_full(*((200, 1, 100) if smoke else (2000, 3, None)))
+    print("bucketed against padded batches …", flush=True)
+    buckets = bucketed_against_padded(*((64, 128) if smoke else (512, 256)))
+    print("the local LLM, fast way against plain way …", flush=True)
+    llm = annotator.measure(**({"n": 4, "train_size": 200, "n_plain": 2} if smoke else {}))
+    return {"frozen_trunk": frozen, "bucketing": buckets, "annotator": llm}
+
+
+def summarise(result: dict[str, Any]) -> str:
+    """Return the ratios as Markdown."""
+    f, b = result["frozen_trunk"], result["bucketing"]
+    lines = [
+        "| what | time of the slow way / time of the fast way | beside it |",
+        "|---|---|---|",
+        f"| an epoch, frozen trunk (class) against all layers | {f['ratio']:.1f} | "
+        f"accuracy {f['frozen_accuracy']:.3f} against {f['full_accuracy']:.3f}; "
+        f"{f['frozen_epoch_s']:.0f} s against {f['full_epoch_s']:.0f} s |",
+        f"| bucketed batches against padded to {b['max_length']} tokens | {b['ratio']:.1f} | "
+        f"padding {b['padding_share_bucketed']:.0%} against {b['padding_share_padded']:.0%}; "
+        f"same answers: {b['same_answers']} |",
+    ]
+    return "\n".join([*lines, *annotator.summary_rows(result["annotator"])])
