@@ -58,7 +58,7 @@ class BaselineConfig(TrainingConfig):
     record: bool = False
 
     profiles: ClassVar[dict[str, dict[str, Any]]] = {
-        "quick": {"trainable_layers": 0, "epochs": 12, "decay": False},
+        "quick": {"trainable_layers": 0, "epochs": 12, "decay": 0.0},
         "class": {},
         "paper": {"trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_encoder": 2e-5},
     }  # fmt: skip

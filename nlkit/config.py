@@ -40,7 +40,8 @@ class TrainingConfig:
     warmup_share
         Share of all steps in which the learning rates rise.
     decay
-        Learning rates fall linearly to a tenth: models end calmer, and memorise a little less.
+        Share of all steps, at the end, over which learning rates fall linearly to a tenth. Short, so that
+        models have the time to memorise (which is to be seen), and end calm.
     max_grad_norm
         L2 norm that gradients are clipped to.
     mixed_precision
@@ -66,7 +67,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     dropout: float = 0.1
     warmup_share: float = 0.05
-    decay: bool = True
+    decay: float = 0.3
     max_grad_norm: float = 1.0
     mixed_precision: str = "auto"
     selection: str = "last"
@@ -105,7 +106,7 @@ class TrainingConfig:
             self._number(name, low=0.0, open_low=True)
         for name in ("weight_decay",):
             self._number(name, low=0.0)
-        for name in ("dropout", "warmup_share"):
+        for name in ("dropout", "warmup_share", "decay"):
             self._number(name, low=0.0, high=1.0)
         self._number("seed", low=0, whole=True)
         if not isinstance(self.encoder, str) or not self.encoder:

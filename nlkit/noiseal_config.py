@@ -66,7 +66,7 @@ class NoiseALConfig(TrainingConfig):
     profiles: ClassVar[dict[str, dict[str, Any]]] = {
         "quick": {
             "trainable_layers": 0, "epochs": 12, "warmup_epochs": 5, "momentum": 0.9, "margin": 0.3,
-            "lr_weak": 2e-3, "decay": False,
+            "lr_weak": 2e-3, "decay": 0.0,
         },
         "class": {},
         "paper": {

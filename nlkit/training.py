@@ -83,8 +83,8 @@ class Trainer:
         Of AdamW.
     warmup : float
         Share of all steps over which learning rates rise linearly from 0.
-    decay : bool
-        Let learning rates then fall linearly, to a tenth at the end.
+    decay : float
+        Share of all steps, at the end, over which learning rates fall linearly to a tenth. 0: they stay.
     mixed_precision : str
         ``"no"``, ``"bf16"`` or ``"fp16"``, as `accelerate` names them, or ``"auto"``: see
         `nlkit.encoder.choose_precision`.
@@ -109,7 +109,7 @@ class Trainer:
         max_grad_norm: float = 1.0,
         weight_decay: float = 0.01,
         warmup: float = 0.05,
-        decay: bool = False,
+        decay: float = 0.0,
         mixed_precision: str = "no",
         device: str = "auto",
         description: str = "training",
@@ -133,7 +133,7 @@ class Trainer:
         self._base_rates = {n: [g["lr"] for g in o.param_groups] for n, o in self.optimizers.items()}
         steps = math.ceil(len(self._lengths) / batch_size)
         self._total_steps, self._warmup_steps = steps * epochs, max(1, round(warmup * steps * epochs))
-        self._decay = decay
+        self._decay_steps = round(decay * self._total_steps)
         self.epoch = 0
         self.stop = False
         self.rows: list[dict[str, float]] = []
@@ -226,9 +226,9 @@ class Trainer:
 
     def _set_rates(self, step: int) -> None:
         factor = min(1.0, (step + 1) / self._warmup_steps)
-        if self._decay and step >= self._warmup_steps:
-            left = (self._total_steps - step) / max(1, self._total_steps - self._warmup_steps)
-            factor = max(0.1, left)
+        left = self._total_steps - step
+        if left < self._decay_steps:
+            factor = min(factor, max(0.1, left / self._decay_steps))
         for name, optimizer in self.optimizers.items():
             for group, base in zip(optimizer.param_groups, self._base_rates[name], strict=True):
                 group["lr"] = base * factor
