@@ -88,9 +88,9 @@ def _same_answers(encoder: TextEncoder, inputs: Inputs, max_length: int) -> bool
 def measure(*, smoke: bool = False) -> dict[str, Any]:
     """Measure everything; `smoke` uses little data."""
     print("frozen trunk against all layers …", flush=True)
-    frozen = frozen_against_full(*((200, 1, 100) if smoke else (2000, 3, None)))
+    frozen = frozen_against_full(*((200, 1, 100) if smoke else (1000, 3, None)))
     print("bucketed against padded batches …", flush=True)
-    buckets = bucketed_against_padded(*((64, 128) if smoke else (512, 256)))
+    buckets = bucketed_against_padded(*((64, 128) if smoke else (256, 256)))
     print("the local LLM, fast way against plain way …", flush=True)
     llm = annotator.measure(**({"n": 4, "train_size": 200, "n_plain": 2} if smoke else {}))
     return {"frozen_trunk": frozen, "bucketing": buckets, "annotator": llm}

@@ -220,6 +220,15 @@ def test_after_a_failure_only_the_rest_is_asked(server: ChatServer, tmp_path: Pa
     assert server.times() == dict.fromkeys(TEXTS, 1) | {TEXTS[6]: 3}
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let SIGINT interrupt, as at a terminal: a shell starts background jobs with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_call_keeps_every_reply_and_asks_no_more(server: ChatServer, tmp_path: Path) -> None:
     texts = [f"acq text {i}" for i in range(60)]
 
