@@ -160,28 +160,29 @@ def measure(
 
 def summarise(runs: pd.DataFrame) -> str:
     """Return the tables of means and standard deviations over seeds, as Markdown."""
-    seeds = sorted(runs["seed"].unique())
     kinds = list(dict.fromkeys(runs["noise"]))
-    lines = [f"Test accuracy in %, mean ± standard deviation over seeds {', '.join(map(str, seeds))}.", ""]
-    lines += ["| method | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]
+    seeds = {kind: sorted(runs.loc[runs["noise"] == kind, "seed"].unique()) for kind in kinds}
+    head = [f"{kind} (seeds {', '.join(map(str, seeds[kind]))})" for kind in kinds]
+    rule = "|---|" + "---|" * len(kinds)
 
-    def cell(part: pd.Series[float], scale: float = 100.0) -> str:
-        return f"{part.mean() * scale:.1f} ± {part.std(ddof=1) * scale if len(part) > 1 else 0:.1f}"
-
-    for method, title in ROWS.items():
+    def row(title: str, method: str, column: str) -> str:
         mine = runs[runs["method"] == method]
-        lines.append(
-            f"| {title} | "
-            + " | ".join(cell(mine.loc[mine["noise"] == kind, "accuracy"]) for kind in kinds)
-            + " |"
+        cells = [100 * mine.loc[mine["noise"] == kind, column].astype(float) for kind in kinds]
+        # One seed has no spread; saying 0 would claim one.
+        texts = [f"{c.mean():.1f} ± {c.std(ddof=1):.1f}" if len(c) > 1 else f"{c.mean():.1f}" for c in cells]
+        return f"| {title} | " + " | ".join(texts) + " |"
+
+    lines = ["Test accuracy in %, mean ± standard deviation over seeds:", ""]
+    lines += ["| method | " + " | ".join(head) + " |", rule]
+    lines += [row(title, method, "accuracy") for method, title in ROWS.items()]
+    lines += ["", "NoiseAL's sets and annotator, in %:", "", "| quantity | " + " | ".join(head) + " |", rule]
+    lines += [
+        row(title, "noiseal", name)
+        for name, title in (
+            ("R precision", "R: labels that are right"),
+            ("R recall", "R: right labels that are in it"),
+            ("P noisy", "questions, all from P: labels that are wrong"),
+            ("annotator right", "questions: answers that are right"),
         )
-    noiseal = runs[runs["method"] == "noiseal"]
-    lines += ["", "NoiseAL's sets and annotator, in %:", ""]
-    lines += ["| quantity | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]
-    for name in ("R precision", "R recall", "P noisy", "annotator right"):
-        lines.append(
-            f"| {name} | "
-            + " | ".join(cell(noiseal.loc[noiseal["noise"] == kind, name].astype(float)) for kind in kinds)
-            + " |"
-        )
+    ]
     return "\n".join(lines)

@@ -49,13 +49,15 @@ def main() -> None:
     """Parse arguments, measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=("accuracy", "speed"), help="measure only this")
+    parser.add_argument("--kinds", nargs="+", choices=accuracy.KINDS, default=accuracy.KINDS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--smoke", action="store_true", help="little data: does it run?")
     parser.add_argument("--fresh", action="store_true", help="ignore finished runs")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     print("measured on", json.dumps(machine()))
     if given.only != "speed":
-        settings = SMOKE if given.smoke else {}
+        settings = SMOKE if given.smoke else {"kinds": given.kinds, "seeds": given.seeds}
         runs = accuracy.measure(fresh=given.fresh, **settings)
         summary = accuracy.summarise(runs)
         print("\n" + summary)

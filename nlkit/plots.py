@@ -87,8 +87,9 @@ def show(fig: Figure, alt: str, dpi: int = 100) -> None:
     fig : Figure
         From `figure`.
     alt : str
-        What the figure says, in words. It is the picture's alternative text (nbconvert reads it from the
-        output's metadata) and stands below it, folded, because JupyterLab and GitHub drop that metadata.
+        What the figure says, in words. It is the picture's alternative text (nbconvert's classic template
+        reads it from the output's metadata) and stands below it, folded, for viewers that drop that metadata,
+        JupyterLab among them.
 
     Raises
     ------
