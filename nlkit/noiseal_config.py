@@ -32,7 +32,8 @@ class NoiseALConfig(TrainingConfig):
     demonstration_space
         Nearness by the pre-trained "encoder" or by the "strong" model's embeddings.
     acquisition
-        Who is asked first: "confident_disagreement", "uncertain" or "random".
+        Who is asked first: "confident_disagreement", "uncertain" or "random". Uncertain questions teach more
+        when they are answered well; a small language model mostly fails where the models are uncertain.
     temperature
         T < 1 sharpens the mean prediction into the target of a hard sample.
     mix_alpha

@@ -2,7 +2,7 @@
 
 `Rectifier` is a callback of the training loop, `SetObjective` its loss: CE on the clean set R, reversed CE on
 answered samples of the purified set P, EmbMix on the hard set H and on P without an answer
-(after arXiv 2504.02901; METHODS in the documentation says what is ours).
+(after arXiv 2504.02901; what is ours by choice is a documented field of `NoiseALConfig`).
 """
 
 from __future__ import annotations
