@@ -92,7 +92,7 @@ def measure(*, smoke: bool = False) -> dict[str, Any]:
     print("bucketed against padded batches …", flush=True)
     buckets = bucketed_against_padded(*((64, 128) if smoke else (256, 256)))
     print("the local LLM, fast way against plain way …", flush=True)
-    llm = annotator.measure(**({"n": 4, "train_size": 200, "n_plain": 2} if smoke else {}))
+    llm = annotator.measure(**({"n": 4, "train_size": 200, "n_plain": 2} if smoke else {"n": 24}))
     return {"frozen_trunk": frozen, "bucketing": buckets, "annotator": llm}
 
 
