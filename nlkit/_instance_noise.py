@@ -122,7 +122,7 @@ def _fit(inputs: Any, y: Labels, C: int) -> Any:
 
     if len(np.unique(y)) < 2:
         return None
-    # The products are small: more threads only wait for each other (20 times slower on a busy machine).
+    # The products are small: more threads only wait for each other (much slower on a busy machine).
     with threadpool_limits(1):
         model = LogisticRegression(max_iter=200, tol=1e-3).fit(inputs, y)
 

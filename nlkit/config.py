@@ -1,6 +1,6 @@
 """Settings of the methods: one frozen, validated dataclass a method, with a profile for each kind of machine.
 
-A profile is a set of defaults: ``quick`` (two cores, under a minute), ``class`` (a laptop, minutes) and
+A profile is a set of defaults: ``quick`` (two cores, frozen encoder), ``class`` (a laptop, minutes) and
 ``paper`` (a GPU). Whatever is given by name wins over the profile.
 """
 
