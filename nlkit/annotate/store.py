@@ -82,7 +82,7 @@ class AnswerStore:
         except sqlite3.OperationalError as error:
             raise self._unopened(error) from error
         try:
-            self._prepare()
+            self._prepare_in(timeout)
         except BaseException as error:
             self._connection.close()
             if isinstance(error, sqlite3.OperationalError):
@@ -105,6 +105,25 @@ class AnswerStore:
             "-wal and -shm neighbours) away; the answers in it will then be asked again"
         )
 
+    def _prepare_in(self, timeout: float) -> None:
+        """Prepare the file; while another process does, wait at most `timeout` seconds.
+
+        SQLite itself does not wait for every lock: a switch to WAL fails at once where another process
+        switches too.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return self._prepare()
+            except sqlite3.OperationalError as error:
+                # The low byte is the kind of error, the rest only its reason.
+                kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if kind != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                time.sleep(0.02)
+
     def _prepare(self) -> None:
         run = self._connection.execute
         tables = {row[0] for row in run("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -117,7 +136,8 @@ class AnswerStore:
                 f"{self.path} was written by a newer nlkit (store version {version}, this one reads "
                 f"{_SCHEMA_VERSION}): upgrade nlkit, or give another path"
             )
-        run("PRAGMA journal_mode = WAL")
+        if run("PRAGMA journal_mode").fetchone()[0] != "wal":  # else nothing to lock the file for
+            run("PRAGMA journal_mode = WAL")
         # FULL: a committed answer survives a power cut, not only a killed process. One commit per batch is
         # cheap.
         run("PRAGMA synchronous = FULL")
@@ -170,15 +190,20 @@ class AnswerStore:
                 now,
             )
             rows.append(row)
-        self._connection.execute("BEGIN IMMEDIATE")
+        if self._connection.in_transaction:
+            # An interrupt struck while an earlier call was taking its own transaction back.
+            self._connection.execute("ROLLBACK")
         try:
+            # Inside the block: an interrupt may strike when the transaction has just begun.
+            self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany(
                 "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
             )
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     def __len__(self) -> int:
         """Return the number of answers in the file, of all annotators."""

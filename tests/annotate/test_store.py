@@ -137,3 +137,103 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
     assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0]
     with AnswerStore(path) as store:
         assert len(store) == 4 * 60
+
+
+OPENER = """
+import sys
+from nlkit.annotate.store import AnswerStore
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        AnswerStore(line.strip()).close()
+    except OSError as error:
+        print(error, flush=True)
+    else:
+        print("open", flush=True)
+"""
+
+
+def test_a_new_store_is_opened_by_several_processes_at_once(tmp_path: Path) -> None:
+    openers = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    # The first answer is "ready"; then one for every round.
+    said = [_line(opener) for opener in openers]
+    for number in range(40):
+        for opener in openers:
+            assert opener.stdin is not None
+            opener.stdin.write(f"{tmp_path / str(number)}.sqlite\n")
+            opener.stdin.flush()
+        said += [_line(opener) for opener in openers]
+    for opener in openers:
+        opener.communicate(timeout=60)
+    assert set(said) == {"ready", "open"}
+    for number in range(40):
+        connection = sqlite3.connect(tmp_path / f"{number}.sqlite")
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        connection.close()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_a_store_that_another_program_keeps_locked_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(OSError, match="no other program holds it"):
+        AnswerStore(path, timeout=0.2)
+    holder.execute("ROLLBACK")
+    AnswerStore(path, timeout=0.2).close()
+
+
+class InterruptedAfter:
+    """A connection that is interrupted right after a statement, as Ctrl-C between two lines does."""
+
+    def __init__(self, connection: sqlite3.Connection, statement: str) -> None:
+        self.connection, self.statement, self.struck = connection, statement, 0
+
+    @property
+    def in_transaction(self) -> bool:
+        return self.connection.in_transaction
+
+    def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+        cursor = self.connection.execute(statement, *values)  # type: ignore[arg-type]
+        if statement == self.statement and not self.struck:
+            self.struck += 1
+            raise KeyboardInterrupt
+        return cursor
+
+    def executemany(self, *arguments: object) -> sqlite3.Cursor:
+        return self.connection.executemany(*arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "COMMIT"])
+def test_a_store_goes_on_after_an_interrupt_wherever_it_strikes(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "s.sqlite"
+    store = AnswerStore(path)
+    connection = InterruptedAfter(store._connection, statement)
+    store._connection = connection  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        store.put_many("m", [answer("p", 1, 2)], NAMES)
+    assert connection.struck == 1
+    assert not connection.in_transaction
+    store.put_many("m", [answer("p", 1, 2), answer("q", 3, 4)], NAMES)
+    with AnswerStore(path) as other:  # nothing is locked, and both are on disk
+        other.put_many("m", [answer("r", 5, 6)], NAMES)
+        assert set(other.get("m", ["p", "q", "r"], NAMES)) == {"p", "q", "r"}
+
+
+def test_a_transaction_that_was_left_open_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    store = AnswerStore(path)
+    # What a second interrupt leaves, when it strikes before the first one's transaction was taken back.
+    store._connection.execute("BEGIN IMMEDIATE")
+    store.put_many("m", [answer("p", 1, 2)], NAMES)
+    with AnswerStore(path) as other:
+        assert set(other.get("m", ["p"], NAMES)) == {"p"}
