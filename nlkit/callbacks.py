@@ -58,9 +58,9 @@ class DynamicsRecorder(Callback):
         self.latest: dict[str, Prediction] = {}
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Predict the training set once with each model."""
+        """Predict the training set once with each model, by its averaged weights if an average is kept."""
         for name, inputs in trainer.inputs.items():
-            self.latest[name] = trainer.predict(name, inputs)
+            self.latest[name] = trainer.predict(name, inputs, averaged=True)
             self.probability.setdefault(name, []).append(self.latest[name].probability.astype(np.float16))
             if self.embeddings:
                 self.embedding.setdefault(name, []).append(self.latest[name].embedding.astype(np.float16))

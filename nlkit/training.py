@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nlkit._util import progress
+from nlkit.averaging import WeightAverage
 from nlkit.batching import Inputs, bucketed_batches
 from nlkit.callbacks import Callback, Checkpoint, DynamicsRecorder, Tensors
 from nlkit.classifiers import Output
@@ -36,6 +38,7 @@ __all__ = [
     "Prediction",
     "Tensors",
     "Trainer",
+    "copied_weights",
     "predict",
 ]
 
@@ -75,8 +78,6 @@ class Trainer:
         Of the order of samples, of dropout, and of what the objective draws.
     callbacks : sequence of Callback
         Called in this order.
-    lengths_of : str
-        The model by whose input lengths batches are bucketed.
     max_grad_norm : float
         Gradients of each model are scaled down to this L2 norm.
     weight_decay : float
@@ -85,6 +86,9 @@ class Trainer:
         Share of all steps over which learning rates rise linearly from 0.
     decay : float
         Share of all steps, at the end, over which learning rates fall linearly to a tenth. 0: they stay.
+    averaging : float
+        How many epochs a moving average of each model's weights reaches back (`nlkit.averaging`); 0: none is
+        kept. See `predict`.
     mixed_precision : str
         ``"no"``, ``"bf16"`` or ``"fp16"``, as `accelerate` names them, or ``"auto"``: see
         `nlkit.encoder.choose_precision`.
@@ -105,11 +109,11 @@ class Trainer:
         batch_size: int = 32,
         seed: int = 0,
         callbacks: Sequence[Callback] = (),
-        lengths_of: str | None = None,
         max_grad_norm: float = 1.0,
         weight_decay: float = 0.01,
         warmup: float = 0.05,
         decay: float = 0.0,
+        averaging: float = 0.0,
         mixed_precision: str = "no",
         device: str = "auto",
         description: str = "training",
@@ -124,7 +128,7 @@ class Trainer:
         )
         self.seed, self.callbacks, self.max_grad_norm = seed, list(callbacks), max_grad_norm
         self.description = description
-        self._lengths = self.inputs[lengths_of or next(iter(self.inputs))].lengths
+        self._lengths = _telling_lengths(self.inputs)
         self.models: dict[str, nn.Module] = {}
         self.optimizers: dict[str, Any] = {}
         for name, model in models.items():
@@ -134,9 +138,15 @@ class Trainer:
         steps = math.ceil(len(self._lengths) / batch_size)
         self._total_steps, self._warmup_steps = steps * epochs, max(1, round(warmup * steps * epochs))
         self._decay_steps = round(decay * self._total_steps)
+        self.averages = (
+            {name: WeightAverage(self.raw(name), max(1.0, averaging * steps)) for name in self.models}
+            if averaging
+            else {}
+        )
         self.epoch = 0
         self.stop = False
         self.rows: list[dict[str, float]] = []
+        self._whole: dict[str, Tensors] = {}
 
     @property
     def history(self) -> pd.DataFrame:
@@ -158,8 +168,8 @@ class Trainer:
         Raises
         ------
         Interrupted
-            On Ctrl-C or the notebook's stop button. History, models and callbacks stay usable, and with a
-            `Checkpoint` another run goes on after the last whole epoch.
+            On Ctrl-C or the notebook's stop button. Models, history and callbacks are those of the last whole
+            epoch, if there was one, and with a `Checkpoint` another run goes on after it.
         """
         for callback in self.callbacks:
             callback.on_fit_start(self)
@@ -175,6 +185,8 @@ class Trainer:
                     with torch.random.fork_rng(devices=_cuda_devices(self.device)):
                         self._run_epoch(bar)
             except KeyboardInterrupt as stop:
+                for name, weights in self._whole.items():
+                    self.raw(name).load_state_dict(weights)
                 raise Interrupted(
                     f"{self.description} was interrupted in epoch {self.epoch + 1} of {self.epochs}; "
                     f"{self.epoch} whole epochs are kept"
@@ -203,8 +215,13 @@ class Trainer:
         row = {"epoch": float(self.epoch + 1), **sums, "seconds": time.perf_counter() - started}
         self.epoch += 1
         self.rows.append(row)
+        self._keep_whole_epoch()
         for callback in self.callbacks:
             callback.on_epoch_end(self, row)
+
+    def _keep_whole_epoch(self) -> None:
+        """Copy the weights: an interruption in the middle of the next epoch goes back to them."""
+        self._whole = {name: copied_weights(self.raw(name)) for name in self.models}
 
     def _share(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return this process's part of a batch; every process gets at least one sample."""
@@ -222,6 +239,8 @@ class Trainer:
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(model.parameters(), self.max_grad_norm)
         optimizer.step()
+        if name in self.averages:
+            self.averages[name].update()
         return parts
 
     def _set_rates(self, step: int) -> None:
@@ -233,13 +252,19 @@ class Trainer:
             for group, base in zip(optimizer.param_groups, self._base_rates[name], strict=True):
                 group["lr"] = base * factor
 
-    def predict(self, name: str, inputs: Inputs, *, batch_size: int = 64) -> Prediction:
-        """Return a model's class probabilities and embeddings of N prepared texts, without dropout."""
-        # Unwrapped: processes may have different numbers of batches, and the wrapper would wait for all.
-        return predict(
-            self.raw(name), inputs, self.device,
-            batch_size=batch_size, precision=self.precision, accelerator=self.accelerator,
-        )  # fmt: skip
+    def predict(
+        self, name: str, inputs: Inputs, *, batch_size: int = 64, averaged: bool = False
+    ) -> Prediction:
+        """Return a model's class probabilities and embeddings of N prepared texts, without dropout.
+
+        With `averaged`, those of its averaged weights, if an average is kept.
+        """
+        with self.averages[name].used() if averaged and name in self.averages else nullcontext():
+            # Unwrapped: processes may have different numbers of batches, and the wrapper would wait for all.
+            return predict(
+                self.raw(name), inputs, self.device,
+                batch_size=batch_size, precision=self.precision, accelerator=self.accelerator,
+            )  # fmt: skip
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """Return all that a later process needs to go on after the last whole epoch."""
@@ -248,7 +273,10 @@ class Trainer:
             tensors |= {f"model.{name}.{k}": v for k, v in self.raw(name).state_dict().items()}
             for number, entry in self.optimizers[name].state_dict()["state"].items():
                 tensors |= {f"optimizer.{name}.{number}.{k}": v for k, v in entry.items()}
-        values: dict[str, Any] = {"epoch": self.epoch, "rows": self.rows, "callbacks": {}}
+        values: dict[str, Any] = {"epoch": self.epoch, "rows": self.rows, "callbacks": {}, "averages": {}}
+        for name, average in self.averages.items():
+            tensors |= {f"average.{name}.{k}": v for k, v in average.weights.items()}
+            values["averages"][name] = average.steps
         for key, callback in self._stateful().items():
             own, values["callbacks"][key] = callback.state()
             tensors |= {f"callback.{key}.{k}": v for k, v in own.items()}
@@ -277,18 +305,39 @@ class Trainer:
             optimizer.load_state_dict(
                 {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
             )
+        for name, steps in values["averages"].items():
+            self.averages[name].restore(_below(tensors, f"average.{name}."), steps)
         self.epoch, self.rows = int(values["epoch"]), list(values["rows"])
+        self._keep_whole_epoch()
         for key, callback in stateful.items():
             callback.restore(_below(tensors, f"callback.{key}."), values["callbacks"][key])
 
 
+def copied_weights(model: nn.Module) -> Tensors:
+    """Return a copy of a model's state, on the CPU, that later steps do not change."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def _telling_lengths(inputs: Mapping[str, Inputs]) -> NDArray[np.int64]:
+    """Return the lengths, shape (N,), that batches are bucketed by: of the first inputs that differ in them.
+
+    Pooled activations of a frozen encoder all have length 1 and say nothing.
+    """
+    every = [part.lengths for part in inputs.values()]
+    return next((part for part in every if part.min() < part.max()), every[0])
+
+
 def _accelerator(mixed_precision: str, device: str) -> Accelerator:
-    state = AcceleratorState._shared_state
-    if state and state.get("_mixed_precision", mixed_precision) != mixed_precision:
-        # accelerate keeps one state a process and refuses another precision; a notebook trains many models.
-        AcceleratorState._reset_state(reset_partial_state=False)
     # "auto" means the same here as for the encoder's trunk: CUDA or the CPU, never a third kind of device.
-    return Accelerator(mixed_precision=mixed_precision, cpu=choose_device(device).type == "cpu")
+    place = choose_device(device).type
+    state = AcceleratorState._shared_state
+    if state:
+        # accelerate keeps one state a process, and refuses another precision or device, or takes the old one
+        # without a word; a notebook trains many models. Several processes keep what they were started with.
+        moved = state["device"].type != place and state["num_processes"] == 1
+        if moved or state.get("_mixed_precision", mixed_precision) != mixed_precision:
+            AcceleratorState._reset_state(reset_partial_state=moved)
+    return Accelerator(mixed_precision=mixed_precision, cpu=place == "cpu")
 
 
 def _cuda_devices(device: torch.device) -> list[torch.device]:
