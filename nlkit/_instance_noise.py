@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nlkit._checks import check_texts
 from nlkit._util import reject
 
 if TYPE_CHECKING:
@@ -99,8 +100,9 @@ def _inputs(
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         vectorizer = TfidfVectorizer(sublinear_tf=True, max_features=20_000, token_pattern=r"(?u)\S+")
-        vectorizer.fit(ds["train"]["text"][:])
-        return {split: vectorizer.transform(ds[split]["text"][:]) for split in splits}
+        texts = {split: check_texts(ds[split]["text"][:], f"ds[{split!r}]['text']") for split in splits}
+        vectorizer.fit(texts["train"])
+        return {split: vectorizer.transform(texts[split]) for split in splits}
     arrays = {}
     for split in splits:
         array = np.asarray(features[split], dtype=np.float64) if split in features else np.empty(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlkit._checks import half_character, is_missing
 from nlkit._readers import DataError, Skipped, Table
 from nlkit._util import reject
 
-__all__ = ["Part", "check_columns", "class_names_of", "to_part"]
+__all__ = ["Part", "check_columns", "check_given", "class_names_of", "to_part"]
 
 
 @dataclass
@@ -66,9 +66,25 @@ def check_columns(split: str, table: Table, text: str, columns: Mapping[str, str
         )
 
 
+def check_given(tables: Mapping[str, Table], given: Mapping[str, str | None]) -> None:
+    """Refuse a label column that was asked for by name and is in none of the files: most likely a slip."""
+    for setting, column in given.items():
+        if column is None or any(column in table.columns for table in tables.values()):
+            continue
+        have = {split: ", ".join(map(repr, table.columns)) for split, table in tables.items()}
+        several = len(tables) > 1
+        listed = "; ".join(f"{split} has {names}" for split, names in have.items())
+        raise DataError(
+            f"there is no column {column!r}" + (" here, nor in the other files" if several else ""),
+            f"{listed if several else 'It has ' + have['train']}; pass {setting}=… with the right name, "
+            f"or leave {setting} out.",
+            file=tables["train"].file,
+        )
+
+
 def _raw_label(value: Any) -> str | None:
     """Return a label as text, or None when it is missing."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if is_missing(value):
         return None
     if isinstance(value, bool):
         return str(value).lower()
@@ -135,8 +151,7 @@ def class_names_of(
 
 def to_part(table: Table, text: str, columns: Mapping[str, str], names: Sequence[str]) -> Part:
     for value, row in zip(table.columns[text], table.rows, strict=True):
-        missing = value is None or (isinstance(value, float) and math.isnan(value))
-        if missing or (isinstance(value, str) and not value.strip()):
+        if is_missing(value) or (isinstance(value, str) and not value.strip()):
             raise DataError(
                 f"the text is missing (column {text!r})",
                 "Fill it in or delete the row.",
@@ -147,6 +162,13 @@ def to_part(table: Table, text: str, columns: Mapping[str, str], names: Sequence
             raise DataError(
                 f"the text is {type(value).__name__} {value!r}, not a string (column {text!r})",
                 "Write it as a string, or pass text=… with the right column.",
+                file=table.file,
+                row=row,
+            )
+        if (half := half_character(value)) is not None:
+            raise DataError(
+                f"the text holds half a character, the lone surrogate {half!r} (column {text!r})",
+                "Repair it (most emoji are a pair of \\u escapes in JSON) or delete the row.",
                 file=table.file,
                 row=row,
             )

@@ -15,11 +15,24 @@ __all__ = ["atomic_write", "cache_folder", "content_hash", "progress", "reject"]
 
 
 def cache_folder(*parts: str) -> Path:
-    """Return (and create) a folder of nlkit's cache: ``$NLKIT_CACHE``, or ``nlkit`` in the user's cache."""
+    """Return (and create) a folder of nlkit's cache: ``$NLKIT_CACHE``, or ``nlkit`` in the user's cache.
+
+    Raises
+    ------
+    OSError
+        If the folder is not there and cannot be made. A folder that can only be read is no error here.
+    """
     root = os.environ.get("NLKIT_CACHE")
     base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nlkit"
     folder = base.joinpath(*parts)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        setting = f"NLKIT_CACHE={root!r}" if root else "NLKIT_CACHE is not set"
+        raise OSError(
+            f"{setting}: the cache folder {folder} cannot be made ({error.strerror}). Set NLKIT_CACHE to a "
+            "folder that you may write"
+        ) from error
     return folder
 
 

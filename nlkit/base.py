@@ -1,7 +1,7 @@
-"""What every method shares: reading the data set, prediction, evaluation, saving and loading.
+"""What every method shares: prediction, evaluation, saving and loading.
 
-The honest protocol lives here. A method is handed `Observed` data, which holds no true labels; only `Watch`
-and `Method.evaluate` read the column ``label``, and they only write metrics.
+Of the true labels only `Watch` and `Method.evaluate` know, and they only write metrics; a method is handed
+data without them (`nlkit.observed`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,61 +19,20 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from numpy.typing import NDArray
 from torch import nn
 
+from nlkit._checks import check_texts, class_numbers
 from nlkit._util import atomic_write, content_hash
 from nlkit.batching import Inputs
 from nlkit.classifiers import StrongClassifier
 from nlkit.config import TrainingConfig
 from nlkit.encoder import TextEncoder, choose_device, choose_precision
 from nlkit.metrics import accuracy, evaluate_probabilities
+from nlkit.observed import Observed, observed_validation
 from nlkit.persistence import save_tensors
-from nlkit.training import Callback, Prediction, Trainer, predict
+from nlkit.training import Callback, Prediction, Trainer, copied_weights, predict
 
-__all__ = ["BestEpoch", "Method", "Observed", "Watch", "label_names", "observe", "predict_texts"]
+__all__ = ["BestEpoch", "Method", "Watch", "predict_texts"]
 
 Probabilities = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What a method may see of a split: N texts and their observed labels ỹ (−1: missing)."""
-
-    texts: list[str]
-    noisy_label: NDArray[np.int64]
-
-    def identity(self) -> str:
-        """Return a hash of texts and labels."""
-        return content_hash(*self.texts, self.noisy_label.tobytes().hex())
-
-
-def observe(ds: Mapping[str, Dataset], split: str) -> Observed:
-    """Take texts and observed labels out of a split; the column ``label`` is not touched.
-
-    Raises
-    ------
-    ValueError
-        If the split or one of its columns is missing, or nothing in it is labelled.
-    """
-    if split not in ds:
-        raise ValueError(f"ds has no split {split!r}: it has {sorted(ds)}")
-    columns = ds[split].column_names
-    for name in ("text", "noisy_label"):
-        if name not in columns:
-            remedy = "; make it with nk.add_noise, or load it" if name == "noisy_label" else ""
-            raise ValueError(f"ds[{split!r}] has no column {name!r}: it has {columns}{remedy}")
-    data = Observed(list(ds[split]["text"]), np.asarray(ds[split]["noisy_label"], np.int64))
-    if not (data.noisy_label >= 0).any():
-        raise ValueError(f"ds[{split!r}]: every noisy_label is missing (-1); label some texts first")
-    return data
-
-
-def label_names(ds: Mapping[str, Dataset]) -> list[str]:
-    """Return the C class names of the training split."""
-    feature = ds["train"].features["noisy_label"]
-    if not isinstance(feature, ClassLabel):
-        raise ValueError("ds['train']['noisy_label'] must be a ClassLabel; nk.load_dataset makes one")
-    if len(feature.names) < 2:
-        raise ValueError(f"label_names={feature.names!r}: a classifier needs at least two classes")
-    return list(feature.names)
 
 
 class Watch(Callback):
@@ -86,7 +44,7 @@ class Watch(Callback):
         for split in splits:
             if split not in ds or "label" not in ds[split].column_names:
                 raise ValueError(f"watch={split!r}: ds has no such split with true labels in column 'label'")
-            label = np.asarray(ds[split]["label"], np.int64)
+            label = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
             known = np.flatnonzero(label >= 0)
             if not len(known):
                 raise ValueError(f"watch={split!r}: every label of this split is missing (-1)")
@@ -114,9 +72,7 @@ class BestEpoch(Callback):
         row["accuracy_noisy_validation"] = score
         if score > self.best_accuracy:
             self.best_accuracy, self.best_epoch = score, trainer.epoch
-            self.weights = {
-                k: v.detach().cpu().clone() for k, v in trainer.raw(self.name).state_dict().items()
-            }
+            self.weights = copied_weights(trainer.raw(self.name))
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Return the best weights and when they were reached."""
@@ -171,9 +127,10 @@ class Method:
         self._check_fitted()
         if isinstance(texts, str):
             raise ValueError(f"texts={texts!r} is one string: give a list of texts")
-        if not len(texts):
+        checked = check_texts(texts, "texts")
+        if not checked:
             return np.empty((0, len(self.label_names_)), np.float32)
-        return self._predict([str(t) for t in texts]).probability
+        return self._predict(checked).probability
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return the most probable class, shape (n,), int64, of n texts."""
@@ -189,7 +146,7 @@ class Method:
             raise ValueError(
                 f"dataset has no column 'label' to evaluate against: it has {dataset.column_names}"
             )
-        label = np.asarray(dataset["label"], np.int64)
+        label = class_numbers(dataset["label"][:], "dataset['label']")
         feature = dataset.features["label"]
         if isinstance(feature, ClassLabel) and list(feature.names) != self.label_names_:
             raise ValueError(
@@ -217,16 +174,12 @@ class Method:
 
     def _best_epoch(self, ds: Mapping[str, Dataset], model: nn.Module, name: str) -> BestEpoch | None:
         """Return the noisy-validation callback, or None where there is no labelled validation split."""
-        columns = ds["validation"].column_names if "validation" in ds else []
-        label = np.asarray(ds["validation"]["noisy_label"], np.int64) if "noisy_label" in columns else None
-        if label is None or not (label >= 0).any():
+        part = observed_validation(ds)
+        if part is None:
             if self.config.selection == "noisy_validation":
                 raise ValueError("selection='noisy_validation' needs ds['validation'] with noisy_label")
             return None
-        part = observe(ds, "validation")
-        known = np.flatnonzero(part.noisy_label >= 0)
-        inputs = model.prepare([part.texts[i] for i in known])  # type: ignore[operator]
-        return BestEpoch(name, inputs, part.noisy_label[known])
+        return BestEpoch(name, model.prepare(part.texts), part.noisy_label)  # type: ignore[operator]
 
     def _finish(self, best: BestEpoch | None) -> None:
         """Remember the best epoch by noisy validation, and go back to it if the config says so."""
@@ -273,11 +226,9 @@ class Method:
     def _run_identity(self, data: Observed, ds: Mapping[str, Dataset], *more: str) -> str:
         """Name a run by method, settings, training and validation data, and whatever else decides it."""
         settings = json.dumps(self.config.to_dict(), sort_keys=True)
-        validation = ds.get("validation")
-        if validation is not None and "noisy_label" in validation.column_names:
-            labels = np.asarray(validation["noisy_label"], np.int64)
-            more = (*more, Observed(list(validation["text"]), labels).identity())
-        return content_hash(type(self).__name__, settings, data.identity(), *more)
+        validation = observed_validation(ds)
+        seen = [part.identity() for part in (data, validation) if part is not None]
+        return content_hash(type(self).__name__, settings, *seen, *more)
 
     # -- saving -------------------------------------------------------------------------------------------
 
@@ -295,11 +246,20 @@ class Method:
         }
         values = {
             "class": type(self).__name__, "config": self.config.to_dict(), "label_names": self.label_names_,
-            "best_epoch": self.best_epoch_, **self._extra_values(),
+            "best_epoch": self.best_epoch_, "pretrained": self._pretrained(), **self._extra_values(),
         }  # fmt: skip
         # Last: a folder with a model file is a complete one.
         save_tensors(target / "model.safetensors", tensors, values)
         return target
+
+    def _pretrained(self) -> dict[str, str]:
+        """Return the hash of the weights that each network's frozen layers have; those are not saved."""
+        encoders = {name: getattr(model, "encoder", None) for name, model in self._networks().items()}
+        return {
+            name: e.fingerprint
+            for name, e in encoders.items()
+            if isinstance(e, TextEncoder) and e.trainable_layers != "all"
+        }
 
     def _extra_values(self) -> dict[str, Any]:
         return {}
@@ -316,6 +276,11 @@ class Method:
         self = cls(**config)
         self.label_names_, self.best_epoch_ = values["label_names"], values["best_epoch"]
         self._rebuild(values)
+        if self._pretrained() != values["pretrained"]:
+            raise ValueError(
+                f"folder={str(folder)!r} was saved with other weights of encoder={config['encoder']!r} "
+                "than are found under this name now: bring those back, or fit again"
+            )
         for name, model in self._networks().items():
             prefix = f"{name}."
             model.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})

@@ -5,14 +5,16 @@ float16, memory-mapped, under a hash of the text, in a folder named by a hash of
 
 A folder holds shards, each a pair of files with one name: ``<name>.npy`` with the activations of some texts
 laid end to end, and ``<name>.json`` with the texts' hashes and lengths. A shard is written under a temporary
-name and appears by a rename, the index last. So any number of processes may read and write at once without
-a lock: at worst two of them store the same text twice.
+name and appears by a rename, the index last; eviction removes the block first. So any number of processes
+may read and write at once without a lock: at worst two of them store the same text twice, or one computes
+anew what the other has just evicted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -23,7 +25,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from nlkit._util import atomic_write, cache_folder
+from nlkit._util import atomic_write, cache_folder, reject
 
 __all__ = ["ActivationCache", "cache_limit", "cache_size"]
 
@@ -33,12 +35,25 @@ MAPPED_BYTES = 1 << 20
 """Smaller shards are read whole: a mapping holds a file open, and thousands of single texts may be kept."""
 
 ABANDONED_SECONDS = 24 * 3600.0
-"""A temporary file or a shard without an index that is older than this was left by a killed process."""
+"""A temporary file or half a shard that is older than this was left by a killed process."""
 
 
 def cache_limit() -> int:
-    """Return the most bytes that activations may take on disk: ``$NLKIT_CACHE_LIMIT_GB``, 4 GB if unset."""
-    return int(float(os.environ.get("NLKIT_CACHE_LIMIT_GB", "4")) * 1e9)
+    """Return the most bytes that activations may take on disk: ``$NLKIT_CACHE_LIMIT_GB``, 4 GB if unset.
+
+    Raises
+    ------
+    ValueError
+        If the variable is no number, negative or not finite.
+    """
+    value = os.environ.get("NLKIT_CACHE_LIMIT_GB", "4")
+    try:
+        limit = float(value) * 1e9
+    except ValueError:
+        limit = math.nan
+    if not 0 <= limit < math.inf:  # NaN compares as false
+        reject("NLKIT_CACHE_LIMIT_GB", value, "set it to a number of GB from 0 up, such as 4, or unset it")
+    return int(limit)
 
 
 def cache_size(root: Path | None = None) -> int:
@@ -68,52 +83,88 @@ class ActivationCache:
     root : Path, optional
         Folder of all activation caches; ``activations`` in nlkit's cache folder by default.
     limit : int, optional
-        Most bytes below `root`; the shards unused for longest go first. See `cache_limit`.
+        Most bytes below `root`; the shards unused for longest go first, also those that someone has open, and
+        only the shard written last may exceed it alone. See `cache_limit`.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made; `put` raises one too, for example where the disk is full.
     """
 
     def __init__(self, key: str, width: int, root: Path | None = None, limit: int | None = None) -> None:
         self.root = root or cache_folder("activations")
         self.folder = self.root / key
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if root is None:
+            cache_folder("activations", key)  # its error names NLKIT_CACHE
+        else:
+            self.folder.mkdir(parents=True, exist_ok=True)
         self.width = width
         self.limit = cache_limit() if limit is None else limit
         self._where: dict[str, tuple[str, int, int]] = {}  # text hash -> (shard, start, length)
-        self._open: dict[str, Activations] = {}
+        self._rows: dict[str, int] = {}  # of every shard whose index was read
+        self._open: dict[str, Activations] = {}  # the blocks of those that `get` had to read
 
     def _refresh(self) -> None:
-        """Open the shards that appeared since the last look."""
+        """Read the indices that appeared since the last look."""
         for index in sorted(self.folder.glob("[!.]*.json")):
             name = index.stem
-            if name in self._open:
+            if name in self._rows:
                 continue
             try:
-                texts, lengths, data = self._read(index)
+                entry = json.loads(index.read_text())
+                lengths = [int(n) for n in entry["lengths"]]
+                where = {
+                    str(text): (name, int(stop) - length, length)
+                    for text, stop, length in zip(entry["texts"], np.cumsum(lengths), lengths, strict=True)
+                }
             except OSError:
                 continue  # evicted by another process
             except (ValueError, KeyError, TypeError):
                 self._drop(index)  # damaged: its texts are computed anew
                 continue
-            self._open[name] = data
-            for text, stop, length in zip(texts, np.cumsum(lengths), lengths, strict=True):
-                self._where[text] = (name, int(stop) - length, length)
+            self._rows[name] = sum(lengths)
+            self._where.update(where)
 
-    def _read(self, index: Path) -> tuple[list[str], list[int], Activations]:
-        entry = json.loads(index.read_text())
-        texts, lengths = list(entry["texts"]), [int(n) for n in entry["lengths"]]
-        block = index.with_suffix(".npy")
+    def _load(self, name: str) -> bool:
+        """Open a shard's block; False where it is gone or damaged."""
+        if name in self._open:
+            return True
+        index = self.folder / f"{name}.json"
+        try:
+            self._open[name] = self._read(index.with_suffix(".npy"), self._rows[name])
+        except (FileNotFoundError, ValueError):
+            # Evicted or damaged: its texts are computed anew. A killed evictor may have left the index.
+            self._drop(index)
+        except OSError:
+            pass  # unreadable now; it may be readable later
+        return name in self._open
+
+    def _read(self, block: Path, rows: int) -> Activations:
         mode: Literal["r"] | None = "r" if block.stat().st_size > MAPPED_BYTES else None
         try:
-            data = np.load(block, mmap_mode=mode, allow_pickle=False)
+            data: Activations = np.load(block, mmap_mode=mode, allow_pickle=False)
         except EOFError as error:
             raise ValueError("the file is empty") from error
-        if len(texts) != len(lengths) or data.shape != (sum(lengths), self.width) or data.dtype != np.float16:
+        if data.shape != (rows, self.width) or data.dtype != np.float16:
             raise ValueError("shape does not fit the index")
-        return texts, lengths, data
+        return data
+
+    def _forget(self, names: set[str]) -> None:
+        """Take shards for unknown; what `get` returned from them stays valid."""
+        if not names:
+            return
+        for name in names:
+            self._rows.pop(name, None)
+            self._open.pop(name, None)
+        self._where = {text: where for text, where in self._where.items() if where[0] not in names}
 
     def get(self, texts: Sequence[str]) -> list[Activations | None]:
         """Return the activations, shape (T_i, D), of each text hash; None where there are none yet."""
         if any(text not in self._where for text in texts):
             self._refresh()
+        wanted = {self._where[text][0] for text in texts if text in self._where}
+        self._forget({name for name in wanted if not self._load(name)})
         found: list[Activations | None] = []
         used = set()
         for text in texts:
@@ -130,43 +181,68 @@ class ActivationCache:
         return found
 
     def put(self, texts: Sequence[str], activations: Sequence[NDArray[np.floating]]) -> None:
-        """Store one shard: the activations, shape (T_i, D) each, of text hashes that are not stored yet."""
+        """Store one shard: the activations, shape (T_i, D) each, of text hashes that are not stored yet.
+
+        Raises
+        ------
+        OSError
+            If the shard cannot be written, for example because the disk is full. Nothing of it is left then.
+        """
         if not texts:
             return
         name = uuid4().hex
         lengths = [len(a) for a in activations]
-        with atomic_write(self.folder / f"{name}.npy") as path:
-            block = np.lib.format.open_memmap(path, "w+", np.float16, (sum(lengths), self.width))
-            np.concatenate(activations, out=block, casting="same_kind")
-            block.flush()
-        with atomic_write(self.folder / f"{name}.json") as path:
-            path.write_text(json.dumps({"texts": list(texts), "lengths": lengths}))
+        block = self.folder / f"{name}.npy"
+        with atomic_write(block) as path:
+            self._write(path, activations, sum(lengths))
+        try:
+            with atomic_write(block.with_suffix(".json")) as path:
+                path.write_text(json.dumps({"texts": list(texts), "lengths": lengths}))
+        except BaseException:
+            block.unlink(missing_ok=True)
+            raise
         self._evict(keep=name)
+
+    def _write(self, path: Path, activations: Sequence[NDArray[np.floating]], rows: int) -> None:
+        # Ordinary writes, not a mapping: on a full disk these are an OSError, a mapping would be a SIGBUS.
+        header = {"descr": "<f2", "fortran_order": False, "shape": (rows, self.width)}
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for array in activations:
+                if array.ndim != 2 or array.shape[1] != self.width:
+                    raise ValueError(f"activations of shape {array.shape} do not fit width={self.width}")
+                file.write(array.astype("<f2", order="C", casting="same_kind", copy=False).data)
 
     def _evict(self, keep: str) -> None:
         self._clean()
         shards = _shards(self.root)
         total = sum(size for _, size, _ in shards)
+        gone = set()
         for _, size, index in shards:
             if total <= self.limit:
                 break
-            # Shards open here are in use: their mapping would outlive the file, and free nothing.
-            if index.stem == keep or index.stem in self._open:
-                continue
-            self._drop(index)
-            total -= size
+            if index.stem != keep and self._drop(index):
+                gone.add(index.stem)
+                total -= size
+        # Where a mapping outlives its file, the disk gets the space when the last array of the shard goes. So
+        # nothing may be held open here that nobody uses.
+        self._forget(gone)
 
     def _clean(self) -> None:
         """Remove what killed writers left behind: it counts for nobody, and would stay for ever."""
         old = time.time() - ABANDONED_SECONDS
         for path in self.root.glob("*/*"):
             with contextlib.suppress(OSError):
-                half = path.name.startswith(".") or not path.with_suffix(".json").exists()
-                if half and path.stat().st_mtime < old:
+                whole = all(path.with_suffix(suffix).exists() for suffix in (".npy", ".json"))
+                if (path.name.startswith(".") or not whole) and path.stat().st_mtime < old:
                     path.unlink(missing_ok=True)
 
     @staticmethod
-    def _drop(index: Path) -> None:
-        for path in (index, index.with_suffix(".npy")):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+    def _drop(index: Path) -> bool:
+        """Remove a shard; False where the system refuses, as Windows does while someone has it mapped."""
+        try:
+            index.with_suffix(".npy").unlink(missing_ok=True)  # first: a shard that stays must stay whole
+            index.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True

@@ -7,6 +7,7 @@ A profile is a set of defaults: ``quick`` (two cores, frozen encoder), ``class``
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -17,6 +18,18 @@ __all__ = ["PROFILES", "TrainingConfig"]
 PROFILES = ("quick", "class", "paper")
 
 SELECTIONS = ("last", "noisy_validation")
+
+
+def _plain(value: object, whole: bool) -> float | None:
+    """Return an int (`whole`) or a float, also of NumPy's numbers; None for what is no such number."""
+    if isinstance(value, bool):
+        return None
+    if whole:
+        return int(value) if isinstance(value, numbers.Integral) else None
+    try:
+        return float(value) if isinstance(value, numbers.Real) else None
+    except OverflowError:  # an integer beyond every float
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +110,11 @@ class TrainingConfig:
         return cls(**{**cls.profiles.get(profile, {}), **overrides, "profile": profile})
 
     def __post_init__(self) -> None:
-        layers = self.trainable_layers
-        if layers != "all" and (isinstance(layers, bool) or not isinstance(layers, int) or layers < 0):
-            reject("trainable_layers", layers, "0, a number of layers, or 'all'")
+        layers: object = self.trainable_layers
+        if layers != "all":
+            if isinstance(layers, bool) or not isinstance(layers, numbers.Integral) or layers < 0:
+                reject("trainable_layers", layers, "0, a number of layers, or 'all'")
+            object.__setattr__(self, "trainable_layers", int(layers))
         for name in ("max_length", "epochs", "batch_size"):
             self._number(name, low=1, whole=True)
         for name in ("lr_encoder", "lr_head", "lr_weak", "max_grad_norm"):
@@ -126,17 +141,13 @@ class TrainingConfig:
         open_low: bool = False,
     ) -> None:
         value = getattr(self, name)
-        kinds = (int,) if whole else (int, float)
-        inside = (
-            isinstance(value, kinds)
-            and not isinstance(value, bool)
-            and (low < value if open_low else low <= value)
-            and value <= high
-        )
-        if not inside:
+        plain = _plain(value, whole)
+        if plain is None or not (low < plain if open_low else low <= plain) or plain > high:
             kind = "a whole number" if whole else "a number"
             bound = f"above {low}" if open_low else f"at least {low}"
             reject(name, value, f"{kind} {bound}" + (f" and at most {high}" if high != float("inf") else ""))
+        # NumPy's numbers are welcome (seeds from np.arange), but JSON and comparisons want Python's.
+        object.__setattr__(self, name, plain)
 
     def _choice(self, name: str, allowed: tuple[str, ...]) -> None:
         if getattr(self, name) not in allowed:

@@ -18,12 +18,13 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
 from nlkit import assets
-from nlkit._labels import Part, check_columns, class_names_of, to_part
+from nlkit._hub import HUB, from_hub
+from nlkit._labels import Part, check_columns, check_given, class_names_of, to_part
 from nlkit._readers import DataError, Table, read_tab, read_table
 from nlkit._sampling import cut, draw
 from nlkit._util import reject
@@ -44,53 +45,6 @@ OFFLINE: dict[str, str] = {
 }
 
 
-class HubSet(NamedTuple):
-    """A data set on the Hugging Face hub at one commit, and where its parts are."""
-
-    repository: str
-    revision: str
-    text: str
-    label: str
-    test: str
-    files: Mapping[str, str] | None = None
-
-
-HUB: dict[str, HubSet] = {
-    # The main branch is a loading script, which `datasets` no longer runs; the pinned commit is in the hub's
-    # own conversion to Parquet.
-    "trec": HubSet(
-        "CogComp/trec",
-        "65752bf53af25bc935a0dce92fb5b6c930728450",
-        text="text",
-        label="coarse_label",
-        test="test",
-        files={"train": "default/train/0000.parquet", "test": "default/test/0000.parquet"},
-    ),
-    "ag_news": HubSet(
-        "fancyzhx/ag_news",
-        "eb185aade064a813bc0b7f42de02595523103ca4",
-        text="text",
-        label="label",
-        test="test",
-    ),
-    # The labels of SST-2's test split were never published; its validation split is the usual test set.
-    "sst2": HubSet(
-        "stanfordnlp/sst2",
-        "8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb",
-        text="sentence",
-        label="label",
-        test="validation",
-    ),
-    "imdb": HubSet(
-        "stanfordnlp/imdb",
-        "e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
-        text="text",
-        label="label",
-        test="test",
-    ),
-}
-
-
 class DataWarning(UserWarning):
     """Rows of a file were left out; the message counts them."""
 
@@ -103,11 +57,11 @@ def load_dataset(
     seed: int = ...,
     *,
     test_size: int | None = ...,
-    text: str = ...,
-    label: str = ...,
-    noisy_label: str = ...,
+    text: str | None = ...,
+    label: str | None = ...,
+    noisy_label: str | None = ...,
     label_names: Sequence[str] | None = ...,
-    encoding: str = ...,
+    encoding: str | None = ...,
     return_report: Literal[False] = ...,
 ) -> DatasetDict: ...
 
@@ -120,11 +74,11 @@ def load_dataset(
     seed: int = ...,
     *,
     test_size: int | None = ...,
-    text: str = ...,
-    label: str = ...,
-    noisy_label: str = ...,
+    text: str | None = ...,
+    label: str | None = ...,
+    noisy_label: str | None = ...,
     label_names: Sequence[str] | None = ...,
-    encoding: str = ...,
+    encoding: str | None = ...,
     return_report: Literal[True],
 ) -> tuple[DatasetDict, pd.DataFrame]: ...
 
@@ -136,11 +90,11 @@ def load_dataset(
     seed: int = 0,
     *,
     test_size: int | None = None,
-    text: str = "text",
-    label: str = "label",
-    noisy_label: str = "noisy_label",
+    text: str | None = None,
+    label: str | None = None,
+    noisy_label: str | None = None,
     label_names: Sequence[str] | None = None,
-    encoding: str = "utf-8",
+    encoding: str | None = None,
     return_report: bool = False,
 ) -> DatasetDict | tuple[DatasetDict, pd.DataFrame]:
     """Load a data set as train, validation and test.
@@ -160,14 +114,15 @@ def load_dataset(
     test_size
         Number of test texts, drawn stratified; None takes all, in the source's order.
     text, label, noisy_label
-        Names of the columns in your files. Train and validation need at least one of the two label columns,
-        test needs `label`.
+        Names of the columns in your files; None means "text", "label" and "noisy_label". Train and
+        validation need at least one of the two label columns, test needs `label`. A label column that is
+        given by name must be in at least one of the files.
     label_names
         Names of the classes in the order of their numbers. Without it, names are sorted, and integers must be
         the class numbers 0 … C-1. Labels in files may be names or class numbers; -1 or empty is missing. When
         every name is itself an integer, as in ``["1", "2", "3"]``, integers are names.
     encoding
-        Encoding of CSV, TSV and JSONL files.
+        Encoding of CSV, TSV and JSONL files; None means UTF-8.
     return_report
         Also return what was left out.
 
@@ -187,8 +142,10 @@ def load_dataset(
         A setting that is not allowed.
     """
     _check_settings(train_size, validation, seed, test_size)
+    given = {"text": text, "label": label, "noisy_label": noisy_label}
+    _check_file_settings(source, given, {"label_names": label_names, "encoding": encoding})
     if isinstance(source, Mapping):
-        tables, names = _from_files(source, encoding), label_names
+        tables, names = _from_files(source, encoding or "utf-8"), label_names
     elif source in OFFLINE:
         files = list(assets.find(source).files.values())
         tables = {
@@ -197,16 +154,16 @@ def load_dataset(
         }
         names = sorted(set(tables["train"].columns["label"]))
     elif source in HUB:
-        tables, names = _from_hub(source)
+        tables, names = from_hub(source, OFFLINE)
     else:
         reject("source", source, f"one of {', '.join([*OFFLINE, *HUB])}, or a mapping of splits to files")
-    if not isinstance(source, Mapping):
-        text, label, noisy_label = "text", "label", "noisy_label"
-    columns = {"label": label, "noisy_label": noisy_label}
+    columns = {setting: column or setting for setting, column in given.items()}
+    text_column = columns.pop("text")
     for split, table in tables.items():
-        check_columns(split, table, text, columns)
+        check_columns(split, table, text_column, columns)
+    check_given(tables, {setting: given[setting] for setting in columns})
     classes = class_names_of(names, tables, columns)
-    parts = {split: to_part(table, text, columns, classes) for split, table in tables.items()}
+    parts = {split: to_part(table, text_column, columns, classes) for split, table in tables.items()}
     _sample(parts, train_size, validation, seed, test_size)
     if isinstance(source, Mapping):
         _warn(parts)
@@ -227,6 +184,25 @@ def _check_settings(train_size: int | None, validation: float, seed: int, test_s
         reject("seed", seed, "an integer of at least 0")
 
 
+def _check_file_settings(
+    source: object, columns: Mapping[str, str | None], others: Mapping[str, object]
+) -> None:
+    """Check the settings that only files have; a named set would silently ignore them."""
+    if isinstance(source, Mapping):
+        for setting, column in columns.items():
+            if column is not None and not (isinstance(column, str) and column):
+                reject(setting, column, f"the name of a column, or None for {setting!r}")
+        return
+    if source in OFFLINE or source in HUB:
+        for setting, value in (*columns.items(), *others.items()):
+            if value is not None:
+                reject(
+                    setting,
+                    value,
+                    f"{source!r} has its own columns and classes; leave {setting} out, it is for your files",
+                )
+
+
 def _from_files(source: Mapping[str, str | os.PathLike[str]], encoding: str) -> dict[str, Table]:
     unknown = set(source) - set(SPLITS)
     if unknown or "train" not in source:
@@ -234,32 +210,6 @@ def _from_files(source: Mapping[str, str | os.PathLike[str]], encoding: str) -> 
             "source", dict(source), 'a mapping with "train" and, if you have them, "validation" and "test"'
         )
     return {split: read_table(source[split], encoding) for split in SPLITS if split in source}
-
-
-def _from_hub(name: str) -> tuple[dict[str, Table], list[str]]:
-    import datasets
-
-    wanted = HUB[name]
-    tables = {}
-    names: list[str] = []
-    for split, part in (("train", "train"), ("test", wanted.test)):
-        try:
-            loaded = datasets.load_dataset(
-                wanted.repository,
-                revision=wanted.revision,
-                split=part,
-                data_files=dict(wanted.files) if wanted.files else None,
-            )
-        except Exception as error:  # the hub's client raises many kinds, some of its HTTP library
-            raise DataError(
-                f"{name!r} could not be fetched from the Hugging Face hub ({wanted.repository}): {error}",
-                "Go online (and unset HF_HUB_OFFLINE), or use a set that needs no network: "
-                f"{', '.join(OFFLINE)}.",
-            ) from error
-        columns = {"text": list(loaded[wanted.text]), "label": list(loaded[wanted.label])}
-        tables[split] = Table(f"{wanted.repository}/{part}", columns, list(range(1, len(loaded) + 1)))
-        names = list(loaded.features[wanted.label].names)
-    return tables, names
 
 
 def _sample(
@@ -297,14 +247,28 @@ def _sample(
     if "validation" not in parts and validation > 0:
         wanted = validation * (train_size or total) if validation < 1 else validation
         held_out = max(round(wanted), 1)
+    # First, because a fraction of an impossible size makes validation impossible too.
+    if train_size is not None and train_size > total:
+        reject("train_size", train_size, f"the training part has {total} texts; pass a smaller train_size")
     kept, drawn, copies = cut(train.texts, train.strata, train_size, held_out, rng_train)
-    if len(drawn) < held_out or len(kept) < (train_size or 1):
-        most = total - held_out - len(copies)
+    if len(drawn) < held_out:
+        # `cut` draws as many as the classes can spare, so len(drawn) is the most there can be.
+        fewer = f"at most {len(drawn)}, " if len(drawn) else ""
         reject(
-            "train_size" if train_size else "validation",
-            train_size if train_size else validation,
-            f"the training part has {total} texts; with {held_out} for validation "
-            f"at most {max(most, 0)} are left for training",
+            "validation",
+            validation,
+            f"it asks for {held_out}, but every class keeps its last text for training, so that a training "
+            f"part of {total} texts can spare at most {len(drawn)}; pass {fewer}validation=0 for no such "
+            'split, or a "validation" file beside your own "train"',
+        )
+    if len(kept) < (train_size or 1):
+        most = total - held_out - len(copies)
+        gone = f" ({len(copies)} are copies of texts in validation)" if len(copies) else ""
+        reject(
+            "validation" if train_size is None else "train_size",
+            validation if train_size is None else train_size,
+            f"the training part has {total} texts; with {held_out} for validation at most {most} are left "
+            f"for training{gone}, with validation=0 all {total}",
         )
     train.leave_out(copies, "same text in validation")
     if held_out:

@@ -194,15 +194,13 @@ def _machine() -> Iterable[Finding]:
 
 
 def _cache() -> Iterable[Finding]:
-    limit = _limit()
-    if limit is None:
-        value = os.environ.get("NLKIT_CACHE_LIMIT_GB")
-        yield Finding(
-            "cache limit",
-            "fail",
-            f"NLKIT_CACHE_LIMIT_GB={value!r} is not a size",
-            "Set it to a number, such as 4.",
-        )
+    from nlkit.cache import cache_limit, cache_size
+
+    limit = None
+    try:
+        limit = cache_limit() / GB
+    except ValueError as error:
+        yield Finding("cache limit", "fail", str(error), "Set it to a number, such as 4.")
     remedy = "Point NLKIT_CACHE to a folder that you may write."
     try:
         folder = cache_folder()
@@ -212,12 +210,17 @@ def _cache() -> Iterable[Finding]:
     except OSError as error:
         yield Finding("cache folder", "fail", f"cannot be written: {error}", remedy)
         return
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / GB
+    # The limit bounds activations alone; what else is here, such as paid answers, must not go for it.
+    activations = folder / "activations"
+    size = cache_size(activations) / GB
     full = limit is not None and size > limit
-    found = f"{_short(folder)}: {size:.2f} GB" + ("" if limit is None else f" of {limit:g} GB")
-    yield Finding(
-        "cache folder", "warn" if full else "ok", found, "Delete it, or raise NLKIT_CACHE_LIMIT_GB."
+    allowed = "" if limit is None else f" of {limit:g} GB"
+    found = f"{_short(folder)}: {size:.2f} GB{allowed} activations"
+    remedy = (
+        f"Delete {_short(activations)}, which is computed anew, or raise NLKIT_CACHE_LIMIT_GB. "
+        "Keep the rest: answers may have been paid for."
     )
+    yield Finding("cache folder", "warn" if full else "ok", found, remedy)
     free = shutil.disk_usage(folder).free / GB
     status: Status = "ok" if free >= 2 else "warn" if free >= 0.5 else "fail"
     yield Finding(
@@ -229,14 +232,6 @@ def _short(path: Path) -> str:
     """Write a path without the home folder: reports get published with notebooks."""
     home = Path.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
-
-
-def _limit() -> float | None:
-    try:
-        limit = float(os.environ.get("NLKIT_CACHE_LIMIT_GB", "4"))
-    except ValueError:
-        return None
-    return limit if limit >= 0 else None  # NaN compares as false
 
 
 def _assets() -> Iterable[Finding]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
@@ -62,8 +63,13 @@ def mean_pool(tokens: Tensor, mask: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=2)
-def _pretrained(source: str) -> tuple[Any, nn.Module, str]:
-    """Load tokenizer and model once per process; return them with a fingerprint of the weights."""
+def _pretrained(source: str) -> tuple[Any, nn.Module, str, str]:
+    """Load tokenizer and model once per process.
+
+    Returns
+    -------
+    tokenizer, model, hash of the weights, hash of all that decides the activations
+    """
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
@@ -86,13 +92,14 @@ def _pretrained(source: str) -> tuple[Any, nn.Module, str]:
     for name, parameter in model.named_parameters():
         if not name.startswith("pooler."):
             digest.update(parameter.detach().numpy().data)
+    weights = digest.hexdigest()
     settings = {k: v for k, v in model.config.to_dict().items() if not k.startswith("_")}
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     backend = getattr(tokenizer, "backend_tokenizer", None)
     digest.update(
         (backend.to_str() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True)).encode()
     )
-    return tokenizer, model, digest.hexdigest()
+    return tokenizer, model, weights, digest.hexdigest()
 
 
 def _max_tokens(model: nn.Module) -> int:
@@ -128,7 +135,7 @@ def _check_cut(source: str) -> None:
     MPNet and DeBERTa, for example, add relative positions that the layers are handed from outside; run one by
     one they would give plausible, wrong numbers.
     """
-    tokenizer, model, _ = _pretrained(source)
+    tokenizer, model, *_ = _pretrained(source)
     layers = _layers(model)
     encoded = tokenizer(["one", "a few words more"])["input_ids"]
     tokens = Inputs([np.asarray(ids, np.int32) for ids in encoded])
@@ -158,7 +165,8 @@ class TextEncoder(nn.Module):
     max_length : int
         Tokens a text is cut to, special tokens included.
     cache : bool
-        Keep the trunk's activations on disk. Without it they are kept in memory by whoever prepared them.
+        Keep the trunk's activations on disk. Without it they are kept in memory by whoever prepared them. So
+        they are where the cache cannot be used; a warning says so, once for an encoder.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` …: where the trunk runs.
 
@@ -182,7 +190,7 @@ class TextEncoder(nn.Module):
 
         self.name, self.max_length, self.trainable_layers = name, max_length, trainable_layers
         source = resolve_model(name)
-        self.tokenizer, model, weights = _pretrained(source)
+        self.tokenizer, model, self.fingerprint, behaviour = _pretrained(source)
         limit = _max_tokens(model)
         if not 3 <= max_length <= limit:
             reject("max_length", max_length, f"encoder {name!r} takes 3 to {limit} tokens")
@@ -205,12 +213,15 @@ class TextEncoder(nn.Module):
                 reject("trainable_layers", trainable_layers, f"0 to {len(layers)}, or 'all'")
             self._trunk = [model]
             self.top = copy.deepcopy(layers[len(layers) - trainable_layers :]).requires_grad_(True)
-        self._cache = None
+        self._cache: ActivationCache | None = None
         if cache and self._trunk:
             key = content_hash(
-                weights, str(trainable_layers), str(max_length), "mean" * (trainable_layers == 0)
+                behaviour, str(trainable_layers), str(max_length), "mean" * (trainable_layers == 0)
             )
-            self._cache = ActivationCache(key, self.width)
+            try:
+                self._cache = ActivationCache(key, self.width)
+            except OSError as error:
+                _warn_uncached(str(error))
 
     def tokenize(self, texts: Sequence[str]) -> Inputs:
         """Return the token numbers of N texts, cut to `max_length`."""
@@ -239,7 +250,14 @@ class TextEncoder(nn.Module):
                 activations = self._run_trunk([texts[i] for i in part], batch_size, bar.update)
                 names = [keys[i] for i in part]
                 if self._cache:
-                    self._cache.put(names, activations)
+                    try:
+                        self._cache.put(names, activations)
+                    except OSError as error:
+                        _warn_uncached(
+                            f"{self._cache.root} cannot be written ({error.strerror or error}). Free some "
+                            "space, or set NLKIT_CACHE to a folder that you may write"
+                        )
+                        self._cache = None
                 fresh.update(zip(names, activations, strict=True))
         return Inputs([fresh[key] if a is None else a for key, a in zip(keys, found, strict=True)])
 
@@ -289,6 +307,14 @@ class TextEncoder(nn.Module):
         self.train(learning)
         result /= np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-12)
         return result
+
+
+def _warn_uncached(problem: str) -> None:
+    # `problem` names no temporary file: Python shows the same words from the same place only once.
+    warnings.warn(
+        f"This encoder goes on without the activation cache, so it runs its frozen layers anew. {problem}.",
+        stacklevel=3,
+    )
 
 
 def _embed(model: nn.Module, batch: Batch) -> Tensor:

@@ -7,13 +7,14 @@ A transition matrix T has shape (C, C) and T[i, j] = P(noisy label = j | true la
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nlkit._checks import class_names, class_numbers
 from nlkit._instance_noise import choose, class_probabilities, flip_by_instance, flip_rates
+from nlkit._noise_report import NoiseReport, noise_report, rates
 from nlkit._util import reject
 
 if TYPE_CHECKING:
@@ -162,8 +163,8 @@ def add_noise(
     Parameters
     ----------
     ds
-        Needs `label` in train and validation. An older `noisy_label` there is replaced. Samples without a
-        label (-1) get -1.
+        Needs `label`, a `ClassLabel`, in train and validation. An older `noisy_label` there is replaced.
+        Samples without a label (-1 or None) get -1.
     kind
         "symmetric" and "asymmetric" as in `transition_matrix`; "instance": every sample has its own flip rate
         (see `flip_rates`), and a flipped label becomes a wrong class in proportion to the probability that a
@@ -206,7 +207,7 @@ def add_noise(
     if "train" not in splits:
         reject("ds", list(ds), "a DatasetDict with a train split")
     labels = {split: _labels(ds[split], split) for split in splits}
-    names = list(ds["train"].features["label"].names)
+    names = class_names(ds["train"], "label", "train")
     C = len(names)
     # One stream a split, so that a longer train split does not change the noise in validation.
     rngs = {split: np.random.default_rng([seed, 2 + number]) for number, split in enumerate(splits)}
@@ -229,7 +230,7 @@ def add_noise(
             wanted[split] = 1 - np.diag(T)
         plain = ds[split].remove_columns([c for c in ("noisy_label",) if c in ds[split].column_names])
         result[split] = plain.add_column("noisy_label", noisy.tolist(), feature=ds["train"].features["label"])
-    return (result, _rates(result, splits, wanted, names)) if return_report else result
+    return (result, rates(result, splits, wanted, names)) if return_report else result
 
 
 def _labels(split: Dataset, name: str) -> Labels:
@@ -239,7 +240,8 @@ def _labels(split: Dataset, name: str) -> Labels:
             f"{name} with columns {split.column_names}",
             "true labels in a column `label` to add noise to",
         )
-    return np.asarray(split["label"][:], dtype=np.int64)
+    class_names(split, "label", name)
+    return class_numbers(split["label"][:], f"ds[{name!r}]['label']")
 
 
 def _number(value: int | str, names: Sequence[str]) -> int:
@@ -265,7 +267,7 @@ def confusable_pairs(
     training samples of class i. Classes without samples are left out.
     """
     labels = {"train": _labels(ds["train"], "train")}
-    C = len(ds["train"].features["label"].names)
+    C = len(class_names(ds["train"], "label", "train"))
     probabilities = class_probabilities(ds, labels, C, features, seed)["train"]
     pairs = {}
     for c in np.unique(labels["train"][labels["train"] >= 0]):
@@ -273,81 +275,3 @@ def confusable_pairs(
         mean[c] = -1
         pairs[int(c)] = int(mean.argmax())
     return pairs
-
-
-@dataclass(frozen=True)
-class NoiseReport:
-    """Noise as measured from `label` and `noisy_label`.
-
-    Attributes
-    ----------
-    class_names
-        The C names.
-    counts : (C, C) int64
-        counts[i, j]: samples of true class i labelled j.
-    matrix : (C, C) float64
-        Measured transition matrix; rows sum to 1, and are NaN for a class without samples.
-    rate
-        Fraction of wrong labels among the n samples that have both labels; NaN when n is 0.
-    n, missing
-        Samples with both labels, and samples without one of them.
-    table : pandas.DataFrame
-        One row a class: class_name, n, rate, most_confused_with ("" when nothing is wrong).
-    """
-
-    class_names: tuple[str, ...]
-    counts: Labels
-    matrix: Floats
-    rate: float
-    n: int
-    missing: int
-    table: pd.DataFrame
-
-
-def noise_report(ds: DatasetDict | Dataset, split: str = "train") -> NoiseReport:
-    """Measure the noise in a split of a `DatasetDict`, or in a `Dataset`."""
-    import pandas as pd
-
-    data = ds[split] if isinstance(ds, dict) else ds
-    absent = {"label", "noisy_label"} - set(data.column_names)
-    if absent:
-        reject(
-            "ds",
-            data.column_names,
-            f"the columns label and noisy_label; {', '.join(sorted(absent))} is missing",
-        )
-    names = tuple(data.features["label"].names)
-    C = len(names)
-    true, noisy = (np.asarray(data[column][:], dtype=np.int64) for column in ("label", "noisy_label"))
-    both = (true >= 0) & (noisy >= 0)
-    counts = np.bincount(true[both] * C + noisy[both], minlength=C * C).reshape(C, C).astype(np.int64)
-    sizes = counts.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        matrix: Floats = counts / sizes[:, None]
-    wrong = counts - np.diag(np.diag(counts))
-    table = pd.DataFrame(
-        {
-            "class_name": names,
-            "n": sizes,
-            "rate": 1 - np.diag(matrix),
-            "most_confused_with": [names[row.argmax()] if row.any() else "" for row in wrong],
-        }
-    )
-    n = int(both.sum())
-    rate = float(wrong.sum() / n) if n else float("nan")
-    return NoiseReport(names, counts, matrix, rate, n, int((~both).sum()), table)
-
-
-def _rates(
-    ds: DatasetDict, splits: Sequence[str], wanted: Mapping[str, Floats], names: Sequence[str]
-) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = []
-    for split in splits:
-        measured = noise_report(ds, split)
-        sizes = measured.counts.sum(axis=1)
-        overall = float(wanted[split] @ sizes / measured.n) if measured.n else float("nan")
-        rows.append((split, "all", measured.n, overall, measured.rate))
-        rows += zip([split] * len(names), names, sizes, wanted[split], measured.table["rate"], strict=True)
-    return pd.DataFrame(rows, columns=["split", "class_name", "n", "wanted", "achieved"])

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from nlkit.base import Observed, label_names, observe
 from nlkit.baselines import Baseline, BaselineConfig
 from nlkit.config import TrainingConfig
 from nlkit.noiseal import NoiseAL
 from nlkit.noiseal_config import NoiseALConfig
+from nlkit.observed import Observed, label_names, observe
 
 NAMES = ["oil", "grain", "money"]
 WORDS = {
@@ -53,6 +56,48 @@ def test_observe_sees_texts_and_observed_labels_only(ds: DatasetDict) -> None:
     assert data.noisy_label.tolist() == ds["train"]["noisy_label"][:]
     assert set(vars(data)) == {"texts", "noisy_label"}
     assert label_names(ds) == NAMES
+
+
+def rows(texts: list[Any], labels: list[Any], **other: Any) -> DatasetDict:
+    """Rows as they are, with other features than the usual ones by name."""
+    kinds = {"text": Value("string"), "noisy_label": ClassLabel(names=NAMES)} | other
+    data = Dataset.from_dict({"text": texts, "noisy_label": labels}, features=Features(kinds))
+    return DatasetDict({"train": data})
+
+
+@pytest.mark.parametrize("form", [None, "numpy", "pandas"])
+def test_what_hugging_face_calls_missing_is_missing(form: str | None) -> None:
+    data = observe(rows(["a", "b", "c"], [2, None, -1]).with_format(form), "train")
+    assert data.noisy_label.tolist() == [2, -1, -1]
+    assert data.noisy_label.dtype == np.int64
+    assert [type(text) for text in data.texts] == [str] * 3
+    whole = observe(rows(["a", "b", "c"], [2, 0, -1]).with_format(form or "torch"), "train")
+    assert whole.noisy_label.tolist() == [2, 0, -1]
+    with pytest.raises(ValueError, match=r"every noisy_label is missing"):
+        observe(rows(["a", "b"], [None, None]), "train")
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (
+            rows(["a", None, "c"], [0, 1, 2]),
+            r"ds\['train'\]\['text'\]\[1\]=None is not allowed.*fill it in or leave it out",
+        ),
+        (rows([1, 2], [0, 1], text=Value("int64")), r"ds\['train'\]\['text'\]\[0\]=1 .*a string"),
+        (
+            rows(["a", "b"], ["oil", "grain"], noisy_label=Value("string")),
+            r"ds\['train'\]\['noisy_label'\]\[0\]='oil' .*class number.*load_dataset",
+        ),
+        (
+            rows(["a", "b"], [0.0, 0.5], noisy_label=Value("float64")),
+            r"ds\['train'\]\['noisy_label'\]\[1\]=0\.5 .*class number",
+        ),
+    ],
+)
+def test_a_bad_row_is_named(broken: DatasetDict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Baseline(profile="quick", epochs=1).fit(broken)
 
 
 def test_identity_follows_texts_and_labels() -> None:
@@ -108,6 +153,45 @@ def test_settings_are_checked_by_name(method: Any, settings: dict[str, Any], mes
         method(**settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "wanted"),
+    [
+        *(("seed", seed, int(seed)) for seed in np.arange(3)),
+        ("epochs", np.uint8(20), 20),
+        ("trainable_layers", np.int32(1), 1),
+        ("momentum", np.float32(0.5), 0.5),
+        ("margin", np.float64(0.25), 0.25),
+        ("cap", Fraction(1, 2), 0.5),
+        ("lr_head", np.int64(1), 1.0),
+        ("weight_hard", 2, 2.0),
+    ],
+)
+def test_numbers_of_numpy_become_plain_ones(name: str, given: Any, wanted: float) -> None:
+    value = getattr(NoiseAL(**{name: given}).config, name)
+    assert value == wanted
+    assert type(value) is type(wanted)
+    config = NoiseALConfig(**{name: given})
+    assert NoiseALConfig(**json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": np.int64(-1)}, r"seed=.*-1.*at least 0"),
+        ({"seed": np.float64(1.0)}, r"seed=.*1\.0.*whole number"),
+        ({"seed": np.bool_(True)}, r"seed=.*True.*whole number"),
+        ({"dropout": np.float32(1.5)}, r"dropout=.*1\.5.*at most 1"),
+        ({"dropout": np.float32("nan")}, r"dropout=.*nan.*at least 0"),
+        ({"dropout": 1j}, r"dropout=1j.*a number"),
+        ({"lr_head": 10**400}, r"lr_head=1000.*a number above 0"),
+        ({"trainable_layers": np.bool_(True)}, r"trainable_layers=.*True.*'all'"),
+    ],
+)
+def test_numbers_of_numpy_are_checked_too(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NoiseAL(**settings)
+
+
 @pytest.mark.parametrize("config", [BaselineConfig, NoiseALConfig])
 def test_profiles_are_valid_and_documented(config: type[TrainingConfig]) -> None:
     import dataclasses
@@ -133,6 +217,29 @@ def test_prediction(fitted: Baseline, ds: DatasetDict) -> None:
     assert fitted.predict([]).shape == (0,)
     with pytest.raises(ValueError, match="one string"):
         fitted.predict("oil")
+
+
+@pytest.mark.parametrize(
+    ("bad", "remedy"),
+    [
+        (None, r"None .*fill it in or leave it out"),
+        (float("nan"), r"nan .*fill it in or leave it out"),
+        (pd.NA, r"<NA> .*fill it in or leave it out"),
+        (5, r"5 .*a string"),
+        (b"oil", r"b'oil' .*a string"),
+        ("oil \ud800", r"'oil \\ud800' .*half a character.*repair it or leave it out"),
+    ],
+)
+def test_a_text_that_is_none_is_not_classified(fitted: Baseline, bad: Any, remedy: str) -> None:
+    with pytest.raises(ValueError, match=r"texts\[1\]=" + remedy):
+        fitted.predict(["oil", bad, None])
+
+
+def test_texts_of_any_container(fitted: Baseline) -> None:
+    texts = ["crude oil", "", "wheat 🙂"]
+    wanted = fitted.predict_proba(texts)
+    for same in (tuple(texts), np.array(texts), pd.Series(texts, index=[7, 8, 9]), iter(texts)):
+        np.testing.assert_array_equal(fitted.predict_proba(same), wanted)  # type: ignore[arg-type]
 
 
 def test_predictions_do_not_depend_on_company_or_order(fitted: Baseline, ds: DatasetDict) -> None:

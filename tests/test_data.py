@@ -383,6 +383,18 @@ def test_missing_text_in_jsonl(tmp_path, value):
         load_dataset(raw(tmp_path / "t.jsonl", content))
 
 
+def test_half_a_character_in_jsonl(tmp_path):
+    content = '{"text": "a", "label": 0}\n{"text": "b \\ud800", "label": 1}\n'
+    with pytest.raises(
+        DataError,
+        match=r"t\.jsonl, row 2: the text holds half a character, .*\\ud800.* \(column 'text'\)\. Re",
+    ):
+        load_dataset(raw(tmp_path / "t.jsonl", content), validation=0)
+    whole = content.replace("ud800", "ud83d\\ude42")
+    ds = load_dataset(raw(tmp_path / "t.jsonl", whole), validation=0)
+    assert sorted(ds["train"]["text"][:]) == ["a", "b 🙂"]
+
+
 def test_text_that_is_a_number(tmp_path):
     with pytest.raises(DataError, match=r"row 1: the text is int 5, not a string.*text="):
         load_dataset(raw(tmp_path / "t.jsonl", '{"text": 5, "label": 0}\n'), label_names=["a", "b"])
@@ -429,8 +441,18 @@ def test_a_train_file_that_is_all_in_test(tmp_path):
         ({"train_size": True}, "train_size=True"),
         ({"train_size": 10.0}, "train_size=10.0"),
         ({"train_size": 5400}, "train_size=5400.*5480 texts; with 540 for validation at most 4940"),
-        ({"train_size": 10, "validation": 6000}, "train_size=10.*5480 texts"),
-        ({"validation": 6000}, "validation=6000.*5480 texts"),
+        ({"train_size": 5400}, "train_size=5400.*with validation=0 all 5480"),
+        ({"train_size": 6000}, "train_size=6000.*5480 texts.*smaller train_size"),
+        ({"train_size": 10, "validation": 6000}, "validation=6000.*5480 texts can spare at most 5472"),
+        ({"validation": 6000}, "validation=6000.*5480 texts can spare at most 5472"),
+        ({"text": "nope"}, r"text='nope' is not allowed: 'r8' .*leave text out"),
+        ({"label": "nope"}, r"label='nope' is not allowed: 'r8' .*leave label out"),
+        ({"noisy_label": "nope"}, r"noisy_label='nope' is not allowed: 'r8' .*leave noisy_label out"),
+        ({"label_names": ["x", "y"]}, r"label_names=\['x', 'y'\] is not allowed: 'r8' .*leave label_names"),
+        ({"encoding": "cp1252"}, r"encoding='cp1252' is not allowed: 'r8' .*leave encoding out"),
+        ({"source": "sst2", "text": "sentence"}, r"text='sentence' is not allowed: 'sst2'"),
+        ({"source": {"train": "t.csv"}, "label": ["gold"]}, r"label=\['gold'\].*the name of a column"),
+        ({"source": {"train": "t.csv"}, "text": ""}, r"text=''.*the name of a column"),
         ({"validation": 1.0}, "validation=1.0.*fraction in"),
         ({"validation": -1}, "validation=-1"),
         ({"validation": True}, "validation=True"),
@@ -444,6 +466,85 @@ def test_a_train_file_that_is_all_in_test(tmp_path):
 def test_bad_settings(arguments, message):
     with pytest.raises(ValueError, match=message):
         load_dataset(**{"source": "r8", **arguments})
+
+
+NAMED = "text,gold,llm\na,x,y\nb,y,y\nc,x,x\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (
+            {"label": "gold", "noisy_label": "lmm"},
+            r"t\.csv: there is no column 'lmm'\. It has 'text', 'gold', 'llm'; pass noisy_label=",
+        ),
+        (
+            {"label": "gould", "noisy_label": "llm"},
+            r"t\.csv: there is no column 'gould'\. It has 'text', 'gold', 'llm'; pass label=",
+        ),
+        # The usual name is optional only as long as nobody asks for it.
+        ({"label": "gold", "noisy_label": "noisy_label"}, r"no column 'noisy_label'.*leave noisy_label out"),
+    ],
+)
+def test_a_column_that_was_asked_for_must_exist(tmp_path, columns, message):
+    with pytest.raises(DataError, match=message):
+        load_dataset(raw(tmp_path / "t.csv", NAMED), validation=0, **columns)
+
+
+def test_a_column_that_was_asked_for_may_be_in_one_file_only(tmp_path):
+    source = raw(tmp_path / "t.csv", "text,llm\na,x\nb,y\n")
+    source["test"] = raw(tmp_path / "u.csv", "text,gold\nc,x\n")["train"]
+    ds = load_dataset(source, validation=0, label="gold", noisy_label="llm")
+    assert ds["train"].column_names == ["text", "noisy_label"]
+    assert ds["test"].column_names == ["text", "label"]
+    with pytest.raises(
+        DataError,
+        match=r"t\.csv: there is no column 'lmm' here, nor in the other files\. "
+        r"train has 'text', 'topic'; test has 'text', 'gold', 'topic'; pass noisy_label=",
+    ):
+        load_dataset(
+            raw(tmp_path / "t.csv", "text,topic\na,x\nb,y\n")
+            | {"test": raw(tmp_path / "u.csv", "text,gold,topic\nc,x,x\n")["train"]},
+            label="topic",
+            noisy_label="lmm",
+        )
+
+
+def test_the_columns_of_the_design_can_be_given(tmp_path):
+    source = raw(tmp_path / "t.csv", "text,label,noisy_label\na,x,y\nb,y,y\n")
+    given = load_dataset(
+        source, validation=0, text="text", label="label", noisy_label="noisy_label", label_names=["x", "y"]
+    )
+    assert given["train"][:] == load_dataset(source, validation=0)["train"][:]
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "message"),
+    [
+        (
+            "".join(f"t{i},{i}\n" for i in range(8)),
+            {},
+            r"validation=0\.1 is not allowed: it asks for 1, .*every class keeps its last text"
+            r".*8 texts can spare at most 0.*validation=0.*\"validation\" file",
+        ),
+        ("t,0\n", {"label_names": ["a", "b"]}, r"validation=0\.1 .*can spare at most 0.*validation=0"),
+        (
+            "t,0\nu,1\nv,1\n",
+            {"validation": 2},
+            r"validation=2 .*can spare at most 1.*at most 1, validation=0",
+        ),
+        # A draw that is too large is the training part's fault, however much validation follows from it.
+        ("t,0\nu,1\n", {"train_size": 100}, r"train_size=100 .*has 2 texts"),
+        # One text in three copies: the one that goes to validation takes the others with it.
+        ("t,0\nt,0\nt,1\n", {}, r"validation=0\.1 .*at most 0 are left.*2 .*copies.*validation=0"),
+    ],
+)
+def test_a_validation_split_that_cannot_be_cut(tmp_path, content, arguments, message):
+    source = raw(tmp_path / "t.csv", "text,label\n" + content)
+    with pytest.raises(ValueError, match=message):
+        load_dataset(source, **arguments)
+    small = {name: value for name, value in arguments.items() if name == "label_names"}
+    assert len(load_dataset(source, validation=0, **small)["train"]) == content.count("\n")
 
 
 @pytest.mark.parametrize("names", ["xy", ["x"], ["x", "x"], ["x", ""], ["x", "-1"], ["x", 1], []])

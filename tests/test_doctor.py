@@ -6,11 +6,13 @@ import sys
 import types
 from importlib.metadata import PackageNotFoundError
 
+import numpy as np
 import pytest
 
 import nlkit
 import nlkit.doctor
 from nlkit import assets
+from nlkit.cache import ActivationCache
 from nlkit.doctor import Finding, Report, doctor
 
 module = sys.modules["nlkit.doctor"]
@@ -142,18 +144,29 @@ def test_the_home_folder_is_not_published(monkeypatch, tmp_path):
 def test_a_cache_above_its_limit(monkeypatch, tmp_path):
     monkeypatch.setenv("NLKIT_CACHE", str(tmp_path))
     monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", "0.000001")
-    (tmp_path / "activations.bin").write_bytes(b"0" * 5000)
+    answers = tmp_path / "answers" / "answers.sqlite"
+    answers.parent.mkdir()
+    answers.write_bytes(b"0" * 5000)
     report = doctor()
-    assert status(report, "cache folder") == "warn"
+    assert status(report, "cache folder") == "ok"  # the limit is one of activations, and there are none
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers", "assets.json"]
+    cache = ActivationCache("layers", 8)
+    cache.limit = 10**9
+    cache.put(["text"], [np.zeros((300, 8), np.float16)])
+    report = doctor()
+    row = finding(report, "cache folder")
+    assert row.status == "warn"
+    assert f"Delete {tmp_path / 'activations'}," in row.remedy
     assert report.ok
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["activations.bin", "assets.json"]
+    assert answers.exists()
 
 
-@pytest.mark.parametrize("limit", ["many", "-1", "nan", ""])
+@pytest.mark.parametrize("limit", ["many", "-1", "nan", "inf", ""])
 def test_a_limit_that_is_no_size(monkeypatch, limit):
     monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", limit)
     report = doctor()
     assert status(report, "cache limit") == "fail"
+    assert f"NLKIT_CACHE_LIMIT_GB={limit!r}" in finding(report, "cache limit").found
     assert status(report, "cache folder") == "ok"
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -293,7 +295,7 @@ def test_the_cache_knows_weights_settings_and_tokenizer_apart(minilm: str, tmp_p
 
     def key(where: str) -> str:
         _pretrained.cache_clear()
-        return _pretrained(where)[2]
+        return _pretrained(where)[3]
 
     first = key(folder)
     assert key(folder) == first  # though the missing pooler is drawn anew
@@ -320,3 +322,60 @@ def test_prepared_inputs_survive_the_cache_being_emptied(
     b = TextEncoder(trainable_layers=1, max_length=16).prepare(TEXTS[2:])
     assert isinstance(a, Inputs)
     assert np.array_equal(a[2], b[0])
+
+
+def occupy(path: Path) -> None:
+    path.write_text("a file where a folder should be, which stops root as well")
+
+
+def test_a_cache_folder_that_cannot_be_made_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    occupy(tmp_path / "occupied")
+    monkeypatch.setenv("NLKIT_CACHE", str(tmp_path / "occupied"))
+    with pytest.warns(UserWarning, match=r"without the activation cache.*NLKIT_CACHE='.*occupied'"):
+        encoder = TextEncoder(trainable_layers=1, max_length=16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepared = encoder.prepare(TEXTS)
+    expected = TextEncoder(trainable_layers=1, max_length=16, cache=False).prepare(TEXTS)
+    assert all(np.array_equal(a, b) for a, b in zip(prepared.arrays, expected.arrays, strict=True))
+
+
+def test_a_cache_that_fails_while_writing_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NLKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr("nlkit.encoder.SHARD_TEXTS", 2)  # several shards, and so several chances to warn
+    TextEncoder(trainable_layers=1, max_length=16).prepare(TEXTS[:1])
+    encoder = TextEncoder(trainable_layers=1, max_length=16)
+    assert encoder._cache is not None
+    folder = encoder._cache.folder
+    get = encoder._cache.get
+
+    def get_and_fill_the_disk(keys: Any) -> Any:
+        found = get(keys)
+        shutil.rmtree(folder)
+        occupy(folder)
+        return found
+
+    monkeypatch.setattr(encoder._cache, "get", get_and_fill_the_disk)
+    with counted_layers(encoder) as calls:
+        with pytest.warns(UserWarning, match=r"cannot be written \(.*set NLKIT_CACHE") as seen:
+            prepared = encoder.prepare(TEXTS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            again = encoder.prepare(TEXTS)
+    assert len(seen) == 1
+    # What the cache gave is used: of the five different texts four run, and the second time all.
+    assert sum(calls) == (4 + 5) * 5
+    expected = TextEncoder(trainable_layers=1, max_length=16, cache=False).prepare(TEXTS)
+    for a, b, c in zip(prepared.arrays, again.arrays, expected.arrays, strict=True):
+        np.testing.assert_allclose(a.astype(float), c.astype(float), atol=0.02)
+        np.testing.assert_allclose(b.astype(float), c.astype(float), atol=0.02)
+
+
+def test_a_limit_that_is_no_size_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", "four")
+    with pytest.raises(ValueError, match="NLKIT_CACHE_LIMIT_GB='four'"):
+        TextEncoder(trainable_layers=1, max_length=16)

@@ -75,6 +75,18 @@ def test_loaded_in_a_fresh_process_it_predicts_the_same(
     assert not list(tmp_path.rglob(".*"))
 
 
+def test_other_frozen_layers_than_it_was_saved_with_are_refused(
+    methods: dict[str, nk.Baseline | nk.NoiseAL], tmp_path: Path
+) -> None:
+    path = methods["NoiseAL"].save(tmp_path) / "model.safetensors"
+    tensors, values = load_tensors(path)
+    assert list(values["pretrained"]) == ["strong"]
+    values["pretrained"]["strong"] = "the weights of another encoder"
+    save_tensors(path, tensors, values)
+    with pytest.raises(ValueError, match="saved with other weights of encoder='minilm'"):
+        nk.load(tmp_path)
+
+
 def test_the_frozen_layers_are_not_saved(
     methods: dict[str, nk.Baseline | nk.NoiseAL], tmp_path: Path
 ) -> None:

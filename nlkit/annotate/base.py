@@ -12,7 +12,16 @@ import pandas as pd
 
 from nlkit._util import reject
 
-__all__ = ["ABSTAINED", "Annotator", "Demonstration", "Request", "answer_table", "check_request"]
+__all__ = [
+    "ABSTAINED",
+    "Annotator",
+    "Demonstration",
+    "Request",
+    "annotator_name",
+    "answer_table",
+    "check_request",
+    "checked_answers",
+]
 
 ABSTAINED = -1
 
@@ -32,6 +41,7 @@ class Annotator(Protocol):
     """Whatever gives labels to texts: a local language model, an API, or a simulation.
 
     `name` is what tables and legends show; `simulated` is True where the answers come from the truth.
+    One that also has ``ready(label_names)`` is asked by `NoiseAL`, before it trains, whether it will work.
     """
 
     name: str
@@ -45,6 +55,33 @@ class Annotator(Protocol):
         `demonstrations` is None (zero-shot), one flat list shown with every text, or one list per text.
         """
         ...
+
+
+def annotator_name(annotator: Any) -> str:
+    """Return what tables call an annotator, even one of the user's own making without a name."""
+    return str(getattr(annotator, "name", type(annotator).__name__))
+
+
+def checked_answers(answers: Any, n: int, n_classes: int, name: str) -> pd.DataFrame:
+    """Return an annotator's answers to n texts if they can be used.
+
+    Raises
+    ------
+    ValueError
+        If they are not a table of n rows with ``label`` from −1 to C − 1 and ``confidence``.
+    """
+    who = f"the annotator {name!r}"
+    if not isinstance(answers, pd.DataFrame) or not {"label", "confidence"} <= set(answers.columns):
+        raise ValueError(f"{who} must answer with a DataFrame that has the columns label and confidence")
+    if len(answers) != n:
+        raise ValueError(f"{who} gave {len(answers)} answers to {n} texts")
+    label = answers["label"].to_numpy()
+    if not np.issubdtype(label.dtype, np.integer) or not ((label >= ABSTAINED) & (label < n_classes)).all():
+        raise ValueError(
+            f"{who} answered {sorted(set(label.tolist()))}; allowed are the class numbers 0 to "
+            f"{n_classes - 1}, and {ABSTAINED} to abstain"
+        )
+    return answers
 
 
 @dataclass(frozen=True)

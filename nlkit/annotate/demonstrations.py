@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from nlkit._util import reject
+from nlkit.annotate.base import Demonstration
 
-__all__ = ["MISSING", "balance_report", "balanced_pool", "nearest"]
+__all__ = ["MISSING", "balance_report", "balanced_pool", "nearest", "worded"]
 
 MISSING = -1
 
@@ -113,6 +114,25 @@ def nearest(
     allowed = np.isfinite(np.take_along_axis(similarity, order, axis=1))
     result[:, k - m :] = np.where(allowed, order, MISSING)[:, ::-1]
     return result
+
+
+def worded(
+    near: npt.ArrayLike, pool: npt.ArrayLike, texts: Sequence[str], label: npt.ArrayLike
+) -> tuple[list[list[Demonstration]], list[list[int]]]:
+    """Return what is shown with each query, and the same as samples' numbers.
+
+    Parameters
+    ----------
+    near : array of shape (Q, k)
+        Positions in the pool, as from `nearest`; -1 is left out.
+    pool : array of shape (P,)
+        The samples' numbers.
+    texts, label : of length N
+        Of all samples.
+    """
+    numbers, classes = np.asarray(pool, dtype=np.int64), np.asarray(label, dtype=np.int64)
+    shown = [[int(numbers[j]) for j in row if j != MISSING] for row in np.asarray(near)]
+    return [[Demonstration(texts[i], int(classes[i])) for i in row] for row in shown], shown
 
 
 def balance_report(label: npt.ArrayLike, label_names: Sequence[str]) -> pd.DataFrame:

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
 from nlkit._util import cache_folder, progress, reject
 from nlkit.annotate import models, prompts
 from nlkit.annotate.base import Demonstrations, Request, answer_table, check_request
 from nlkit.annotate.scoring import LabelScorer
 from nlkit.annotate.store import AnswerStore, StoredAnswer
+from nlkit.encoder import choose_device, choose_precision
 
 __all__ = ["LocalLLM", "calibrate", "open_store"]
 
-_PRECISIONS = ("fp32", "bf16", "int8")
+_PRECISIONS = ("auto", "fp32", "bf16", "int8")
 _CALIBRATIONS = ("auto", "none", "contextual", "batch")
 _NORMALISATIONS = ("sum", "mean")
 
@@ -62,8 +62,9 @@ class LocalLLM:
     ----------
     model : str or path
         ``"smollm2"`` (installed beside nlkit), a GGUF file, a folder of transformers, or a hub name.
-    precision : {"fp32", "bf16", "int8"}
-        "int8" quantises the linear layers while running (CPU only).
+    precision : {"fp32", "bf16", "int8", "auto"}
+        "int8" quantises the linear layers while running (CPU only). "auto": bf16 where the hardware is faster
+        with it, else fp32.
     calibration : {"auto", "none", "contextual", "batch"}
         How the model's bias among the label words is divided out. "contextual": by its answers to texts
         without content, asked with the same demonstrations; "batch": by its mean answer in this call, so an
@@ -126,6 +127,9 @@ class LocalLLM:
             reject("max_text_tokens", max_text_tokens, "at least 1")
         if batch_tokens < 1:
             reject("batch_tokens", batch_tokens, "at least 1")
+        self.device = choose_device(device)
+        if precision == "auto":
+            precision = "bf16" if choose_precision("auto", self.device) == "bf16" else "fp32"
         self.model = model
         self.precision = precision
         self.calibration = calibration
@@ -136,9 +140,6 @@ class LocalLLM:
         self.label_descriptions = dict(label_descriptions or {})
         self.list_labels = list_labels
         self.label_words = dict(label_words or {})
-        self.device = torch.device(
-            ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        )
         if precision == "int8" and self.device.type != "cpu":
             reject(
                 "precision", precision, f"fp32 or bf16 on {self.device}; int8 runs on the CPU (device='cpu')"
@@ -216,6 +217,11 @@ class LocalLLM:
             prompt_tokens=[answers[q].prompt_tokens for q in queries],
             prompts=[prefix + q for q in queries],
         )
+
+    def ready(self, label_names: Sequence[str]) -> None:
+        """Find the model's files and check the label words now, not after hours of other work."""
+        self.key()
+        self._words(list(label_names))
 
     def key(self) -> str:
         """Return what identifies this annotator's raw answers: the weights' hash and the precision."""

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nlkit.annotate.base import Annotator, Demonstration, answer_table, check_request
+from nlkit.annotate.base import (
+    Annotator,
+    Demonstration,
+    annotator_name,
+    answer_table,
+    check_request,
+    checked_answers,
+)
 from nlkit.annotators import Simulated
 
 NAMES = ["a", "b", "c"]
@@ -76,3 +86,36 @@ def test_table_rows_sum_to_one_and_abstain_below_the_threshold(p: np.ndarray, th
 
 def test_annotators_follow_the_protocol() -> None:
     assert isinstance(Simulated(reference={"t": 0}), Annotator)
+
+
+def answers(label: list[Any], **more: Any) -> pd.DataFrame:
+    return pd.DataFrame({"label": label, "confidence": [0.5] * len(label), **more})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([0, 1], r"'mine' must answer with a DataFrame"),
+        (pd.DataFrame({"label": [0, 1]}), "columns label and confidence"),
+        (answers([0]), "gave 1 answers to 2 texts"),
+        (answers([0, 7]), r"answered \[0, 7\]; allowed are the class numbers 0 to 2, and -1"),
+        (answers([0, -2]), "allowed are"),
+        (answers(["earn", "acq"]), "allowed are"),
+    ],
+)
+def test_answers_that_cannot_be_used_name_the_annotator(given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        checked_answers(given, 2, 3, "mine")
+
+
+def test_good_answers_pass() -> None:
+    given = answers([-1, 2])
+    assert checked_answers(given, 2, 3, "mine") is given
+
+
+class Nameless:
+    pass
+
+
+def test_an_annotator_without_a_name_is_called_by_its_class() -> None:
+    assert annotator_name(Nameless()) == "Nameless"

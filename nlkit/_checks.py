@@ -1,0 +1,97 @@
+"""Checks of texts and class numbers from outside; every message names the row, its value and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nlkit._util import reject
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["check_texts", "class_names", "class_numbers", "half_character", "is_missing"]
+
+
+def is_missing(value: object) -> bool:
+    """Tell whether a value is what Python, NumPy or pandas write for a missing one: None, NaN, NA or NaT."""
+    if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
+        return True
+    return type(value).__name__ in ("NAType", "NaTType")  # by name: pandas is heavy to import
+
+
+def half_character(text: str) -> str | None:
+    """Return the first lone surrogate of a text, which no file and no tokenizer can hold, or None."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return text[error.start]
+    return None
+
+
+def check_texts(texts: Iterable[object], name: str) -> list[str]:
+    """Return texts as a list of str; `name` is what the caller knows them by.
+
+    Raises
+    ------
+    ValueError
+        If one is missing, no string, or not valid Unicode. Empty texts are allowed.
+    """
+    checked = []
+    for position, text in enumerate(texts):
+        field = f"{name}[{position}]"
+        if is_missing(text):
+            reject(field, text, "the text is missing; fill it in or leave it out")
+        if not isinstance(text, str):
+            reject(field, text, f"a text is a string, not {type(text).__name__}; convert it or leave it out")
+        if half_character(text) is not None:
+            reject(field, text, "it holds half a character (a lone surrogate); repair it or leave it out")
+        checked.append(str(text))  # also of NumPy's own strings
+    return checked
+
+
+def class_numbers(values: ArrayLike, name: str) -> NDArray[np.int64]:
+    """Return class numbers, shape (n,), int64; -1 for those that are missing.
+
+    Hugging Face `datasets` gives None for missing, and NaN in the formats of NumPy and pandas.
+
+    Raises
+    ------
+    ValueError
+        If a value is neither missing nor an integer.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64)
+    result = np.full(len(array), -1, dtype=np.int64)
+    for position, value in enumerate(array.tolist()):
+        if is_missing(value):
+            continue
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole and not (isinstance(value, float) and value.is_integer()):
+            reject(
+                f"{name}[{position}]",
+                value,
+                "a class number, or -1 for missing; nk.load_dataset makes numbers of names",
+            )
+        result[position] = int(value)
+    return result
+
+
+def class_names(data: Dataset, column: str, split: str) -> list[str]:
+    """Return the names of the classes of a column, which must be a `ClassLabel`."""
+    from datasets import ClassLabel
+
+    feature = data.features[column]
+    if not isinstance(feature, ClassLabel):
+        kind = getattr(feature, "dtype", type(feature).__name__)
+        reject(
+            "ds",
+            f"{split} with {column!r} of type {kind}",
+            "class numbers with names (ClassLabel): nk.load_dataset makes them, or "
+            f"ds.cast_column({column!r}, datasets.ClassLabel(names=[…]))",
+        )
+    return list(feature.names)
