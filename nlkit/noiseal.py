@@ -7,9 +7,10 @@ their own: `nlkit.classifiers` (the co-prediction network), `nlkit.split` (the d
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -18,13 +19,16 @@ from datasets import DatasetDict
 from numpy.typing import NDArray
 from torch import nn
 
-from nlkit.annotate.base import Annotator
-from nlkit.base import Method, Observed, Watch, label_names, observe, predict_texts
+from nlkit._checks import check_texts, class_numbers
+from nlkit.annotate.base import Annotator, Demonstration, annotator_name
+from nlkit.annotate.demonstrations import balance_report, nearest, worded
+from nlkit.base import Method, Watch, predict_texts
 from nlkit.classifiers import StrongClassifier, Vocabulary, WeakClassifier
 from nlkit.encoder import TextEncoder
 from nlkit.metrics import annotation_report, split_report
 from nlkit.noiseal_config import NoiseALConfig
-from nlkit.rectification import Rectifier, SetObjective
+from nlkit.observed import label_names, observe
+from nlkit.rectification import Rectifier, SetObjective, clean_pool
 from nlkit.training import Callback, Checkpoint, DynamicsRecorder, Prediction, Trainer
 
 __all__ = ["NoiseAL"]
@@ -38,8 +42,9 @@ class NoiseAL(Method):
     encoder : str
         "minilm" (offline), a model folder, or a hub name: the strong model's encoder.
     annotator : str, Annotator or None
-        "smollm2" or another local model's name, or any object with ``annotate`` (`nlkit.annotators`). None:
-        nobody is asked, and purified samples learn from the models' own mean prediction.
+        "smollm2" or another local model's name (run in bf16 where that is faster), or any object with
+        ``annotate`` (`nlkit.annotators`). None: nobody is asked, and purified samples learn from the models'
+        own mean prediction.
     query_budget : int
         Questions to the annotator in all.
     profile : str
@@ -59,7 +64,8 @@ class NoiseAL(Method):
     annotations_ : DataFrame
         One row a question, with prompt, demonstrations, answer and confidence.
     dynamics_ : dict of str to ndarray, shape (E, N, C)
-        What "strong" and "weak" predicted for the training set after each epoch. Not saved.
+        What "strong" and "weak" predicted for the training set after each epoch, by the moving average of
+        their weights if the config has one: what was split. Not saved.
 
     Examples
     --------
@@ -92,15 +98,26 @@ class NoiseAL(Method):
                 "annotate(texts, label_names, demonstrations), or None"
             )
         self.annotator = annotator
+        self._lost_annotator: str | None = None
 
-    def _make_annotator(self) -> Annotator | None:
-        if self.annotator is None or not self.config.query_budget:
+    def _make_annotator(self, names: list[str]) -> Annotator | None:
+        """Return who is asked, after a look whether that will work: the first question comes late."""
+        if not self.config.query_budget:
             return None
-        if not isinstance(self.annotator, str):
-            return self.annotator
-        from nlkit.annotate.local import LocalLLM
+        if self.annotator is None and self._lost_annotator:
+            warnings.warn(
+                f"the annotator {self._lost_annotator!r} was not saved with the model, so nobody will be "
+                "asked: set .annotator before fit",
+                stacklevel=3,
+            )
+        annotator: Any = self.annotator
+        if isinstance(annotator, str):
+            from nlkit.annotate.local import LocalLLM
 
-        return LocalLLM(self.annotator)
+            annotator = LocalLLM(annotator, precision="auto")
+        if hasattr(annotator, "ready"):
+            annotator.ready(names)
+        return cast("Annotator | None", annotator)
 
     def _new_weak(self, vocabulary: Vocabulary, n_classes: int) -> WeakClassifier:
         with torch.random.fork_rng():
@@ -129,25 +146,29 @@ class NoiseAL(Method):
             On Ctrl-C; everything up to the last whole epoch is there, `predict` works.
         """
         data, names = observe(ds, "train"), label_names(ds)
+        annotator = self._make_annotator(names)
         c, n_classes = self.config, len(names)
         strong = self._new_strong(n_classes)
         weak = self._new_weak(Vocabulary.fit(data.texts), n_classes)
         inputs = {"strong": strong.prepare(data.texts), "weak": weak.prepare(data.texts)}
         recorder, objective = DynamicsRecorder(), SetObjective(len(data.texts), n_classes, c)
-        annotator = self._make_annotator()
-        space = self._text_embedding(data) if annotator else None
+        own_space = annotator is None or c.demonstration_space == "strong"
+        space = None if own_space else self._text_embedding(data.texts)
         rectifier = Rectifier(data, names, c, recorder, objective, annotator, space)
         best = self._best_epoch(ds, strong, "strong")
         callbacks: list[Callback] = [recorder, rectifier, *([best] if best else [])]
         callbacks += [Watch(strong, "strong", ds, watch)] if watch else []
         if checkpoint:
-            who = annotator.name if annotator else "nobody"
-            callbacks.append(Checkpoint(checkpoint, self._run_identity(data, ds, who)))
+            who = annotator_name(annotator) if annotator else "nobody"
+            callbacks.append(
+                Checkpoint(checkpoint, self._run_identity(data, ds, strong.encoder.fingerprint, who))
+            )
         trainer = Trainer(
             {"strong": strong, "weak": weak}, inputs,
             {"strong": strong.parameter_groups(c.lr_encoder, c.lr_head),
              "weak": [{"params": list(weak.parameters()), "lr": c.lr_weak}]},
-            objective, callbacks=callbacks, description="NoiseAL", **self._trainer_settings(),
+            objective, callbacks=callbacks, description="NoiseAL", averaging=c.averaging,
+            **self._trainer_settings(),
         )  # fmt: skip
         try:
             trainer.fit()
@@ -161,13 +182,11 @@ class NoiseAL(Method):
                 self._finish(best)
         return self
 
-    def _text_embedding(self, data: Observed) -> NDArray[np.float32] | None:
-        """Return the pre-trained encoder's embeddings of the training texts, (N, D), where they are used."""
+    def _text_embedding(self, texts: list[str]) -> NDArray[np.float32]:
+        """Return the pre-trained encoder's embeddings of n texts, (n, D)."""
         c = self.config
-        if c.demonstration_space != "encoder":
-            return None
         encoder = TextEncoder(c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device)
-        return encoder.embed(data.texts)
+        return encoder.embed(texts)
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"strong": self.strong_, "weak": self.weak_}
@@ -192,27 +211,84 @@ class NoiseAL(Method):
         -------
         dict
             ``sets``: `nlkit.metrics.split_report`; ``annotations``: `nlkit.metrics.annotation_report` of all
-            questions asked.
+            questions asked; ``demonstrations``: `nlkit.annotate.demonstrations.balance_report` of the (noisy)
+            labels that were shown with them.
         """
-        self._check_fitted()
-        label = np.asarray(dataset["label"], np.int64)
-        if len(label) != len(self.partition_):
-            raise ValueError(
-                f"dataset has {len(label)} samples, fit saw {len(self.partition_)}: give ds['train']"
-            )
+        self._check_trained_on(dataset)
+        label = class_numbers(dataset["label"][:], "dataset['label']")
         asked = self.annotations_["index"].to_numpy()
+        shown = [i for row in self.annotations_.get("demonstrations", []) for i in row]
         return {
+            "demonstrations": balance_report(
+                class_numbers(dataset["noisy_label"][:], "dataset['noisy_label']")[shown], self.label_names_
+            ),
             "sets": split_report(self.partition_["set"].to_numpy(), dataset["noisy_label"], label),
             "annotations": annotation_report(self.annotations_["label"].to_numpy(), label[asked]),
         }
 
+    def demonstrations(
+        self, texts: Sequence[str], dataset: Any, k: int | None = None
+    ) -> list[list[Demonstration]]:
+        """Pick solved examples for questions of your own, as `fit` does: from R, nearest last.
+
+        Parameters
+        ----------
+        texts : sequence of Q strings
+            The questions. A training text that equals one is never shown with it.
+        dataset : Dataset
+            ``ds["train"]`` as given to `fit`.
+        k : int, optional
+            Examples a question, at least 1; `NoiseALConfig.demonstrations` by default.
+
+        Returns
+        -------
+        list of Q lists
+            For ``annotator.annotate(texts, label_names, …)``; shorter lists where R holds fewer texts.
+        """
+        self._check_trained_on(dataset)
+        c, partition = self.config, self.partition_
+        label = class_numbers(dataset["noisy_label"][:], "dataset['noisy_label']")
+        sets, answer = partition["set"].to_numpy(), partition["llm_label"].to_numpy()
+        trust = ((partition["p_s"] + partition["p_w"]) / 2).to_numpy()
+        pool = clean_pool(sets, answer, label, trust, c.pool_per_class)
+        queries, known = check_texts(texts, "texts"), list(dataset["text"][:])
+        if not len(pool):
+            return [[] for _ in queries]
+        shown = [known[i] for i in pool]
+        # Both kinds of text in one call: the model is loaded or moved once.
+        if c.demonstration_space == "encoder":
+            space = self._text_embedding(queries + shown)
+        else:
+            space = predict_texts(self.strong_, queries + shown, c).embedding
+        near = nearest(
+            space[: len(queries)], space[len(queries) :], c.demonstrations if k is None else k,
+            query_texts=queries, pool_texts=shown,
+        )  # fmt: skip
+        return worded(near, pool, known, label)[0]
+
+    def _check_trained_on(self, dataset: Any) -> None:
+        self._check_fitted()
+        if len(dataset) != len(self.partition_):
+            raise ValueError(
+                f"dataset has {len(dataset)} samples, fit saw {len(self.partition_)}: give ds['train']"
+            )
+
     def _extra_values(self) -> dict[str, Any]:
         # Only a name can be saved: who used an annotator of their own gives it again to fit anew.
-        annotator = self.annotator if isinstance(self.annotator, str) else None
-        return {"words": self.weak_.vocabulary.words, "annotator": annotator}
+        named = self.annotator is None or isinstance(self.annotator, str)
+        return {
+            "words": self.weak_.vocabulary.words,
+            "annotator": self.annotator if named else None,
+            "lost_annotator": self._lost_annotator if named else annotator_name(self.annotator),
+        }
+
+    @classmethod
+    def _from_saved(cls, folder: Path, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Self:
+        self = super()._from_saved(folder, tensors, values)
+        self.annotator, self._lost_annotator = values["annotator"], values["lost_annotator"]
+        return self
 
     def _rebuild(self, values: dict[str, Any]) -> None:
         n_classes = len(self.label_names_)
-        self.annotator = values["annotator"]
         self.strong_ = self._new_strong(n_classes)
         self.weak_ = self._new_weak(Vocabulary(values["words"]), n_classes)

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nlkit import losses
-from nlkit.annotate.base import ABSTAINED, Annotator, Demonstration
+from nlkit.annotate.base import ABSTAINED, Annotator, Demonstration, annotator_name, checked_answers
 from nlkit.annotate.budget import QueryBudget
-from nlkit.annotate.demonstrations import balanced_pool, nearest
-from nlkit.base import Observed
+from nlkit.annotate.demonstrations import balanced_pool, nearest, worded
 from nlkit.classifiers import Output
 from nlkit.noiseal_config import NoiseALConfig
+from nlkit.observed import Observed
 from nlkit.split import Split, ThresholdSplitter, split_samples
 from nlkit.training import Callback, DynamicsRecorder, Tensors, Trainer
 
-__all__ = ["ACQUISITIONS", "Rectifier", "SetObjective", "acquisition_order"]
+__all__ = ["ACQUISITIONS", "Rectifier", "SetObjective", "acquisition_order", "clean_pool"]
 
 IGNORED, CLEAN, PURIFIED, HARD = 0, 1, 2, 3
 
@@ -65,6 +65,23 @@ def acquisition_order(
         score = p.max(1) - np.where(label >= 0, p[np.arange(len(p)), label], 0.0)
     # Stable, so that ties keep the order of the data and a run can be repeated.
     return candidates[np.argsort(-score, kind="stable")]
+
+
+def clean_pool(
+    sets: NDArray[Any],
+    answer: NDArray[np.int64],
+    noisy_label: NDArray[np.int64],
+    trust: NDArray[np.float64],
+    per_class: int,
+) -> NDArray[np.int64]:
+    """Return the positions in R, shape (K,), that demonstrations are taken from.
+
+    Of each class the `per_class` that both models trust most (`trust`, shape (N,): the mean of their trust).
+    A text whose answer contradicts its observed label is no example of that label.
+    """
+    contradicted = (answer != ABSTAINED) & (answer != noisy_label)
+    clean = np.flatnonzero((sets == "R") & ~contradicted)
+    return balanced_pool(clean, noisy_label[clean], trust[clean], per_class)
 
 
 class SetObjective:
@@ -158,7 +175,8 @@ class Rectifier(Callback):
         self.splitter = ThresholdSplitter(
             n, classes, momentum=config.momentum, margin=config.margin, cap=config.cap
         )
-        rounds = max(1, config.query_rounds)
+        # More rounds than epochs are left would put a part of the budget out of reach.
+        rounds = min(config.query_rounds, config.epochs - config.warmup_epochs)
         per_round = -(-config.query_budget // rounds)
         self.budget = QueryBudget(config.query_budget, per_round)
         self.answers: list[pd.DataFrame] = []
@@ -221,8 +239,12 @@ class Rectifier(Callback):
         demonstrations, shown = self._demonstrations(chosen, embedding)
         texts = [self.data.texts[i] for i in chosen]
         table = self._broadcast(
-            trainer, lambda: self.annotator.annotate(texts, self.label_names, demonstrations)
-        )
+            trainer,
+            lambda: checked_answers(
+                self.annotator.annotate(texts, self.label_names, demonstrations),
+                len(texts), len(self.label_names), annotator_name(self.annotator),
+            ),
+        )  # fmt: skip
         self.answer[chosen] = table["label"].to_numpy()
         self.confidence[chosen] = table["confidence"].to_numpy()
         self.asked[chosen] = True
@@ -235,22 +257,17 @@ class Rectifier(Callback):
         """Return each query's demonstrations from R, nearest last, and their positions."""
         assert self.split is not None
         c, label = self.config, self.data.noisy_label
-        # A text whose answer contradicts its observed label is no example of that label.
-        contradicted = (self.answer != ABSTAINED) & (self.answer != label)
-        clean = np.flatnonzero((self.split.set == "R") & ~contradicted)
-        if not len(clean) or not c.demonstrations:
-            return None, [[] for _ in chosen]
         trust = (self.split.trust_strong + self.split.trust_weak) / 2
-        pool = balanced_pool(clean, label[clean], trust[clean], c.pool_per_class)
+        pool = clean_pool(self.split.set, self.answer, label, trust, c.pool_per_class)
+        if not len(pool) or not c.demonstrations:
+            return None, [[] for _ in chosen]
         space = embedding if self.text_embedding is None else self.text_embedding
         near = nearest(
             space[chosen], space[pool], c.demonstrations,
             query_index=chosen, pool_index=pool,
             query_texts=[self.data.texts[i] for i in chosen], pool_texts=[self.data.texts[i] for i in pool],
         )  # fmt: skip
-        shown = [[int(pool[j]) for j in row if j >= 0] for row in near]
-        lists = [[Demonstration(self.data.texts[i], int(label[i])) for i in row] for row in shown]
-        return lists, shown
+        return worded(near, pool, self.data.texts, label)
 
     @staticmethod
     def _broadcast(trainer: Trainer, ask: Any) -> pd.DataFrame:

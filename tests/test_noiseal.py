@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from nlkit.annotators import LocalLLM, Simulated
 QUICK: dict[str, Any] = {
     "profile": "quick",
     "epochs": 6,
+    "batch_size": 32,
     "warmup_epochs": 2,
     "query_budget": 30,
     "max_length": 32,
@@ -103,6 +105,40 @@ def test_questions_stay_within_the_budget_and_answers_are_kept(
     assert asked["epoch"].between(2, 5).all()
 
 
+@pytest.mark.parametrize("space", ["encoder", "strong"])
+def test_demonstrations_for_questions_of_your_own(
+    fitted: nk.NoiseAL, noisy: DatasetDict, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        fitted, "config", dataclasses.replace(fitted.config, demonstration_space=space, pool_per_class=3)
+    )
+    train, table = noisy["train"], fitted.partition_
+    texts = list(train["text"])
+    answered = table["llm_label"] != -1
+    clean = table[(table["set"] == "R") & ~(answered & (table["llm_label"] != train["noisy_label"][:]))].index
+    allowed = {(texts[i], train["noisy_label"][i]) for i in clean}
+    own = texts[clean[0]]
+    queries = [own, "oil prices rose in rotterdam", "the wheat crop was hit by drought"]
+    found = fitted.demonstrations(queries, train, k=5)
+    assert [len(row) for row in found] == [5, 5, 5]
+    assert own not in {d.text for d in found[0]}
+    assert all(d in allowed for row in found for d in row)
+    counts = Counter(d.label for d in {d for row in fitted.demonstrations(queries, train, k=99) for d in row})
+    assert max(counts.values()) <= 3
+    # Fewer examples are the nearest ones, and the nearest stands last.
+    assert fitted.demonstrations(queries, train, k=2) == [row[-2:] for row in found]
+    assert len(fitted.demonstrations(queries, train)[0]) == fitted.config.demonstrations
+
+
+def test_demonstrations_and_report_want_the_training_split(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
+    with pytest.raises(ValueError, match=r"give ds\['train'\]"):
+        fitted.demonstrations(["x"], noisy["test"])
+    with pytest.raises(ValueError, match=r"give ds\['train'\]"):
+        fitted.report(noisy["test"])
+    with pytest.raises(ValueError, match=r"texts\[1\]=None"):
+        fitted.demonstrations(["oil", None], noisy["train"])  # type: ignore[list-item]
+
+
 def test_the_report(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
     report = fitted.report(noisy["train"])
     assert report["sets"]["size"].sum() == len(noisy["train"])
@@ -137,6 +173,56 @@ def test_without_an_annotator(noisy: DatasetDict) -> None:
         assert (clf.partition_["llm_label"] == -1).all()
         assert clf.history_["queries"].eq(0).all()
         assert clf.evaluate(noisy["test"])["n"] == 200
+
+
+class Nameless:
+    """An annotator of a user's own making: only `annotate`, and sometimes wrong about the classes."""
+
+    def __init__(self, label: int = 0) -> None:
+        self.label = label
+
+    def annotate(self, texts: Any, label_names: Any, demonstrations: Any = None) -> pd.DataFrame:
+        return pd.DataFrame({"label": [self.label] * len(texts), "confidence": 1.0})
+
+
+def test_an_annotator_of_ones_own_making(noisy: DatasetDict, tmp_path: Path) -> None:
+    clf = nk.NoiseAL(annotator=Nameless(), **QUICK)  # type: ignore[arg-type]
+    clf.fit(noisy, checkpoint=tmp_path)
+    assert set(clf.annotations_["label"]) == {0}
+    with pytest.raises(ValueError, match=r"'Nameless' answered \[99\]; allowed are the class numbers 0 to 7"):
+        nk.NoiseAL(annotator=Nameless(99), **QUICK).fit(noisy)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("annotator", "message"),
+    [("smolm2", "smolm2"), (LocalLLM(label_words={"earn": "acq"}), "label_words")],
+)
+def test_an_annotator_that_cannot_work_is_found_before_training(
+    noisy: DatasetDict, annotator: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nk.training.Trainer, "fit", lambda self: pytest.fail("it trained first"))
+    with pytest.raises(ValueError, match=message):
+        nk.NoiseAL(annotator=annotator, **QUICK).fit(noisy)
+
+
+def test_a_lost_annotator_is_missed(fitted: nk.NoiseAL, noisy: DatasetDict, tmp_path: Path) -> None:
+    assert fitted.at_best_epoch().annotator is fitted.annotator
+    loaded = nk.load(fitted.save(tmp_path))
+    assert loaded.annotator is None
+    again = nk.load(loaded.save(tmp_path / "again"))
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(nk.training.Trainer, "fit", lambda self: None)
+    with monkey.context(), pytest.warns(UserWarning, match=r"simulated.*was not saved.*set \.annotator"):
+        again.fit(noisy)
+    monkey.undo()
+
+
+def test_more_rounds_than_epochs_leave_no_question_unasked(noisy: DatasetDict) -> None:
+    settings = {**QUICK, "epochs": 4, "warmup_epochs": 2, "query_rounds": 9, "query_budget": 10}
+    clf = nk.NoiseAL(annotator=Counting(noisy["train"]), **settings).fit(noisy)
+    purified = clf.history_["n_P"]
+    assert purified.iloc[1:3].min() >= 5  # so the budget is what limits
+    assert clf.history_["queries"].tolist() == [0, 5, 10, 10]
 
 
 def test_missing_labels_get_one_by_learning(noisy: DatasetDict) -> None:
@@ -239,15 +325,15 @@ def test_killed_and_resumed_it_is_the_same_run(
     assert before
     annotator = Counting(noisy["train"])
     resumed = nk.NoiseAL(annotator=annotator, **QUICK).fit(noisy, checkpoint=tmp_path)
-    assert 4 < len(resumed.history_) == 6
+    assert len(resumed.history_) == 6
     assert not before & set(annotator.asked)
     assert len(before) + len(annotator.asked) == len(resumed.annotations_)
     assert_same_run(resumed, fitted, noisy)
 
 
 def test_it_beats_cross_entropy(noisy: DatasetDict) -> None:
-    # 400 texts are few steps an epoch: with larger ones, and enough of them, CE gets to memorising.
-    shared = {"profile": "quick", "epochs": 16, "max_length": 32, "lr_head": 3e-3}
+    # 400 texts are few steps an epoch: with enough of them CE gets to memorising.
+    shared = {"profile": "quick", "epochs": 16, "batch_size": 32, "max_length": 32, "lr_head": 3e-3}
     ce = nk.Baseline(loss="ce", **shared).fit(noisy)
     clf = nk.NoiseAL(
         annotator=Simulated(0.9, reference=noisy["train"]), query_budget=80, warmup_epochs=4, lr_weak=1e-2,

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlkit.annotate.base import answer_table
-from nlkit.base import Observed
 from nlkit.classifiers import Output
 from nlkit.noiseal_config import NoiseALConfig
+from nlkit.observed import Observed
 from nlkit.rectification import CLEAN, HARD, IGNORED, PURIFIED, Rectifier, SetObjective, acquisition_order
 from nlkit.training import DynamicsRecorder, Prediction
 from tests.reference import rectification as reference
