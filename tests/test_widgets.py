@@ -9,6 +9,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from nlkit import plots, widgets
 from nlkit.split import replay
+from nlkit.widgets import partition
 
 E, N, C = 4, 60, 3
 EVIL = "<script>alert('x')</script>"
@@ -100,7 +101,7 @@ class TestThreshold:
     def test_replay_runs_only_for_what_changes_the_split(self, dynamics, monkeypatch):
         explorer = widgets.threshold_explorer(*dynamics)
         calls = []
-        monkeypatch.setattr(widgets, "replay", lambda *a, **k: calls.append(k) or replay(*a, **k))
+        monkeypatch.setattr(partition, "replay", lambda *a, **k: calls.append(k) or replay(*a, **k))
         for epoch in (1, 2, 3):
             explorer.controls["epoch"].value = epoch
         assert calls == []
@@ -178,7 +179,7 @@ class TestFailure:
         def broken(*arguments):
             raise RuntimeError("no split today")
 
-        monkeypatch.setattr(widgets, "compute_partition", broken)
+        monkeypatch.setattr(partition, "compute_partition", broken)
         with pytest.raises(RuntimeError, match="no split today"):
             widgets.threshold_explorer(*dynamics)
 

@@ -61,8 +61,8 @@ if annotator == "simulated":
     truth = {row["text"]: row["label"] for split in ("validation", "train") for row in ds[split]}
     llm = nk.annotators.Simulated(accuracy=0.9, reference=truth, seed=seed)
 else:
-    llm = nk.annotators.LocalLLM(annotator)
-    llm.key()  # finds the model's files now, not in the middle of the run
+    llm = nk.annotators.LocalLLM(annotator, precision="auto")
+    llm.ready(names)  # finds the model now, not in the middle of the run
 
 shared = {"encoder": encoder, "profile": profile, "seed": seed}
 noiseal = nk.NoiseAL(annotator=llm, query_budget=query_budget, **shared)
@@ -241,25 +241,11 @@ if as_given:
 # The same validation texts are asked in both ways.
 
 # %%
-from nlkit.annotate.demonstrations import balanced_pool, nearest
-
 validation = ds["validation"].to_pandas()
 asked = validation.groupby("label").head(2).sort_values("label").head(16)
 queries = asked["text"].tolist()
 
-partition = noiseal.partition_
-trust = ((partition["p_s"] + partition["p_w"]) / 2).to_numpy()
-clean = partition.index[partition["set"] == "R"].to_numpy()
-pool = balanced_pool(clean, noisy_label[clean], trust[clean], per_class=50)
-text_encoder = nk.TextEncoder(encoder, trainable_layers=0, max_length=noiseal.config.max_length)
-pool_texts = [ds["train"]["text"][int(i)] for i in pool]
-near = nearest(
-    text_encoder.embed(queries), text_encoder.embed(pool_texts), 4, query_texts=queries, pool_texts=pool_texts
-)
-demonstrations = [
-    [nk.annotators.Demonstration(pool_texts[j], int(noisy_label[pool[j]])) for j in row if j >= 0]
-    for row in near
-]
+demonstrations = noiseal.demonstrations(queries, ds["train"], k=4)
 
 zero_shot = llm.annotate(queries, names)
 four_shot = llm.annotate(queries, names, demonstrations)

@@ -1,0 +1,22 @@
+"""The course's notebooks: made from their sources, measured, and run under papermill.
+
+``python -m nlkit.notebooks build`` writes ``notebooks/*.ipynb`` from ``notebooks/source/*.py``.
+"""
+
+from nlkit.notebooks.building import build
+from nlkit.notebooks.measuring import measured_table
+from nlkit.notebooks.paths import folder, names
+from nlkit.notebooks.running import measure, run, tidy
+from nlkit.notebooks.source import parameters_of, read_source
+
+__all__ = [
+    "build",
+    "folder",
+    "measure",
+    "measured_table",
+    "names",
+    "parameters_of",
+    "read_source",
+    "run",
+    "tidy",
+]

@@ -1,0 +1,87 @@
+"""The committed notebooks: the student's copy with the outputs of a run with the solutions.
+
+They hold figures, and no timings, widgets, standard error or paths of the machine.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat as untyped_nbformat
+import psutil
+from nbformat import NotebookNode
+
+from nlkit._util import cache_folder, progress
+from nlkit.notebooks.measuring import Measure, keep_measurement
+from nlkit.notebooks.paths import folder
+from nlkit.notebooks.running import QUIET_KERNEL, tidy, write
+from nlkit.notebooks.source import KERNEL, parameters_of, read_source
+
+__all__ = ["LARGEST", "build", "refuse_unfit"]
+
+nbformat: Any = untyped_nbformat
+
+LARGEST = 1_500_000
+
+BUSY_PERCENT = 20.0
+"""Use of all cores together before a run, above which its times say nothing."""
+
+
+def build(name: str) -> Path:
+    """Write ``notebooks/<name>.ipynb``: the student's copy, with the outputs of a run with the solutions.
+
+    Raises
+    ------
+    nbclient.exceptions.CellExecutionError
+        If a cell fails; the committed notebook stays as it was.
+    ValueError
+        If the result is too large or holds a path of this machine.
+    """
+    solved = read_source(name, solutions=True)
+    busy = psutil.cpu_percent(interval=2.0) > BUSY_PERCENT
+    with Measure() as measured:
+        _execute(solved)
+    if busy:
+        print(f"{name}: other work is running here, so the notebook's header keeps its old times")
+    else:
+        keep_measurement(name, parameters_of(solved).get("profile", "quick"), measured)
+    student = read_source(name)
+    for cell, done in zip(student.cells, solved.cells, strict=True):
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    tidy(student)
+    refuse_unfit(student, name)
+    path = folder() / f"{name}.ipynb"
+    write(student, path)
+    return path
+
+
+def _execute(nb: NotebookNode) -> None:
+    from nbclient import NotebookClient
+
+    with tempfile.TemporaryDirectory() as place, _bar(nb) as step:
+        NotebookClient(
+            nb, timeout=1800, kernel_name=KERNEL["name"], record_timing=False, on_cell_executed=step,
+            resources={"metadata": {"path": place}}, extra_arguments=QUIET_KERNEL,
+        ).execute()  # fmt: skip
+
+
+@contextmanager
+def _bar(nb: NotebookNode) -> Iterator[Any]:
+    with progress(total=sum(c.cell_type == "code" for c in nb.cells), desc="cells", unit="cell") as bar:
+        yield lambda **event: bar.update()
+
+
+def refuse_unfit(nb: NotebookNode, name: str) -> None:
+    """Raise ValueError if a notebook is too large or holds a path of this machine."""
+    text = nbformat.writes(nb)
+    if len(text.encode()) > LARGEST:
+        raise ValueError(f"{name}.ipynb would have {len(text) / 1e6:.1f} MB; allowed are {LARGEST / 1e6} MB")
+    for place in (Path.home(), folder().parent, cache_folder(), Path(tempfile.gettempdir())):
+        # A root such as / is everywhere and tells nothing.
+        if len(place.parts) > 1 and f"{place}/" in text:
+            raise ValueError(f"{name}.ipynb would hold the path {place} of this machine")

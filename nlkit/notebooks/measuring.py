@@ -1,0 +1,85 @@
+"""Time and peak memory of the notebooks, kept in ``notebooks/measured.json`` and shown in their headers."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from nlkit._util import atomic_write
+from nlkit.notebooks.paths import folder
+
+__all__ = ["Measure", "keep_measurement", "measured_table"]
+
+
+def _measured_path() -> Path:
+    return folder() / "measured.json"
+
+
+def _measured() -> dict[str, Any]:
+    path = _measured_path()
+    known: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return known
+
+
+def measured_table(name: str) -> str:
+    """Return time and memory of each profile as a Markdown table."""
+    known = _measured().get(name, {})
+    rows = ["| profile | time | peak memory | measured on |", "|---|---|---|---|"]
+    for profile in ("quick", "class", "paper"):
+        m = known.get(profile)
+        rows.append(
+            f"| {profile} | {_minutes(m['seconds'])} | {m['peak_gb']:.1f} GB | {m['on']} |"
+            if m
+            else f"| {profile} | not measured yet | | |"
+        )
+    return "\n".join(rows)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+class Measure:
+    """Wall clock, and the most memory of the processes started here, sampled four times a second."""
+
+    def __init__(self) -> None:
+        self.seconds, self.peak = 0.0, 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Measure:
+        self._started = time.perf_counter()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.seconds = time.perf_counter() - self._started
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.25):
+            with suppress(psutil.Error):
+                children = psutil.Process().children(recursive=True)
+                self.peak = max(self.peak, sum(child.memory_info().rss for child in children))
+
+
+def keep_measurement(name: str, profile: str, measured: Measure) -> dict[str, Any]:
+    """Write what was measured where `measured_table` reads it."""
+    cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else 0
+    found = {
+        "seconds": round(measured.seconds, -1 if measured.seconds >= 100 else 0),
+        "peak_gb": round(measured.peak / 1e9, 1),
+        "on": f"{cores or psutil.cpu_count()} CPU cores",
+    }
+    known = _measured()
+    known.setdefault(name, {})[profile] = found
+    with atomic_write(_measured_path()) as path:
+        path.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", "utf-8")
+    return found

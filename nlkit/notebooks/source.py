@@ -1,0 +1,94 @@
+"""Notebooks from their sources: the student's copy, and the one with solutions.
+
+A notebook is written once, as a percent script with solutions inside (``notebooks/source/*.py``). The cells'
+tags say what is done with them:
+
+- ``parameters``: one flat literal a line; papermill overrides them.
+- ``solution``: everything above the line ``# stub:`` is the solution. The comment lines after that line,
+  without their ``# ``, take its place in the student's notebook; what follows stays in both. The student's
+  cell is tagged ``exercise``.
+- ``check``: asserts what the prose claims.
+- ``machine``: its output depends on the machine and is not stored in the committed notebook.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import jupytext
+import nbformat as untyped_nbformat
+from nbformat import NotebookNode
+
+from nlkit.notebooks.measuring import measured_table
+from nlkit.notebooks.paths import checked, folder
+
+__all__ = ["KERNEL", "parameters_of", "read_source"]
+
+nbformat: Any = untyped_nbformat
+
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+STUB = "# stub:"
+MEASURED = "{{measured}}"
+
+
+def read_source(name: str, *, solutions: bool = False) -> NotebookNode:
+    """Return a notebook without outputs: the student's copy, or the one with solutions.
+
+    The same source always gives the same notebook, cell ids included.
+    """
+    path = folder() / "source" / f"{checked(name)}.py"
+    nb: NotebookNode = jupytext.reads(path.read_text("utf-8"), fmt="py:percent")
+    for number, cell in enumerate(nb.cells):
+        tags = list(cell.metadata.get("tags", []))
+        if "solution" in tags:
+            solution, stub = _two_versions(cell.source, f"{path.name}, cell {number}")
+            cell.source = solution if solutions else stub
+            if not solutions:
+                tags[tags.index("solution")] = "exercise"
+        cell.source = cell.source.replace(MEASURED, measured_table(name))
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        cell.id = f"{name.split('_')[0]}-{number:02d}"
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nb.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    nb.nbformat, nb.nbformat_minor = 4, 5
+    return nb
+
+
+def _two_versions(source: str, where: str) -> tuple[str, str]:
+    """Return the cell with its solution, and with the stub in the solution's place."""
+    lines = source.splitlines()
+    if lines.count(STUB) != 1:
+        raise ValueError(f"{where} is tagged 'solution' and needs one line {STUB!r}")
+    at = lines.index(STUB)
+    end = at + 1
+    while end < len(lines) and lines[end].startswith("# "):
+        end += 1
+    stub = [line.removeprefix("# ") for line in lines[at + 1 : end]]
+    return "\n".join(lines[:at] + lines[end:]), "\n".join(stub + lines[end:])
+
+
+def parameters_of(nb: NotebookNode) -> dict[str, Any]:
+    """Return the parameters of a notebook with their values.
+
+    Raises
+    ------
+    ValueError
+        If there is not exactly one cell tagged ``parameters``, or it holds something else than literals:
+        papermill replaces values, so what is derived from them there would keep the old ones.
+    """
+    cells = [cell for cell in nb.cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise ValueError(f"{len(cells)} cells are tagged 'parameters'; it must be one")
+    found: dict[str, Any] = {}
+    for statement in ast.parse(cells[0].source).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                try:
+                    found[name] = ast.literal_eval(value)
+                except ValueError as error:
+                    raise ValueError(f"parameter {name!r} is not a literal: {ast.unparse(value)}") from error
+            case _:
+                raise ValueError(f"the parameters cell holds more than assignments: {ast.unparse(statement)}")
+    return found

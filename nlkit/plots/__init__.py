@@ -1,0 +1,38 @@
+"""Figures: pure functions that draw data on an axis and return what the figure says in words.
+
+No function here trains, loads or knows of widgets. Colours are seaborn's colorblind palette, and a marker, a
+hatch or a line style always says the same as the colour. Figures have a white ground of their own, so they
+read on a dark page too.
+"""
+
+from nlkit.plots.calibration import draw_reliability
+from nlkit.plots.comparison import draw_methods
+from nlkit.plots.diffusion import draw_chain_bars, draw_ternary_chain, ternary
+from nlkit.plots.figures import PALETTE, figure, png, show
+from nlkit.plots.memorisation import draw_accuracy, draw_fitted, fitted_shares
+from nlkit.plots.noise import draw_transition_matrix
+from nlkit.plots.partition import MARKERS, draw_partition, draw_set_quality
+from nlkit.plots.prior import draw_candidates
+from nlkit.plots.trajectories import draw_trajectories, project_trajectories
+
+__all__ = [
+    "MARKERS",
+    "PALETTE",
+    "draw_accuracy",
+    "draw_candidates",
+    "draw_chain_bars",
+    "draw_fitted",
+    "draw_methods",
+    "draw_partition",
+    "draw_reliability",
+    "draw_set_quality",
+    "draw_ternary_chain",
+    "draw_trajectories",
+    "draw_transition_matrix",
+    "figure",
+    "fitted_shares",
+    "png",
+    "project_trajectories",
+    "show",
+    "ternary",
+]

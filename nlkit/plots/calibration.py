@@ -1,0 +1,59 @@
+"""Reliability diagrams: whether a model is right as often as it is sure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from nlkit.metrics import calibration_error
+from nlkit.plots.figures import LINE_MARKERS, PALETTE, STYLES, spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw_reliability"]
+
+
+def draw_reliability(tables: Mapping[str, pd.DataFrame], ax: Axes) -> str:
+    """Draw accuracy over confidence, one line a name, with the diagonal of perfect calibration.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Each from `nlkit.metrics.reliability`, for example of "before" and "after". A mark's area grows with
+        the samples of its bin.
+
+    Returns
+    -------
+    str
+        The figure in words, with the expected calibration errors.
+    """
+    ax.plot([0, 100], [0, 100], color="0.4", linewidth=1, linestyle=(0, (1, 2)), label="perfectly calibrated")
+    words = []
+    for number, (name, table) in enumerate(tables.items()):
+        filled = table[table["n"] > 0]
+        n = filled["n"] / filled["n"].sum()
+        error = 100 * calibration_error(table)
+        colour, marker = PALETTE[number % len(PALETTE)], LINE_MARKERS[number % len(LINE_MARKERS)]
+        x, y = 100 * filled["confidence"], 100 * filled["accuracy"]
+        ax.plot(
+            x, y, STYLES[number % len(STYLES)], color=colour, marker=marker, markersize=4,
+            label=f"{name}: ECE {error:.1f} %",
+        )  # fmt: skip
+        ax.scatter(x, y, s=12 + 300 * n, marker=marker, color=colour, alpha=0.45, linewidths=0)
+        confidence, accuracy = (n * x).sum(), (n * y).sum()
+        kind = "too sure" if confidence > accuracy else "not sure enough"
+        words.append(
+            f"{name}: expected calibration error {error:.1f} percent; on average "
+            f"{confidence:.0f} percent sure and {accuracy:.0f} percent right"
+            + (f", so {kind}" if abs(confidence - accuracy) >= 1 else "")
+        )
+    ax.set(
+        xlim=(-3, 103), ylim=(-3, 103), aspect="equal",
+        xlabel="confidence: probability of the top class (%)", ylabel="accuracy (%)",
+    )  # fmt: skip
+    ax.legend(frameon=False, loc="upper left")
+    spread(ax)
+    return "Reliability diagram, accuracy over confidence. " + "; ".join(words) + "."

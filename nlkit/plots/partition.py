@@ -1,0 +1,89 @@
+"""The sets R, H and P, drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.ticker import MaxNLocator
+
+from nlkit.plots.figures import PALETTE, spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["MARKERS", "draw_partition", "draw_set_quality"]
+
+MARKERS = {"R": "o", "H": "s", "P": "^"}
+SET_COLOURS = {"R": PALETTE[0], "H": PALETTE[7], "P": PALETTE[3]}
+SET_NAMES = {"R": "R clean", "H": "H hard", "P": "P purified"}
+
+
+def draw_partition(
+    partition: pd.DataFrame, ax: Axes, *, title: str = "", legend: bool = True, size: float = 12.0
+) -> str:
+    """Draw what both models give the observed label: p_s across, p_w up, marked by set.
+
+    Parameters
+    ----------
+    partition : DataFrame, one row a sample
+        Columns set (R, H or P), p_s and p_w, as in ``NoiseAL.partition_``.
+    """
+    counts = {}
+    for name in ("R", "H", "P"):
+        rows = partition["set"] == name
+        counts[name] = int(rows.sum())
+        ax.scatter(
+            partition.loc[rows, "p_s"], partition.loc[rows, "p_w"], s=size, marker=MARKERS[name], alpha=0.55,
+            color=SET_COLOURS[name], linewidths=0, label=f"{SET_NAMES[name]}: {counts[name]}",
+        )  # fmt: skip
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=title)
+    if legend:
+        ax.set(xlabel="p_s: the strong model's trust in the label", ylabel="p_w: the weak model's trust")
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=2)
+    else:
+        ax.set(xticks=[0, 1], yticks=[0, 1])
+    sns.despine(ax=ax)
+    return (
+        f"Scatter of {len(partition)} samples{f' ({title})' if title else ''} by the strong (across) and the "
+        f"weak model's (up) trust in the observed label. {counts['R']} are in R (clean, top right), "
+        f"{counts['H']} in H (hard), {counts['P']} in P (purified, bottom left)."
+    )
+
+
+def draw_set_quality(quality: pd.DataFrame, ax: Axes, *, mark: int | None = None) -> str:
+    """Draw precision (filled) and recall (hollow) of R and P over the epochs.
+
+    Parameters
+    ----------
+    quality : DataFrame
+        Columns epoch, set, precision, recall (`nlkit.metrics.split_report`, one block an epoch).
+    mark : int, optional
+        Epoch marked with a vertical line.
+    """
+    words = []
+    for name, wanted in (("R", "right"), ("P", "wrong")):
+        rows = quality[quality["set"] == name]
+        for column, style, fill in (("precision", "-", "full"), ("recall", "--", "none")):
+            ax.plot(
+                rows["epoch"], 100 * rows[column], style, color=SET_COLOURS[name], marker=MARKERS[name],
+                fillstyle=fill, markersize=6, label=f"{name} {column}",
+            )  # fmt: skip
+        last = rows.iloc[-1]
+        words.append(
+            f"at the end {_percent(last['precision'])} of {name} have {wanted} labels, and {name} holds "
+            f"{_percent(last['recall'])} of all {wanted} labels"
+        )
+    if mark is not None:
+        ax.axvline(mark, color="0.3", linestyle="-.", linewidth=1)
+    ax.set(xlabel="epoch", ylabel="percent", ylim=(-3, 103))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(frameon=False, ncols=2)
+    spread(ax)
+    return "Precision and recall of the sets over the epochs: " + "; ".join(words) + "."
+
+
+def _percent(share: float) -> str:
+    return "none (the set is empty)" if np.isnan(share) else f"{100 * share:.0f} percent"

@@ -1,0 +1,31 @@
+"""Explorers for notebooks: sliders bound to pure functions.
+
+Each explorer has a ``compute_*`` function (settings → data) and draws with `nlkit.plots`; the widget only
+binds them. An explorer also leaves a static picture, the default position and a strip over the sliders'
+range, for readers without a running kernel: on GitHub, in HTML, under papermill, with a screen reader.
+
+Nothing fails in silence: an explorer that cannot be drawn raises where it is made, and an error at a later
+slider position is shown in the explorer and raised.
+"""
+
+from nlkit.widgets.explorer import Explorer
+from nlkit.widgets.noise import NoiseView, compute_noise, noise_explorer
+from nlkit.widgets.partition import (
+    PartitionView,
+    compute_partition,
+    compute_quality,
+    compute_splits,
+    threshold_explorer,
+)
+
+__all__ = [
+    "Explorer",
+    "NoiseView",
+    "PartitionView",
+    "compute_noise",
+    "compute_partition",
+    "compute_quality",
+    "compute_splits",
+    "noise_explorer",
+    "threshold_explorer",
+]

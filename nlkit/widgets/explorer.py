@@ -1,0 +1,93 @@
+"""What all explorers share: controls bound to a pure function, and a static copy."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from nlkit import plots
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Explorer", "shorten", "slider", "table"]
+
+
+class Explorer:
+    """Controls above a picture and a table, with a static copy for those who cannot move the controls.
+
+    Parameters
+    ----------
+    controls : mapping of str to widget
+        Drawn in this order; each has a description. Setting a ``.value`` redraws.
+    redraw : callable
+        Returns a figure, its words, and HTML to stand below it, for the controls' present values.
+    static : tuple of Figure and str
+        The static copy and its words.
+    """
+
+    def __init__(
+        self,
+        controls: Mapping[str, Any],
+        redraw: Callable[[], tuple[Figure, str, str]],
+        static: tuple[Figure, str],
+    ) -> None:
+        self.controls, self._redraw, self.static = dict(controls), redraw, static
+        self.picture, self.table, self.error = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+        self.box = ipywidgets.VBox([*self.controls.values(), self.error, self.picture, self.table])
+        self.update()
+        for control in self.controls.values():
+            control.observe(self._changed, names="value")
+
+    def update(self) -> None:
+        """Draw for the controls' present values."""
+        fig, alt, below = self._redraw()
+        source = base64.b64encode(plots.png(fig, dpi=80)).decode("ascii")
+        self.picture.value = f'<img alt="{escape(alt)}" src="data:image/png;base64,{source}">'
+        self.table.value, self.error.value = below, ""
+
+    def _changed(self, change: Any) -> None:
+        try:
+            self.update()
+        except Exception as error:
+            # The old picture belongs to other settings: it goes.
+            self.picture.value = self.table.value = ""
+            said = escape(f"{type(error).__name__}: {error}")
+            self.error.value = f'<p role="alert"><strong>This setting failed.</strong> {said}</p>'
+            raise
+
+    def _ipython_display_(self) -> None:
+        import IPython.display
+
+        display: Any = IPython.display.display
+        display(self.box)
+        plots.show(*self.static)
+
+
+def slider(description: str, value: float, low: float, high: float, step: float) -> Any:
+    """Return a slider with room for its description, which sends a value when it is let go."""
+    return ipywidgets.FloatSlider(
+        description=description, value=value, min=low, max=high, step=step, readout_format=".2f",
+        continuous_update=False, style={"description_width": "11em"}, layout={"width": "30em"},
+    )  # fmt: skip
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str], caption: str) -> str:
+    """Return an HTML table with every cell escaped."""
+    top = "".join(f'<th scope="col" style="text-align:left">{escape(name)}</th>' for name in head)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>"
+        for row in rows
+    )
+    head_row = f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead>"
+    return f"<table>{head_row}<tbody>{body}</tbody></table>"
+
+
+def shorten(text: str, length: int = 110) -> str:
+    """Return a text on one line, cut to a length."""
+    words = " ".join(text.split())
+    return words if len(words) <= length else words[: length - 1].rstrip() + "…"
