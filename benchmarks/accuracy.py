@@ -7,8 +7,13 @@ of the training split by the reports on sets and answers.
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import repeat
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -19,7 +24,11 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import nlkit as nk
 from nlkit._util import atomic_write, cache_folder, content_hash
+from nlkit.baselines import BaselineConfig
 from nlkit.encoder import TextEncoder
+from nlkit.noiseal_config import NoiseALConfig
+
+Job = dict[str, Any]
 
 RATE = 0.4
 KINDS = ("symmetric", "asymmetric", "instance")
@@ -100,29 +109,67 @@ def run_noiseal(
         "noiseal": {
             **clf.evaluate(ds["test"]),
             "R precision": sets.loc["R", "precision"], "R recall": sets.loc["R", "recall"],
-            "P noisy": purified_noisy(clf, ds), "queries": report["annotations"]["n"],
-            "annotator right": report["annotations"]["accuracy"],
+            "P precision": sets.loc["P", "precision"], "asked noisy": asked_noisy(clf, ds),
+            "queries": report["annotations"]["n"], "annotator right": report["annotations"]["accuracy"],
         }
     }  # fmt: skip
 
 
-def purified_noisy(clf: Any, ds: DatasetDict) -> float:
+def asked_noisy(clf: Any, ds: DatasetDict) -> float:
     """Return the share of samples that were asked about, all from P, whose observed label is wrong."""
     asked = clf.annotations_["index"].to_numpy()
     label, noisy = np.asarray(ds["train"]["label"]), np.asarray(ds["train"]["noisy_label"])
     return float((label != noisy)[asked].mean()) if len(asked) else float("nan")
 
 
-def remembered(what: dict[str, Any], compute: Callable[[], dict[str, Any]], fresh: bool) -> dict[str, Any]:
+def jobs(
+    kinds: Sequence[str], seeds: Iterable[int], settings: dict[str, Any], train_size: int,
+    test_size: int | None, annotator: str | None, query_budget: int,
+) -> list[Job]:  # fmt: skip
+    """Return every run as JSON values that say all about it, the longest of each seed first."""
+    ce, noiseal = (c.make(**settings).to_dict() for c in (BaselineConfig, NoiseALConfig))
+    asked = {"annotator": annotator, "budget": query_budget}
+    found = []
+    for seed in seeds:
+        data = {"seed": seed, "train": train_size, "test": test_size}
+        for kind in kinds:
+            noisy = {**data, "kind": kind, "rate": RATE}
+            found += [{**noisy, "run": "noiseal", "settings": settings, "config": noiseal, **asked}]
+            found += [{**noisy, "run": "ce", "settings": settings, "config": ce}]
+            found += [{**noisy, "run": "rivals"}]
+        # The clean labels are the same whatever the noise: one run a seed serves all kinds.
+        found += [
+            {**data, "kind": "symmetric", "rate": RATE, "run": "clean", "settings": settings, "config": ce}
+        ]
+    return found
+
+
+def run_job(job: Job) -> dict[str, dict[str, Any]]:
+    """Make one run; return the metrics of its methods."""
+    seed, settings = job["seed"], job.get("settings", {})
+    ds = noisy_data(job["kind"], seed, job["train"], job["test"])
+    started = time.perf_counter()
+    match job["run"]:
+        case "noiseal":
+            result = run_noiseal(ds, settings, seed, job["annotator"], job["budget"])
+        case "ce":
+            result = run_ce(ds, settings, seed)
+        case "clean":
+            result = run_clean(ds, settings, seed)
+        case _:
+            result = quick_rivals(ds, seed)
+    for row in result.values():
+        row["seconds"] = time.perf_counter() - started
+    return result
+
+
+def remembered(job: Job, fresh: bool) -> dict[str, dict[str, Any]]:
     """Return a run's result from the cache if the same run was made before, so that a bench can go on."""
-    path = cache_folder("bench") / f"{content_hash(json.dumps(what, sort_keys=True), nk.__version__)}.json"
+    path = cache_folder("bench") / f"{content_hash(json.dumps(job, sort_keys=True), nk.__version__)}.json"
     if path.exists() and not fresh:
         result: dict[str, Any] = json.loads(path.read_text())
         return result
-    started = time.perf_counter()
-    result = compute()
-    for row in result.values():
-        row["seconds"] = time.perf_counter() - started
+    result = run_job(job)
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(result))
     return result
@@ -131,31 +178,42 @@ def remembered(what: dict[str, Any], compute: Callable[[], dict[str, Any]], fres
 def measure(
     *, kinds: Iterable[str] = KINDS, seeds: Iterable[int] = (0, 1, 2), profile: str = "class",
     train_size: int = 2000, test_size: int | None = None, annotator: str | None = "smollm2",
-    query_budget: int = 300, fresh: bool = False, settings: dict[str, Any] | None = None,
+    query_budget: int = 300, fresh: bool = False, workers: int = 1, settings: dict[str, Any] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Run everything; return one row a method, noise kind and seed."""
-    settings = {"profile": profile, **(settings or {})}
+    """Run everything, in so many processes of one thread each; return one row a method, noise kind and seed.
+
+    Several processes with one thread each waste less than one process with several threads.
+    """
+    kinds, settings = tuple(kinds), {"profile": profile, **(settings or {})}
+    todo = jobs(kinds, seeds, settings, train_size, test_size, annotator, query_budget)
     rows = []
-    for seed in seeds:
-        for kind in kinds:
-            ds = noisy_data(kind, seed, train_size, test_size)
-            what = {
-                "kind": kind, "seed": seed, "train": train_size, "test": test_size, "rate": RATE, **settings,
-            }  # fmt: skip
-            results = remembered({**what, "run": "rivals"}, lambda: quick_rivals(ds, seed), fresh)  # noqa: B023
-            results |= remembered({**what, "run": "ce"}, lambda: run_ce(ds, settings, seed), fresh)  # noqa: B023
-            results |= remembered(
-                {**what, "run": "noiseal", "annotator": annotator, "budget": query_budget},
-                lambda: run_noiseal(ds, settings, seed, annotator, query_budget), fresh,  # noqa: B023
-            )  # fmt: skip
-            # The clean labels are the same whatever the noise: one run a seed serves all kinds.
-            results |= remembered(
-                {**what, "kind": "none", "run": "clean"}, lambda: run_clean(ds, settings, seed), fresh  # noqa: B023
-            )  # fmt: skip
-            for method, result in results.items():
-                rows.append({"noise": kind, "seed": seed, "method": method, **result})
-                print(f"{kind:11} seed {seed}  {ROWS[method]:48} {result['accuracy']:.4f}", flush=True)
+    with one_thread_each(workers) as over:
+        for job, results in zip(todo, over(remembered, todo, repeat(fresh, len(todo))), strict=True):
+            for kind in kinds if job["run"] == "clean" else (job["kind"],):
+                for method, result in results.items():
+                    rows.append({"noise": kind, "seed": job["seed"], "method": method, **result})
+                    print(
+                        f"{kind:11} seed {job['seed']}  {ROWS[method]:48} {result['accuracy']:.4f}",
+                        flush=True,
+                    )
     return pd.DataFrame(rows)
+
+
+@contextmanager
+def one_thread_each(workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Give a `map`: the built-in one, or that of a pool of processes which compute with one thread each."""
+    if workers == 1:
+        yield map
+        return
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when a process starts its threads
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            yield pool.map
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 def summarise(runs: pd.DataFrame) -> str:
@@ -181,7 +239,8 @@ def summarise(runs: pd.DataFrame) -> str:
         for name, title in (
             ("R precision", "R: labels that are right"),
             ("R recall", "R: right labels that are in it"),
-            ("P noisy", "questions, all from P: labels that are wrong"),
+            ("P precision", "P: labels that are wrong"),
+            ("asked noisy", "questions, all from P: labels that are wrong"),
             ("annotator right", "questions: answers that are right"),
         )
     ]

@@ -1,6 +1,6 @@
 """``make bench``: measure accuracy and speed, print both, and write them to benchmarks/results.
 
-python benchmarks/run.py                     everything (about an hour on two cores)
+python benchmarks/run.py                     everything (hours on two cores)
 python benchmarks/run.py --only speed        the ratios of speed alone
 python benchmarks/run.py --smoke             the same code on little data, to see that it runs
 
@@ -53,17 +53,21 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--smoke", action="store_true", help="little data: does it run?")
     parser.add_argument("--fresh", action="store_true", help="ignore finished runs")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (accuracy)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     print("measured on", json.dumps(machine()))
     if given.only != "speed":
         settings = SMOKE if given.smoke else {"kinds": given.kinds, "seeds": given.seeds}
-        runs = accuracy.measure(fresh=given.fresh, **settings)
+        runs = accuracy.measure(fresh=given.fresh, workers=given.workers, **settings)
         summary = accuracy.summarise(runs)
         print("\n" + summary)
         write(
             given.out / "accuracy.json",
-            json.dumps({"machine": machine(), "runs": runs.to_dict("records")}, indent=1),
+            json.dumps(
+                {"machine": {**machine(), "workers": given.workers}, "runs": runs.to_dict("records")},
+                indent=1,
+            ),
         )
         write(given.out / "accuracy.md", summary)
     if given.only != "accuracy":
