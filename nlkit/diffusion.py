@@ -1,0 +1,204 @@
+"""Simplex diffusion of labels: a denoiser that turns a noised label back into the true one, step by step.
+
+After the published description of SiDyP (arXiv 2505.19675). A label c is the vector k · (2 · onehot(c) − 1),
+a corner of a simplex in C dimensions. Forward, Gaussian noise is mixed in by a cosine schedule. Backward, the
+denoiser sees where the label is, how much noise there is, the observed label and what is known of the text,
+and gives class logits; the next, less noisy vector is drawn around the corner of the likeliest class.
+
+M branches are trained and sampled as one batched computation: every tensor has a leading axis M, and each
+branch has weights of its own. `tests/reference/diffusion.py` says the forward and the reverse process in
+plain loops.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from nlkit._util import reject
+
+__all__ = ["BranchLinear", "Denoiser", "alpha_bar", "corner", "diffuse", "reverse_chain"]
+
+
+def alpha_bar(steps: int, offset: float = 0.008) -> Tensor:
+    """Return ᾱ_0 … ᾱ_T of the cosine schedule, shape (T + 1,), from 1 down to almost 0.
+
+    After "Improved Denoising Diffusion Probabilistic Models" (ICML 2021); β is at most 0.999 there, and so it
+    is here.
+
+    Parameters
+    ----------
+    steps : int
+        T.
+    offset : float
+        s, which keeps the first steps from being too small.
+    """
+    if steps < 1:
+        reject("steps", steps, "at least 1")
+    t = torch.arange(steps + 1, dtype=torch.float64) / steps
+    f = torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2
+    beta = (1 - f[1:] / f[:-1]).clamp(max=0.999)
+    return torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - beta, 0)]).float()
+
+
+def corner(label: Tensor, n_classes: int, scale: float = 5.0) -> Tensor:
+    """Return k · (2 · onehot(c) − 1), shape (…, C), of classes c, shape (…); zeros for −1 (missing)."""
+    known = (label >= 0).unsqueeze(-1)
+    one_hot = nn.functional.one_hot(label.clamp(min=0), n_classes).to(torch.get_default_dtype())
+    return torch.where(known, scale * (2 * one_hot - 1), torch.zeros_like(one_hot))
+
+
+def diffuse(start: Tensor, level: Tensor, noise: Tensor, scale: float = 5.0) -> Tensor:
+    """Return √ᾱ s_0 + √(1 − ᾱ) k ε.
+
+    Parameters
+    ----------
+    start : Tensor, shape (…, C)
+        s_0, as from `corner`.
+    level : Tensor, shape (…)
+        ᾱ_t of each sample.
+    noise : Tensor, shape (…, C)
+        ε, standard normal.
+    scale : float
+        k.
+    """
+    kept = level.unsqueeze(-1)
+    return kept.sqrt() * start + (1 - kept).sqrt() * scale * noise
+
+
+class BranchLinear(nn.Module):
+    """M linear maps at once: (M, B, I) -> (M, B, O), each branch with weights of its own."""
+
+    def __init__(self, branches: int, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)  # as nn.Linear
+        self.weight = nn.Parameter(torch.empty(branches, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(branches, 1, outputs).uniform_(-bound, bound)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x W + b."""
+        if self.bias is None:
+            return torch.bmm(x, self.weight)
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class Denoiser(nn.Module):
+    """Class logits from a noised label, the time, the observed label and what is known of the text.
+
+    Parameters
+    ----------
+    branches, n_classes : int
+        M and C.
+    condition_size : int
+        Width of the condition; it must not depend on the number of epochs, or the denoiser grows with it.
+    hidden_size : int
+        H, the width inside.
+    blocks : int
+        Residual blocks.
+    dropout : float
+        On the condition.
+    scale : float
+        k, by which labels come in multiplied.
+
+    Notes
+    -----
+    Time is ᾱ_t itself, through sines and cosines of octaves of it, so that a model trained with T steps can
+    be sampled with T' of them.
+    """
+
+    FREQUENCIES = 8
+
+    def __init__(
+        self,
+        branches: int,
+        n_classes: int,
+        condition_size: int,
+        *,
+        hidden_size: int = 128,
+        blocks: int = 2,
+        dropout: float = 0.1,
+        scale: float = 5.0,
+    ) -> None:
+        super().__init__()
+        M, H = branches, hidden_size
+        self.scale = scale
+        self.noised = BranchLinear(M, n_classes, H)
+        self.observed = BranchLinear(M, n_classes, H, bias=False)
+        self.time = BranchLinear(M, 2 * self.FREQUENCIES, H, bias=False)
+        self.condition = BranchLinear(M, condition_size, H, bias=False)
+        self.dropout = nn.Dropout(dropout)
+        self.norms = nn.ModuleList(nn.LayerNorm(H, elementwise_affine=False) for _ in range(blocks))
+        self.widen = nn.ModuleList(BranchLinear(M, H, 2 * H) for _ in range(blocks))
+        self.narrow = nn.ModuleList(BranchLinear(M, 2 * H, H) for _ in range(blocks))
+        self.out = BranchLinear(M, H, n_classes)
+
+    def forward(self, noised: Tensor, level: Tensor, observed: Tensor, condition: Tensor) -> Tensor:
+        """Return class logits, shape (M, B, C).
+
+        Parameters
+        ----------
+        noised : Tensor, shape (M, B, C)
+            s_t.
+        level : Tensor, shape (M, B)
+            ᾱ_t.
+        observed : Tensor, shape (M, B, C)
+            The corner of the observed label.
+        condition : Tensor, shape (M, B, P)
+            What is known of the text.
+        """
+        octave = 2.0 ** torch.arange(self.FREQUENCIES, device=level.device, dtype=level.dtype)
+        angle = level.unsqueeze(-1) * octave * math.pi / 2
+        time = torch.cat([angle.sin(), angle.cos()], -1)
+        h = self.noised(noised / self.scale) + self.observed(observed / self.scale) + self.time(time)
+        h = h + self.condition(self.dropout(condition))
+        for norm, widen, narrow in zip(self.norms, self.widen, self.narrow, strict=True):
+            h = h + narrow(nn.functional.gelu(widen(norm(h))))
+        logits: Tensor = self.out(h)
+        return logits
+
+
+@torch.no_grad()
+def reverse_chain(
+    denoiser: Denoiser,
+    observed: Tensor,
+    condition: Tensor,
+    levels: Tensor,
+    *,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Run the reverse process of all samples and branches at once.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        In evaluation mode.
+    observed : Tensor of int, shape (M, B)
+        Observed labels; −1 is missing.
+    condition : Tensor, shape (M, B, P)
+        As in `Denoiser.forward`.
+    levels : Tensor, shape (T' + 1,)
+        ᾱ_0 = 1 … ᾱ_T' of the steps that are made (`alpha_bar`), walked from the last to the first.
+    generator : torch.Generator, optional
+        Draws all noise.
+
+    Returns
+    -------
+    Tensor, shape (M, B, C)
+        Class probabilities of the last step; rows sum to 1.
+    """
+    M, B = observed.shape
+    classes, k = denoiser.out.weight.shape[-1], denoiser.scale
+    seen = corner(observed, classes, k)
+
+    def noise() -> Tensor:
+        return torch.randn(M, B, classes, generator=generator, device=condition.device)
+
+    state = k * noise()
+    probability = torch.full((M, B, classes), 1 / classes, device=condition.device)
+    for t in range(len(levels) - 1, 0, -1):
+        logits = denoiser(state, levels[t].expand(M, B), seen, condition)
+        probability = logits.softmax(-1)
+        state = diffuse(corner(logits.argmax(-1), classes, k), levels[t - 1].expand(M, B), noise(), k)
+    return probability

@@ -1,0 +1,327 @@
+"""Who is probably mislabelled, and what the neighbours say: noise detection and the prior over true labels.
+
+After the published description of SiDyP (arXiv 2505.19675), in three steps, each a function of its own:
+
+1. `suspicion`: how far a text's sentence embedding stays, over the epochs, from the texts that share its
+   observed label. A wrong label keeps a text far from its class.
+2. `detect`: the most suspicious texts are taken for mislabelled; how many is given or estimated.
+3. `neighbour_prior`: the distance-weighted labels of the nearest texts that are not suspect say which labels
+   may be the true one: one (certain), two (dominant) or more (uncertain).
+
+All of it is vectorised over samples, epochs and branches; ``tests/reference/prior.py`` says it one text at a
+time. No true label is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from nlkit._util import reject
+
+__all__ = ["CASES", "SCORES", "Prior", "candidates", "detect", "neighbour_prior", "reinforce", "suspicion"]
+
+Floats = NDArray[np.float64]
+Score = Literal["relative", "distance"]
+
+SCORES = ("relative", "distance")
+CASES = ("certain", "dominant", "uncertain")
+"""How many labels the neighbours leave: one, two, or more."""
+
+
+def suspicion(
+    trajectory: ArrayLike, noisy_label: ArrayLike, n_classes: int, *, score: Score = "relative",
+    normalise: bool = True,
+) -> Floats:  # fmt: skip
+    """Score each sample by how badly its trajectory fits its observed label; larger is more suspicious.
+
+    Parameters
+    ----------
+    trajectory : array, shape (M, E, N, D)
+        Sentence embeddings of N samples after each of E epochs, in each of M branches.
+    noisy_label : array of int, shape (N,)
+        Observed labels; −1 is missing.
+    n_classes : int
+        C.
+    score : {"relative", "distance"}
+        "distance", as published: mean plus standard deviation over the epochs of the distance to the centroid
+        of the observed class. "relative": the mean over the epochs of that distance minus the distance to the
+        nearest other centroid.
+    normalise : bool
+        Bring embeddings to unit length first. Without it the classes' different spreads decide.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        Mean over the branches; NaN where the label is missing.
+    """
+    z, label = np.asarray(trajectory, np.float64), np.asarray(noisy_label, np.int64)
+    if z.ndim != 4 or z.shape[2] != len(label) or 0 in z.shape[:2]:
+        reject(
+            "trajectory", f"array of shape {z.shape}", f"shape (M, E, {len(label)}, D), M and E at least 1"
+        )
+    if score not in SCORES:
+        reject("score", score, f"one of {', '.join(SCORES)}")
+    _check_labels(label, n_classes)
+    known = np.flatnonzero(label >= 0)
+    result = np.full(len(label), np.nan)
+    if not len(known):
+        return result
+    z, label = z[:, :, known], label[known]
+    if normalise:
+        norm = np.linalg.norm(z, axis=-1, keepdims=True)
+        z = z / np.where(norm > 0, norm, 1.0)
+    member = np.eye(n_classes)[label]  # (N, C)
+    size = member.sum(0)
+    centroid = np.einsum("nc,mend->mecd", member, z) / np.maximum(size, 1)[:, None]
+    # |z − c|² = |z|² + |c|² − 2 z·c, for all pairs at once: (M, E, N, C)
+    square = (z**2).sum(-1)[..., None] + (centroid**2).sum(-1)[:, :, None] - 2 * z @ centroid.swapaxes(-1, -2)
+    distance = np.sqrt(np.maximum(square, 0.0))
+    row = np.arange(len(label))
+    own = distance[:, :, row, label]  # (M, E, N)
+    if score == "distance":
+        result[known] = (own.mean(1) + own.std(1)).mean(0)
+        return result
+    # A class without samples has no centroid, and the own one is no other.
+    distance[..., size == 0] = np.inf
+    distance[:, :, row, label] = np.inf
+    other = distance.min(-1)
+    # With one class only there is nothing to compare with: then the distance itself.
+    result[known] = (own - np.where(np.isfinite(other), other, 0.0)).mean((0, 1))
+    return result
+
+
+def detect(
+    score: ArrayLike, noise_rate: float | Literal["auto"] = "auto", *, seed: int = 0
+) -> tuple[NDArray[np.bool_], float]:
+    """Take the most suspicious samples for mislabelled.
+
+    Parameters
+    ----------
+    score : array, shape (N,)
+        From `suspicion`; NaN (no label) is never suspect.
+    noise_rate : float or "auto"
+        The share to take, 0 to 1. "auto": the weight of the higher of two normal distributions with one
+        variance, fitted to the scores; an estimate, to be reported beside the truth wherever that is known.
+    seed : int
+        Of the mixture's start.
+
+    Returns
+    -------
+    suspect : ndarray of bool, shape (N,)
+    noise_rate : float
+        The given or the estimated one.
+    """
+    s = np.asarray(score, np.float64)
+    known = np.flatnonzero(~np.isnan(s))
+    if noise_rate == "auto":
+        rate = _mixture_share(s[known], seed)
+    elif isinstance(noise_rate, int | float) and not isinstance(noise_rate, bool) and 0 <= noise_rate <= 1:
+        rate = float(noise_rate)
+    else:
+        reject("noise_rate", noise_rate, "a number from 0 to 1, or 'auto'")
+    suspect = np.zeros(len(s), bool)
+    # Stable, so that ties go by the order of the data.
+    order = known[np.argsort(-s[known], kind="stable")]
+    suspect[order[: round(rate * len(known))]] = True
+    return suspect, rate
+
+
+def _mixture_share(score: Floats, seed: int) -> float:
+    """Return the weight of the upper of two normal distributions; 0 where there are not two to be found."""
+    if len(np.unique(score)) < 2:
+        return 0.0
+    from sklearn.mixture import GaussianMixture
+
+    # One variance for both: with two, a wide component can swallow the tail of the other.
+    mixture = GaussianMixture(
+        2, covariance_type="tied", random_state=seed, n_init=3, tol=1e-6, max_iter=1000
+    ).fit(score[:, None])
+    return float(mixture.weights_[mixture.means_[:, 0].argmax()])
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the neighbours leave as the true label of each sample.
+
+    Attributes
+    ----------
+    weight : ndarray, shape (N, C)
+        Probability of each candidate, 0 for the other classes; rows sum to 1.
+    case : ndarray of str, shape (N,)
+        One of `CASES`.
+    neighbours : ndarray of int, shape (N, K)
+        The reference samples nearest to each, nearest first; −1 where there are fewer than K.
+    suspect : ndarray of bool, shape (N,)
+        Whether the observed label was taken for wrong.
+    """
+
+    weight: Floats
+    case: NDArray[np.str_]
+    neighbours: NDArray[np.int64]
+    suspect: NDArray[np.bool_]
+
+    def table(self, label_names: Sequence[str], noisy_label: ArrayLike) -> pd.DataFrame:
+        """Return one row a sample: index, noisy_label, suspect, case, candidates, weight of the first."""
+        order = np.argsort(-self.weight, axis=1, kind="stable")
+        rows = []
+        for w, o in zip(self.weight, order, strict=True):
+            rows.append(", ".join(f"{label_names[c]} {w[c]:.2f}" for c in o if w[c] > 0))
+        return pd.DataFrame({
+            "index": np.arange(len(rows)),
+            "noisy_label": [label_names[c] if c >= 0 else "" for c in np.asarray(noisy_label, np.int64)],
+            "suspect": self.suspect, "case": self.case, "candidates": rows, "weight": self.weight.max(1),
+        })  # fmt: skip
+
+
+def _check_labels(label: NDArray[np.int64], n_classes: int) -> None:
+    if label.size and not -1 <= label.min() <= label.max() < n_classes:
+        raise ValueError(
+            f"noisy_label holds {label.min()} to {label.max()}; allowed are -1 to {n_classes - 1}"
+        )
+
+
+def neighbour_prior(
+    embedding: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, n_classes: int, *, k: int = 10,
+    certain: float = 0.9, dominant: float = 0.8,
+) -> Prior:  # fmt: skip
+    """Read each sample's candidates for the true label off its nearest neighbours that are not suspect.
+
+    Parameters
+    ----------
+    embedding : array, shape (N, D)
+        Text embeddings; neighbours are the nearest by L2 distance.
+    noisy_label : array of int, shape (N,)
+        Observed labels; a sample without one (−1) gets a prior and is nobody's neighbour.
+    suspect : array of bool, shape (N,)
+        Samples whose label is not believed.
+    n_classes : int
+        C. A class that no reference sample has keeps its column, with weight 0.
+    k : int
+        K, neighbours a sample.
+    certain, dominant : float
+        γ: one candidate where u's largest reaches it. δ: two where the two largest reach it together.
+
+    Returns
+    -------
+    Prior
+
+    Raises
+    ------
+    ValueError
+        If no sample with a label is left that is not suspect, or an argument is out of range.
+    """
+    x, label = np.asarray(embedding, np.float64), np.asarray(noisy_label, np.int64)
+    doubted = np.asarray(suspect, bool)
+    if x.ndim != 2 or not len(x) == len(label) == len(doubted):
+        raise ValueError(f"embedding {x.shape}, noisy_label {label.shape} and suspect {doubted.shape} differ")
+    _check_labels(label, n_classes)
+    if k < 1:
+        reject("k", k, "at least 1")
+    for name, value in (("certain", certain), ("dominant", dominant)):
+        if not 0 < value <= 1:
+            reject(name, value, "above 0 and at most 1")
+    reference = np.flatnonzero(~doubted & (label >= 0))
+    if not len(reference):
+        raise ValueError(
+            "no sample with a label is left that is not suspect: nothing can be read off neighbours. "
+            "Give a lower noise_rate, or more labels"
+        )
+    neighbours, distance = _nearest_others(x, reference, k)
+    weight = np.where(neighbours >= 0, 1.0 / np.maximum(distance, 1e-6 * _scale(distance)), 0.0)  # (N, K)
+    u = np.zeros((len(x), n_classes))
+    row = np.repeat(np.arange(len(x)), neighbours.shape[1])
+    seen = np.where(neighbours >= 0, label[np.maximum(neighbours, 0)], 0)
+    np.add.at(u, (row, seen.ravel()), weight.ravel())
+    alone = u.sum(1) <= 0
+    # The only reference sample has no neighbour but itself: then its own label.
+    u[alone, label[alone]] = 1.0
+    u /= u.sum(1, keepdims=True)
+    prior, case = candidates(u, certain=certain, dominant=dominant)
+    return Prior(prior, case, neighbours, doubted)
+
+
+def _scale(distance: Floats) -> float:
+    finite = distance[np.isfinite(distance)]
+    return float(finite.mean()) if len(finite) and finite.mean() > 0 else 1.0
+
+
+def _nearest_others(x: Floats, reference: NDArray[np.int64], k: int) -> tuple[NDArray[np.int64], Floats]:
+    """Return numbers and distances of the k nearest reference samples, (N, K), never the sample itself."""
+    from sklearn.neighbors import NearestNeighbors
+
+    found: Any = NearestNeighbors(n_neighbors=min(k + 1, len(reference))).fit(x[reference])
+    distance, place = found.kneighbors(x)
+    number = reference[place]
+    # One more than wanted was asked for: the sample itself goes, or else the farthest.
+    self_at = number == np.arange(len(x))[:, None]
+    drop = np.where(self_at.any(1), self_at.argmax(1), number.shape[1] - 1)
+    if len(reference) <= k:  # nobody is one too many, unless it is the sample itself
+        drop = np.where(self_at.any(1), drop, -1)
+    keep = np.arange(number.shape[1]) != drop[:, None]
+    order = np.argsort(~keep, axis=1, kind="stable")
+    number = np.where(np.take_along_axis(keep, order, 1), np.take_along_axis(number, order, 1), -1)[:, :k]
+    distance = np.take_along_axis(distance, order, 1)[:, :k]
+    return number, np.where(number >= 0, distance, np.inf)
+
+
+def candidates(
+    u: ArrayLike, *, certain: float = 0.9, dominant: float = 0.8
+) -> tuple[Floats, NDArray[np.str_]]:
+    """Turn the neighbours' label distribution into candidates.
+
+    Parameters
+    ----------
+    u : array, shape (N, C)
+        Rows sum to 1.
+    certain, dominant : float
+        γ and δ.
+
+    Returns
+    -------
+    weight : ndarray, shape (N, C)
+        certain: one-hot; dominant: the two largest of u, renormalised; uncertain: u. Rows sum to 1.
+    case : ndarray of str, shape (N,)
+        One of `CASES`.
+    """
+    u = np.asarray(u, np.float64)
+    order = np.argsort(-u, axis=1, kind="stable")
+    top = np.take_along_axis(u, order[:, :2], 1)
+    case = np.select([top[:, 0] >= certain, top.sum(1) >= dominant], [0, 1], default=2)
+    rank = np.argsort(order, axis=1, kind="stable")
+    kept = np.where(rank < np.array([1, 2, u.shape[1]])[case][:, None], u, 0.0)
+    return kept / kept.sum(1, keepdims=True), np.array(CASES)[case]
+
+
+def reinforce(weight: ArrayLike, answer: ArrayLike, rounds: int) -> Floats:
+    """Move the prior towards an answer of the reverse chain: the dynamic prior.
+
+    Where the answer c is a candidate, w_c ← w_c + (1 − w_c) / J, and all are renormalised; an answer that is
+    none changes nothing, so a one-hot prior stays as it is.
+
+    Parameters
+    ----------
+    weight : array, shape (…, C)
+        Rows sum to 1.
+    answer : array of int, shape (…)
+        The predicted class of each row.
+    rounds : int
+        J, how many answers a row gets in all.
+
+    Returns
+    -------
+    ndarray, shape (…, C)
+        Rows sum to 1.
+    """
+    w, place = np.array(weight, np.float64), np.asarray(answer, np.int64)[..., None]
+    if rounds < 1:
+        reject("rounds", rounds, "at least 1")
+    own = np.take_along_axis(w, place, -1)
+    np.put_along_axis(w, place, np.where(own > 0, own + (1 - own) / rounds, own), -1)
+    result: Floats = w / w.sum(-1, keepdims=True)
+    return result

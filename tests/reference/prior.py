@@ -1,0 +1,90 @@
+"""Noise detection and the neighbours' prior, one text at a time: read this to understand `nlkit.prior`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+Vector = Sequence[float]
+
+
+def unit(z: Vector) -> Vector:
+    length = math.sqrt(sum(v * v for v in z))
+    return [v / length for v in z] if length > 0 else list(z)
+
+
+def distance(a: Vector, b: Vector) -> float:
+    return math.sqrt(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)))
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def suspicion(
+    trajectory: Sequence[Sequence[Sequence[Vector]]],
+    label: Sequence[int],
+    classes: int,
+    score: str,
+    normalise: bool,
+) -> list[float]:
+    scores = []
+    for i, own in enumerate(label):
+        if own < 0:
+            scores.append(math.nan)
+            continue
+        of_branches = []
+        for branch in trajectory:
+            of_epochs, others = [], []
+            for epoch in branch:
+                z = [unit(v) if normalise else v for v in epoch]
+                to_class = {}
+                for c in range(classes):
+                    members = [z[j] for j in range(len(label)) if label[j] == c]
+                    if members:
+                        centroid = [mean(column) for column in zip(*members, strict=True)]
+                        to_class[c] = distance(z[i], centroid)
+                of_epochs.append(to_class[own])
+                rest = [d for c, d in to_class.items() if c != own]
+                others.append(min(rest) if rest else 0.0)
+            if score == "distance":
+                centre = mean(of_epochs)
+                of_branches.append(centre + math.sqrt(mean([(d - centre) ** 2 for d in of_epochs])))
+            else:
+                of_branches.append(mean([d - o for d, o in zip(of_epochs, others, strict=True)]))
+        scores.append(mean(of_branches))
+    return scores
+
+
+def neighbour_distribution(
+    embedding: Sequence[Vector], label: Sequence[int], suspect: Sequence[bool], classes: int, k: int
+) -> tuple[list[list[int]], list[list[float]]]:
+    """The nearest k trusted others of each text, and their labels weighted by 1 / distance."""
+    trusted = [j for j in range(len(label)) if label[j] >= 0 and not suspect[j]]
+    nearest = [
+        sorted((distance(x, embedding[j]), j) for j in trusted if j != i)[:k] for i, x in enumerate(embedding)
+    ]
+    distances = [d for near in nearest for d, _ in near]
+    # Equal texts are at distance 0: as near as a millionth of the usual distance.
+    least = 1e-6 * (mean(distances) if distances and mean(distances) > 0 else 1.0)
+    result = []
+    for i, near in enumerate(nearest):
+        u = [0.0] * classes
+        for d, j in near:
+            u[label[j]] += 1 / max(d, least)
+        if not near:
+            u[label[i]] = 1.0
+        result.append([v / sum(u) for v in u])
+    return [[j for _, j in near] for near in nearest], result
+
+
+def candidates(u: Sequence[float], certain: float, dominant: float) -> tuple[list[float], str]:
+    order = sorted(range(len(u)), key=lambda c: (-u[c], c))
+    if u[order[0]] >= certain:
+        kept, case = order[:1], "certain"
+    elif u[order[0]] + u[order[1]] >= dominant:
+        kept, case = order[:2], "dominant"
+    else:
+        kept, case = order, "uncertain"
+    total = sum(u[c] for c in kept)
+    return [u[c] / total if c in kept else 0.0 for c in range(len(u))], case
