@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nlkit import losses
-from nlkit.base import Method, Observed, Watch, label_names, observe, predict_texts
+from nlkit.base import Method, Watch, predict_texts
 from nlkit.batching import Inputs
 from nlkit.classifiers import Output, StrongClassifier
 from nlkit.config import TrainingConfig
+from nlkit.observed import Observed, label_names, observe
 from nlkit.training import Callback, Checkpoint, DynamicsRecorder, Prediction, Trainer
 
 __all__ = ["LOSSES", "Baseline", "BaselineConfig"]
@@ -58,7 +59,9 @@ class BaselineConfig(TrainingConfig):
     record: bool = False
 
     profiles: ClassVar[dict[str, dict[str, Any]]] = {
-        "quick": {"trainable_layers": 0, "epochs": 12, "decay": 0.0},
+        "quick": {
+            "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "decay": 0.0,
+        },
         "class": {},
         "paper": {"trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_encoder": 2e-5},
     }  # fmt: skip
@@ -152,11 +155,19 @@ class Baseline(Method):
         self, ds: DatasetDict, *, watch: Sequence[str] = (), checkpoint: str | Path | None = None
     ) -> Self:
         """Learn from the training texts whose ``noisy_label`` is there; parameters as in `NoiseAL.fit`."""
-        data, names = observe(ds, "train"), label_names(ds)
         # A text without a label has nothing to teach a supervised loss.
-        known = np.flatnonzero(data.noisy_label >= 0)
-        data = Observed([data.texts[i] for i in known], data.noisy_label[known])
-        c = self.config
+        return self._fit_on(observe(ds, "train").labelled(), ds, watch, checkpoint)
+
+    def _fit_on(
+        self, data: Observed, ds: DatasetDict, watch: Sequence[str], checkpoint: str | Path | None,
+        **learned: Any,
+    ) -> Self:  # fmt: skip
+        """Train the classifier on `data`, all labelled; `ds` gives the class names and the other splits.
+
+        What else was learned before is handed in by name, and set together with the classifier: after an
+        interrupted first epoch, everything is as it was before.
+        """
+        c, names = self.config, label_names(ds)
         strong = self._new_strong(len(names))
         inputs: dict[str, Inputs] = {"strong": strong.prepare(data.texts)}
         recorder = DynamicsRecorder()
@@ -166,10 +177,15 @@ class Baseline(Method):
         callbacks += [recorder] if c.record else []
         callbacks += [best] if best else []
         callbacks += [Watch(strong, "strong", ds, watch)] if watch else []
-        callbacks += [Checkpoint(checkpoint, self._run_identity(data, ds))] if checkpoint else []
+        callbacks += (
+            [Checkpoint(checkpoint, self._run_identity(data, ds, strong.encoder.fingerprint))]
+            if checkpoint
+            else []
+        )
         trainer = Trainer(
             {"strong": strong}, inputs, {"strong": strong.parameter_groups(c.lr_encoder, c.lr_head)},
-            objective, callbacks=callbacks, description=f"baseline {c.loss}", **self._trainer_settings(),
+            objective, callbacks=callbacks, description=f"{type(self).__name__} {c.loss}",
+            **self._trainer_settings(),
         )  # fmt: skip
         try:
             trainer.fit()
@@ -178,6 +194,8 @@ class Baseline(Method):
                 self.strong_: StrongClassifier = trainer.raw("strong")
                 self.label_names_, self.history_ = names, trainer.history
                 self.dynamics_ = {name: recorder.stacked(name) for name in recorder.probability}
+                for name, value in learned.items():
+                    setattr(self, name, value)
                 self._finish(best)
         return self
 

@@ -8,9 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, roc_auc_score
 
-__all__ = ["accuracy", "annotation_report", "brier", "ece", "evaluate_probabilities", "nll", "split_report"]
+from nlkit._util import reject
+
+__all__ = [
+    "accuracy",
+    "annotation_report",
+    "brier",
+    "calibration_error",
+    "correction_report",
+    "ece",
+    "evaluate_probabilities",
+    "nll",
+    "reliability",
+    "split_report",
+]
 
 
 def _check(probability: ArrayLike, label: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -48,8 +61,10 @@ def brier(probability: ArrayLike, label: ArrayLike) -> float:
     return float(((p - np.eye(p.shape[1])[y]) ** 2).sum(1).mean())
 
 
-def ece(probability: ArrayLike, label: ArrayLike, *, bins: int = 15, adaptive: bool = False) -> float:
-    """Return the expected calibration error of the top class: mean |accuracy − confidence| over bins.
+def reliability(
+    probability: ArrayLike, label: ArrayLike, *, bins: int = 15, adaptive: bool = False
+) -> pd.DataFrame:
+    """Return how often the top class is right, beside how sure the prediction was, in bins of confidence.
 
     Parameters
     ----------
@@ -62,17 +77,46 @@ def ece(probability: ArrayLike, label: ArrayLike, *, bins: int = 15, adaptive: b
     adaptive : bool
         Bins hold equally many samples, as far as ties allow, instead of being equally wide (Nguyen and
         O'Connor, EMNLP 2015).
+
+    Returns
+    -------
+    DataFrame, one row a bin
+        bin, from 0; low and high, its bounds, of which equally wide bins hold the upper one and adaptive bins
+        the lower one; n, its samples; confidence and accuracy, their means, NaN for an empty bin.
     """
     p, y = _check(probability, label)
+    if bins < 1:
+        reject("bins", bins, "at least 1")
     confidence, right = p.max(1), p.argmax(1) == y
     if adaptive:
         # Equal confidences share a bin: otherwise the order of the samples would change the answer.
         edges = np.sort(confidence)[np.arange(1, bins) * len(y) // bins]
         number = np.searchsorted(edges, confidence, side="right")
     else:
-        number = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gap = np.bincount(number, right - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(y))
+        edges = np.arange(1, bins) / bins
+        number = np.searchsorted(edges, confidence, side="left")
+    n = np.bincount(number, minlength=bins)
+    base = np.where(n > 0, n, np.nan)
+    return pd.DataFrame({
+        "bin": np.arange(bins), "low": np.append(0.0, edges), "high": np.append(edges, 1.0), "n": n,
+        "confidence": np.bincount(number, confidence, bins) / base,
+        "accuracy": np.bincount(number, right, bins) / base,
+    })  # fmt: skip
+
+
+def calibration_error(table: pd.DataFrame) -> float:
+    """Return the expected calibration error that a table of `reliability` comes to.
+
+    That is the mean of |accuracy − confidence| over the bins, weighted by their samples.
+    """
+    filled = table[table["n"] > 0]
+    gap = (filled["accuracy"] - filled["confidence"]).abs()
+    return float((filled["n"] * gap).sum() / filled["n"].sum())
+
+
+def ece(probability: ArrayLike, label: ArrayLike, *, bins: int = 15, adaptive: bool = False) -> float:
+    """Return the expected calibration error of the top class: parameters as in `reliability`."""
+    return calibration_error(reliability(probability, label, bins=bins, adaptive=adaptive))
 
 
 def evaluate_probabilities(probability: ArrayLike, label: ArrayLike) -> dict[str, float]:
@@ -142,4 +186,84 @@ def annotation_report(annotated: ArrayLike, label: ArrayLike) -> dict[str, float
         "n": len(a),
         "answered": int(answered.sum()),
         "accuracy": float((a[answered] == y[answered]).mean()) if answered.any() else float("nan"),
+    }
+
+
+def detection_report(score: ArrayLike, noisy_label: ArrayLike, label: ArrayLike) -> dict[str, float]:
+    """Return how well a score finds wrong labels: auc, and noise_rate, the share that is wrong.
+
+    Parameters
+    ----------
+    score : array, shape (N,)
+        Larger is more suspicious.
+    noisy_label, label : array of int, shape (N,)
+        Observed and true labels; samples without one of them (−1) are left out.
+
+    Returns
+    -------
+    dict
+        auc, the area under the ROC curve, is NaN where all labels are right or all are wrong.
+    """
+    s, z, y = np.asarray(score, np.float64), np.asarray(noisy_label), np.asarray(label)
+    both = (z >= 0) & (y >= 0)
+    s, wrong = s[both], (z != y)[both]
+    mixed = 0 < wrong.sum() < len(wrong)
+    return {
+        "auc": float(roc_auc_score(wrong, s)) if mixed else float("nan"),
+        "noise_rate": float(wrong.mean()) if len(wrong) else float("nan"),
+    }
+
+
+def prior_report(case: ArrayLike, likeliest: ArrayLike, label: ArrayLike) -> pd.DataFrame:
+    """Return one row a case of the neighbours' prior: n, and right, how often the likeliest class is true.
+
+    Parameters
+    ----------
+    case : array of str, shape (N,)
+        One of `nlkit.prior.CASES` for each sample.
+    likeliest, label : array of int, shape (N,)
+        Likeliest candidate and true label; samples whose true label is missing (−1) are left out.
+    """
+    y = np.asarray(label)
+    table = pd.DataFrame({"case": np.asarray(case), "right": np.asarray(likeliest) == y})[y >= 0]
+    return table.groupby("case")["right"].agg(n="size", right="mean").reset_index()
+
+
+def correction_report(noisy_label: ArrayLike, refined_label: ArrayLike, label: ArrayLike) -> dict[str, float]:
+    """Return what a correction of the labels did: good and harm.
+
+    Parameters
+    ----------
+    noisy_label, refined_label : array of int, shape (N,)
+        Labels before and after; a missing one (−1) counts as wrong.
+    label : array of int, shape (N,)
+        True labels; samples with −1 are left out.
+
+    Returns
+    -------
+    dict
+        n; changed: the share of labels that are others than before; correction_rate: the share of the wrong
+        labels that were turned right; harm_rate: the share of the right ones that were turned wrong;
+        accuracy_before and accuracy_after: shares of right labels. NaN where a share has no base.
+    """
+    z, r, y = (np.asarray(a, np.int64) for a in (noisy_label, refined_label, label))
+    if not z.shape == r.shape == y.shape or z.ndim != 1:
+        raise ValueError(
+            f"noisy_label {z.shape}, refined_label {r.shape} and label {y.shape} must all be (N,)"
+        )
+    known = y >= 0
+    z, r, y = z[known], r[known], y[known]
+    before, after = z == y, r == y
+
+    def share(hit: NDArray[np.bool_], of: NDArray[np.bool_]) -> float:
+        return float(hit[of].mean()) if of.any() else float("nan")
+
+    everyone = np.ones(len(y), bool)
+    return {
+        "n": len(y),
+        "changed": share(r != z, everyone),
+        "correction_rate": share(after, ~before),
+        "harm_rate": share(~after, before),
+        "accuracy_before": share(before, everyone),
+        "accuracy_after": share(after, everyone),
     }

@@ -38,6 +38,37 @@ def test_same_as_one_sample_at_a_time(data: Any, bins: int) -> None:
     assert every["n"] == len(y)
 
 
+@given(predictions(), st.integers(1, 30), st.booleans())
+def test_reliability_is_what_the_calibration_error_comes_from(data: Any, bins: int, adaptive: bool) -> None:
+    p, y = data
+    table = metrics.reliability(p, y, bins=bins, adaptive=adaptive)
+    assert list(table) == ["bin", "low", "high", "n", "confidence", "accuracy"]
+    assert table["bin"].tolist() == list(range(bins))
+    assert table["n"].sum() == len(y)
+    filled = table[table["n"] > 0]
+    assert table.loc[table["n"] == 0, ["confidence", "accuracy"]].isna().all(axis=None)
+    assert filled["confidence"].between(filled["low"] - 1e-12, filled["high"] + 1e-12).all()
+    # Bins lie side by side from 0 to 1.
+    assert table["low"].iloc[0] == 0
+    assert table["high"].iloc[-1] == 1
+    assert (table["high"].iloc[:-1].to_numpy() == table["low"].iloc[1:].to_numpy()).all()
+
+    members = (reference.adaptive_bins if adaptive else reference.equal_bins)(p.tolist(), bins)
+    assert table["n"].tolist() == [len(m) for m in members]
+    wanted = reference.right_by_confidence(p.tolist(), y.tolist(), members)
+    np.testing.assert_allclose(filled[["n", "confidence", "accuracy"]].to_numpy(), wanted, atol=1e-12)
+    assert metrics.calibration_error(table) == metrics.ece(p, y, bins=bins, adaptive=adaptive)
+
+
+@pytest.mark.parametrize("bins", [3, 7, 25, 49])
+def test_a_confidence_on_a_bound_is_in_the_bin_below(bins: int) -> None:
+    # 7 / 25 * 25 is a little above 7 in floating point: multiplying back would give the bin above.
+    top = np.array([b / bins for b in range(bins // 2 + 1, bins + 1)])
+    table = metrics.reliability(np.stack([top, 1 - top], 1), np.zeros(len(top), int), bins=bins)
+    assert table.loc[table["n"] > 0, "high"].tolist() == top.tolist()
+    assert table["n"].max() == 1
+
+
 @given(predictions(), st.integers(0, 1000))
 def test_order_of_samples_and_names_of_classes_do_not_matter(data: Any, seed: int) -> None:
     p, y = data
@@ -82,9 +113,17 @@ def test_sure_and_wrong_is_the_worst() -> None:
     ],
 )
 def test_bad_input_is_named(p: Any, y: Any, message: str) -> None:
-    for metric in (metrics.accuracy, metrics.nll, metrics.brier, metrics.ece, metrics.evaluate_probabilities):
+    for metric in (
+        metrics.accuracy, metrics.nll, metrics.brier, metrics.ece, metrics.reliability,
+        metrics.evaluate_probabilities,
+    ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             metric(p, y)
+
+
+def test_bins_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"bins=0.*at least 1"):
+        metrics.ece([[0.5, 0.5]], [0], bins=0)
 
 
 def test_split_report_by_hand() -> None:
@@ -112,3 +151,40 @@ def test_annotation_report() -> None:
     assert nothing["answered"] == 0
     assert np.isnan(nothing["accuracy"])
     assert metrics.annotation_report([], [])["n"] == 0
+
+
+LABEL = st.integers(-1, 3)
+
+
+@given(st.lists(st.tuples(LABEL, LABEL, LABEL), max_size=40))
+def test_correction_same_as_one_sample_at_a_time(rows: list[tuple[int, int, int]]) -> None:
+    noisy, refined, label = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
+    report = metrics.correction_report(noisy, refined, label)
+    assert report == pytest.approx(reference.correction(noisy, refined, label), nan_ok=True)
+    # What was gained and lost is the difference between before and after.
+    before, after = report["accuracy_before"], report["accuracy_after"]
+    gained = 0 if before == 1 else (1 - before) * report["correction_rate"]
+    lost = 0 if before == 0 else before * report["harm_rate"]
+    assert before + gained - lost == pytest.approx(after, nan_ok=True)
+
+
+def test_correction_report_by_hand() -> None:
+    #        right  harmed  corrected  wrong still  missing, filled  truth unknown
+    noisy = [0, 1, 0, 2, -1, 0]
+    refined = [0, 0, 1, 1, 2, 1]
+    truth = [0, 1, 1, 0, 2, -1]
+    assert metrics.correction_report(noisy, refined, truth) == pytest.approx({
+        "n": 5, "changed": 4 / 5, "correction_rate": 2 / 3, "harm_rate": 1 / 2,
+        "accuracy_before": 2 / 5, "accuracy_after": 3 / 5,
+    })  # fmt: skip
+
+
+def test_correction_without_a_base_is_no_number() -> None:
+    right = metrics.correction_report([0, 1], [0, 1], [0, 1])
+    assert np.isnan(right["correction_rate"])
+    assert right["harm_rate"] == right["changed"] == 0
+    wrong = metrics.correction_report([1, 0], [0, 1], [0, 1])
+    assert wrong["correction_rate"] == wrong["changed"] == 1
+    assert np.isnan(wrong["harm_rate"])
+    with pytest.raises(ValueError, match=r"refined_label \(1,\)"):
+        metrics.correction_report([0, 1], [0], [0, 1])

@@ -42,7 +42,7 @@ def draw_reliability(tables: Mapping[str, pd.DataFrame], ax: Axes) -> str:
             x, y, STYLES[number % len(STYLES)], color=colour, marker=marker, markersize=4,
             label=f"{name}: ECE {error:.1f} %",
         )  # fmt: skip
-        ax.scatter(x, y, s=12 + 300 * n, marker=marker, color=colour, alpha=0.45, linewidths=0)
+        ax.scatter(x, y, s=20 + 600 * n, marker=marker, color=colour, alpha=0.45, linewidths=0)
         confidence, accuracy = (n * x).sum(), (n * y).sum()
         kind = "too sure" if confidence > accuracy else "not sure enough"
         words.append(
@@ -54,6 +54,6 @@ def draw_reliability(tables: Mapping[str, pd.DataFrame], ax: Axes) -> str:
         xlim=(-3, 103), ylim=(-3, 103), aspect="equal",
         xlabel="confidence: probability of the top class (%)", ylabel="accuracy (%)",
     )  # fmt: skip
-    ax.legend(frameon=False, loc="upper left")
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     spread(ax)
     return "Reliability diagram, accuracy over confidence. " + "; ".join(words) + "."

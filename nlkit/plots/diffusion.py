@@ -83,8 +83,9 @@ def draw_ternary_chain(chain: ArrayLike, label_names: Sequence[str], ax: Axes) -
             [], [], color=PALETTE[c], marker=LINE_MARKERS[c], markeredgecolor="black", markersize=8,
             linestyle="", label=f"ends at {label_names[c]}: {counts[c]}",
         ))  # fmt: skip
-    ax.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    ax.set(xlim=(-0.15, 1.15), ylim=(-0.12, 0.98), aspect="equal")
+    # Room inside the axes, because no layout engine finds a legend beside axes that are off.
+    ax.legend(handles=handles, frameon=False, loc="upper right")
+    ax.set(xlim=(-0.15, 1.85), ylim=(-0.12, 0.98), aspect="equal")
     ax.axis("off")
     sure = 100 * p.max(-1).mean(1)
     turned = int((p.argmax(-1) != end).any(0).sum())
@@ -145,8 +146,8 @@ def draw_chain_bars(chain: ArrayLike, label_names: Sequence[str], ax: Axes, *, t
     since = "from the start on" if settled == 0 else f"from step {settled} on"
     return (
         f"Class probabilities of one text over {S - 1} reverse steps, as stacked bars. The start gives most "
-        f"to {label_names[first]}, {100 * p[0, first]:.0f} percent; the end gives most to {label_names[last]}, "
-        f"{100 * p[-1, last]:.0f} percent, which leads {since}."
+        f"to {label_names[first]}, {100 * p[0, first]:.0f} percent; the end gives most to "
+        f"{label_names[last]}, {100 * p[-1, last]:.0f} percent, which leads {since}."
     )
 
 

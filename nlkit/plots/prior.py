@@ -80,7 +80,11 @@ def draw_candidates(
     ax.set_yticks(ticks, names, fontweight="bold")
     for tick in ax.get_yticklabels():
         tick.set_parse_math(False)
-    ax.set(xlim=(0, 112), ylim=(max(y - 0.5, 0.5), -0.6), xlabel="weight of the candidate (%)")
+    ax.set(
+        xlim=(0, 112),
+        ylim=(max(y - 0.5, 0.5), -0.6),
+        xlabel="weight of the candidate (%); below it, its neighbours: distance and text",
+    )
     ax.set_xticks(range(0, 101, 20))
     ax.spines[["top", "right"]].set_visible(False)
     nearest = ""

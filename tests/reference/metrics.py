@@ -45,30 +45,40 @@ def macro_f1(probability: Sequence[Sequence[float]], label: Sequence[int]) -> fl
     return sum(scores) / len(scores)
 
 
-def gap(probability: Sequence[Sequence[float]], label: Sequence[int], bins: list[list[int]]) -> float:
-    total = 0.0
+def right_by_confidence(
+    probability: Sequence[Sequence[float]], label: Sequence[int], bins: list[list[int]]
+) -> list[tuple[int, float, float]]:
+    """Return samples, mean confidence and share of right ones of each bin that is not empty."""
+    rows = []
     for members in bins:
         if members:
             confidence = sum(max(probability[i]) for i in members) / len(members)
             right = sum(top(probability[i]) == label[i] for i in members) / len(members)
-            total += len(members) * abs(right - confidence)
+            rows.append((len(members), confidence, right))
+    return rows
+
+
+def gap(probability: Sequence[Sequence[float]], label: Sequence[int], bins: list[list[int]]) -> float:
+    total = 0.0
+    for n, confidence, right in right_by_confidence(probability, label, bins):
+        total += n * abs(right - confidence)
     return total / len(label)
 
 
-def ece(probability: Sequence[Sequence[float]], label: Sequence[int], bins: int) -> float:
-    """Bin b holds the confidences above b / bins and up to (b + 1) / bins."""
+def equal_bins(probability: Sequence[Sequence[float]], bins: int) -> list[list[int]]:
+    """Bin b holds the confidences above b / bins and up to (b + 1) / bins; rounding above 1 is the last's."""
     members: list[list[int]] = [[] for _ in range(bins)]
     for i, p in enumerate(probability):
         for b in range(bins):
-            if b / bins < max(p) <= (b + 1) / bins:
+            if b / bins < min(max(p), 1.0) <= (b + 1) / bins:
                 members[b].append(i)
-    return gap(probability, label, members)
+    return members
 
 
-def ece_adaptive(probability: Sequence[Sequence[float]], label: Sequence[int], bins: int) -> float:
+def adaptive_bins(probability: Sequence[Sequence[float]], bins: int) -> list[list[int]]:
     """A bin begins at every (N / bins)-th of the sorted confidences; equal confidences stay together."""
     confidence = sorted(max(p) for p in probability)
-    starts = [confidence[b * len(label) // bins] for b in range(1, bins)]
+    starts = [confidence[b * len(confidence) // bins] for b in range(1, bins)]
     members: list[list[int]] = [[] for _ in range(bins)]
     for i, p in enumerate(probability):
         number = 0
@@ -76,4 +86,40 @@ def ece_adaptive(probability: Sequence[Sequence[float]], label: Sequence[int], b
             if max(p) >= start:
                 number += 1
         members[number].append(i)
-    return gap(probability, label, members)
+    return members
+
+
+def ece(probability: Sequence[Sequence[float]], label: Sequence[int], bins: int) -> float:
+    return gap(probability, label, equal_bins(probability, bins))
+
+
+def ece_adaptive(probability: Sequence[Sequence[float]], label: Sequence[int], bins: int) -> float:
+    return gap(probability, label, adaptive_bins(probability, bins))
+
+
+def correction(noisy: Sequence[int], refined: Sequence[int], label: Sequence[int]) -> dict[str, float]:
+    n = changed = wrong = turned_right = right = turned_wrong = right_after = 0
+    for z, r, y in zip(noisy, refined, label, strict=True):
+        if y < 0:
+            continue
+        n += 1
+        changed += z != r
+        right_after += r == y
+        if z == y:
+            right += 1
+            turned_wrong += r != y
+        else:
+            wrong += 1
+            turned_right += r == y
+
+    def share(part: int, whole: int) -> float:
+        return part / whole if whole else math.nan
+
+    return {
+        "n": n,
+        "changed": share(changed, n),
+        "correction_rate": share(turned_right, wrong),
+        "harm_rate": share(turned_wrong, right),
+        "accuracy_before": share(right, n),
+        "accuracy_after": share(right_after, n),
+    }
