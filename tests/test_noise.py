@@ -228,6 +228,62 @@ def test_report_of_unseen_classes_and_missing_labels():
     assert noise_report(ds["train"]).counts.tolist() == report.counts.tolist()
 
 
+def lengths(words, label, noisy, text=True):
+    """A split whose texts have these numbers of words, and its report by length."""
+    ds = make(label, 2)
+    data = Dataset.from_dict(
+        {"text": ["w " * n for n in words], "label": label, "noisy_label": noisy},
+        features=Features({**ds["train"].features, "noisy_label": ds["train"].features["label"]}),
+    )
+    return noise_report(data if text else data.remove_columns("text")).by_length
+
+
+def test_rates_by_length():
+    words = [8, 1, 2, 3, 4, 5, 6, 7, 99, 99]
+    table = lengths(words, [0] * 8 + [-1, 0], [1, 0, 1, 0, 0, 1, 1, 1, 0, -1])
+    assert table.columns.tolist() == ["words_from", "words_to", "n", "rate"]
+    assert table.to_numpy().tolist() == [[1, 2, 2, 0.5], [3, 4, 2, 0.0], [5, 6, 2, 1.0], [7, 8, 2, 1.0]]
+
+
+@given(
+    words=st.lists(st.integers(0, 9), min_size=1, max_size=40),
+    seed=seeds,
+)
+def test_quarters_by_length_hold_every_sample_once(words, seed):
+    noisy = np.random.default_rng(seed).integers(0, 2, len(words))
+    table = lengths(words, [0] * len(words), noisy.tolist())
+    assert len(table) == 4
+    assert table["n"].sum() == len(words)
+    full = table[table["n"] > 0]
+    assert table["rate"].isna().tolist() == (table["n"] == 0).tolist()
+    assert (full["n"] * full["rate"]).sum() == pytest.approx(noisy.sum())
+    assert (full["words_from"] <= full["words_to"]).all()
+    assert (full["words_from"].to_numpy()[1:] > full["words_to"].to_numpy()[:-1]).all()
+    if len(set(words)) == len(words):
+        assert full["n"].max() - table["n"].min() <= 1
+
+
+def test_rates_by_length_of_nothing():
+    assert lengths([1, 2], [0, 1], [0, 1], text=False).empty
+    nothing = lengths([1, 2], [-1, 1], [0, -1])
+    assert nothing["n"].tolist() == [0] * 4
+    assert nothing[["words_from", "words_to", "rate"]].isna().all(axis=None)
+    equal = lengths([3] * 5, [0] * 5, [1, 1, 0, 0, 0])
+    assert equal["n"].tolist() == [5, 0, 0, 0]
+    assert equal["rate"][0] == pytest.approx(0.4)
+
+
+def test_a_missing_text_has_no_words():
+    ds = make([0, 1, 1, 1], 2)["train"]
+    data = Dataset.from_dict(
+        {"text": [None, "a", "a b", "a b c"], "label": [0, 1, 1, 1], "noisy_label": [1, 1, 1, 0]},
+        features=Features({**ds.features, "noisy_label": ds.features["label"]}),
+    )
+    table = noise_report(data).by_length
+    assert table["words_from"].tolist() == [0, 1, 2, 3]
+    assert table["rate"].tolist() == [1, 0, 0, 1]
+
+
 @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan"), "half", None, True])
 def test_bad_rate(rate):
     with pytest.raises(ValueError, match=r"rate=.*a number in \[0, 1\]"):
@@ -277,3 +333,44 @@ def test_bad_data():
         transition_matrix("symmetric", 1, 0.1)
     with pytest.raises(ValueError, match="no single matrix"):
         transition_matrix("instance", 3, 0.1)
+
+
+@pytest.mark.parametrize("call", [add_noise, confusable_pairs, noise_report])
+def test_labels_without_names(call):
+    ds = make([0, 1, 1])
+    ds["train"] = ds["train"].add_column("noisy_label", [0, 1, 1]).cast_column("label", Value("int64"))
+    with pytest.raises(ValueError, match=r"'label'.*int64.*ClassLabel.*cast_column"):
+        call(ds)
+
+
+def test_names_are_needed_in_every_split_that_gets_noise():
+    ds = make([0, 1, 1], validation=[0, 1])
+    ds["validation"] = ds["validation"].cast_column("label", Value("int64"))
+    with pytest.raises(ValueError, match=r"validation.*int64.*ClassLabel"):
+        add_noise(ds)
+
+
+@pytest.mark.parametrize("form", [None, "numpy", "pandas"])
+@pytest.mark.parametrize("kind", noise.KINDS)
+def test_what_hugging_face_calls_missing_is_missing(kind, form):
+    """None in a plain `Dataset`, NaN in the formats of NumPy and pandas; all like −1."""
+    labels = [0, None, 1, 0, 1, None, 0, 1]
+    gaps, plain = make([0]), make([-1 if y is None else y for y in labels], 2)
+    gaps["train"] = Dataset.from_dict(
+        {"text": plain["train"]["text"][:], "label": labels}, features=plain["train"].features
+    ).with_format(form)
+    noisy = [column(add_noise(ds, kind, 0.5, 3)["train"]).tolist() for ds in (gaps, plain)]
+    assert noisy[0] == noisy[1]
+    assert [y for y, label in zip(noisy[0], labels, strict=True) if label is None] == [-1, -1]
+    report = noise_report(add_noise(gaps, kind, 0.5, 3))
+    assert (report.n, report.missing) == (6, 2)
+
+
+def test_a_text_that_is_missing_where_a_classifier_reads_it():
+    ds = make([0, 1, 1])
+    ds["train"] = Dataset.from_dict(
+        {"text": ["a", None, "c"], "label": [0, 1, 1]}, features=ds["train"].features
+    )
+    assert len(add_noise(ds, "symmetric")["train"]) == 3  # no text is read
+    with pytest.raises(ValueError, match=r"ds\['train'\]\['text'\]\[1\]=None"):
+        add_noise(ds, "instance")

@@ -1,0 +1,349 @@
+"""Labels made by a language model: zero-shot, few-shot with fixed demonstrations, or with retrieved ones.
+
+The noise in such labels is real: it depends on the text, it is not spread evenly over the classes, and a
+whole class may be mistaken for another. `nlkit.noise.noise_report` says what it looks like.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlkit._checks import check_texts, class_names, class_numbers
+from nlkit._util import reject
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset, DatasetDict
+
+    from nlkit.annotate.base import Annotator, Demonstration
+
+__all__ = ["gold_pool", "label_with_llm"]
+
+_LABELLED = ("train", "validation")
+_FIXED, _POOL = 11, 12  # streams of the seed: demonstrations and pool are drawn apart
+
+Labels = NDArray[np.int64]
+
+
+@overload
+def label_with_llm(
+    ds: DatasetDict,
+    annotator: str | Annotator,
+    shots: int = ...,
+    pool: Dataset | None = ...,
+    *,
+    seed: int = ...,
+    encoder: str = ...,
+    splits: Sequence[str] = ...,
+    return_report: Literal[False] = ...,
+) -> DatasetDict: ...
+
+
+@overload
+def label_with_llm(
+    ds: DatasetDict,
+    annotator: str | Annotator,
+    shots: int = ...,
+    pool: Dataset | None = ...,
+    *,
+    seed: int = ...,
+    encoder: str = ...,
+    splits: Sequence[str] = ...,
+    return_report: Literal[True],
+) -> tuple[DatasetDict, pd.DataFrame]: ...
+
+
+def label_with_llm(
+    ds: DatasetDict,
+    annotator: str | Annotator,
+    shots: int = 0,
+    pool: Dataset | None = None,
+    *,
+    seed: int = 0,
+    encoder: str = "minilm",
+    splits: Sequence[str] = _LABELLED,
+    return_report: bool = False,
+) -> DatasetDict | tuple[DatasetDict, pd.DataFrame]:
+    """Let an annotator label train and validation: its answers become the column `noisy_label`.
+
+    Parameters
+    ----------
+    ds
+        Needs `text` and, for the names of the C classes, a `ClassLabel`: `label`, or else `noisy_label`. An
+        older `noisy_label` is replaced; `label` and test stay as they are.
+    annotator
+        A model's name, such as "smollm2", for ``LocalLLM(name, precision="auto")``; or an annotator, with
+        the settings of your choice (calibration, label words, abstention …).
+    shots
+        0: zero-shot. k > 0: k solved examples of each class, or from `pool` the k nearest ones in all.
+    pool
+        None: the demonstrations are fixed. They are k texts of each class, drawn from ``ds["train"]`` with
+        their true labels; these k · C labels are the only ones used. All texts are shown the same, in k
+        rounds over the classes. A text that is itself a demonstration is asked with the other ones.
+        A dataset with `text` and `label`, the same classes and true labels (see `gold_pool`): each text is
+        shown the k nearest ones by the encoder's embeddings, the nearest last and never the text itself.
+    seed
+        Seed of the draw of fixed demonstrations.
+    encoder
+        With `pool`: the encoder that says which texts are near.
+    splits
+        Which of train and validation to label; those that `ds` lacks are passed over.
+    return_report
+        Also return how many texts got an answer and, where the truth is known, how many wrong ones.
+
+    Returns
+    -------
+    datasets.DatasetDict
+        A new one; `noisy_label` is -1 where the annotator abstained.
+    pandas.DataFrame
+        With ``return_report=True``: columns split, n, answered, abstained and rate (fraction wrong among the
+        answered texts with a true label; NaN when there are none).
+
+    Warns
+    -----
+    UserWarning
+        If a class has no text for a fixed demonstration.
+
+    Notes
+    -----
+    The texts of all splits are asked in one call, so ``calibration="batch"`` averages over all of them. A
+    `LocalLLM` keeps its answers in its store: after an interruption, the same call asks only for the rest.
+    """
+    _check_count("shots", shots)
+    _check_count("seed", seed)
+    if pool is not None and shots == 0:
+        reject("shots", shots, "at least 1 with a pool: how many of it each text is shown; or pool=None")
+    named = [splits] if isinstance(splits, str) else list(splits)
+    if unknown := [split for split in named if split not in _LABELLED]:
+        reject("splits", unknown, "only train and validation are labelled; test keeps its true labels")
+    chosen = [split for split in _LABELLED if split in named and split in ds]
+    if not chosen:
+        reject("splits", named, f"at least one that ds has; it has {sorted(ds)}")
+    texts = {split: _texts(ds[split], f"ds[{split!r}]") for split in chosen}
+    names = _names(ds, chosen)
+    everything = [text for split in chosen for text in texts[split]]
+    annotator = _annotator(annotator)
+    if hasattr(annotator, "ready"):  # a missing model is found before the texts are embedded
+        annotator.ready(names)
+    if pool is not None:
+        answers = _ask_with_pool(annotator, everything, names, pool, shots, encoder)
+    else:
+        shown = _fixed(ds, names, shots, seed) if shots else []
+        answers = _ask_with_fixed(annotator, everything, names, shown)
+    return _labelled(ds, {s: len(texts[s]) for s in chosen}, names, answers, return_report)
+
+
+def gold_pool(ds: DatasetDict, size: int = 64, seed: int = 0) -> Dataset:
+    """Draw training texts with their true labels, as evenly over the classes as possible.
+
+    Parameters
+    ----------
+    ds
+        Needs a train split with `text` and `label`.
+    size
+        Number of texts. From C on, every class that has a text has one here. Equal texts (white space aside)
+        are drawn once.
+    seed
+        Seed of the draw.
+
+    Returns
+    -------
+    datasets.Dataset
+        `size` rows with `text` and `label`, for ``label_with_llm(…, pool=…)``.
+    """
+    _check_count("size", size)
+    _check_count("seed", seed)
+    texts, label, names = _gold(ds, "gold_pool")
+    order = _in_rounds(texts, label, len(names), np.random.default_rng([seed, _POOL]))
+    if not 1 <= size <= len(order):
+        reject("size", size, f"from 1 to {len(order)}, the different training texts with a true label")
+    return ds["train"].select_columns(["text", "label"]).select([i for _, i in order[:size]])
+
+
+def _check_count(field: str, value: object) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
+        reject(field, value, "an integer of at least 0")
+
+
+def _texts(data: Dataset, name: str) -> list[str]:
+    if "text" not in data.column_names:
+        reject(name, data.column_names, "a column `text`; nk.load_dataset(…, text=…) names it so")
+    return check_texts(data["text"][:], f"{name}['text']")
+
+
+def _names(ds: DatasetDict, splits: Sequence[str]) -> list[str]:
+    """Return the C class names; their column's features are looked at, not its values."""
+    found = {}
+    for split in splits:
+        column = next((c for c in ("label", "noisy_label") if c in ds[split].column_names), None)
+        if column is None:
+            reject(
+                f"ds[{split!r}]",
+                ds[split].column_names,
+                "a column `label` or `noisy_label` of type ClassLabel, which has the names of the classes",
+            )
+        found[split] = class_names(ds[split], column, split)
+    names = found[splits[0]]
+    if len(names) < 2:
+        reject("label_names", names, "at least two classes to choose from")
+    for split, others in found.items():
+        if others != names:
+            reject(f"the classes of {split}", others, f"those of {splits[0]}, in that order: {names}")
+    return names
+
+
+def _annotator(annotator: str | Annotator) -> Any:
+    if isinstance(annotator, str):
+        from nlkit.annotate.local import LocalLLM
+
+        return LocalLLM(annotator, precision="auto")
+    if isinstance(annotator, type) or not callable(getattr(annotator, "annotate", None)):
+        reject("annotator", annotator, 'a model\'s name, such as "smollm2", or an object with annotate(…)')
+    return annotator
+
+
+def _gold(ds: Mapping[str, Dataset], who: str) -> tuple[list[str], Labels, list[str]]:
+    """Return texts, true labels (-1: missing) and class names of train."""
+    if "train" not in ds:
+        reject("ds", sorted(ds), f"a train split: {who} takes its solved examples from there")
+    train = ds["train"]
+    texts = _texts(train, "ds['train']")
+    if "label" not in train.column_names:
+        reject("ds['train']", train.column_names, f"a column `label`: {who} needs true labels of some texts")
+    names = class_names(train, "label", "train")
+    label = class_numbers(train["label"][:], "ds['train']['label']")
+    if not (label >= 0).any():
+        reject("ds['train']['label']", "all missing", f"{who} needs true labels of some texts")
+    return texts, label, names
+
+
+def _in_rounds(
+    texts: Sequence[str], label: Labels, n_classes: int, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Return (round, position) of all labelled samples, in rounds: one of every class that has any left.
+
+    The order of the classes is drawn anew for every round. Equal texts are taken once.
+    """
+    first: dict[str, int] = {}
+    for i in np.flatnonzero(label >= 0).tolist():
+        first.setdefault(_words(texts[i]), i)
+    kept = np.array(sorted(first.values()), dtype=np.int64)
+    members = [rng.permutation(kept[label[kept] == c]).tolist() for c in range(n_classes)]
+    return [
+        (turn, members[c][turn])
+        for turn in range(max(map(len, members)))
+        for c in rng.permutation(n_classes).tolist()
+        if turn < len(members[c])
+    ]
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _fixed(ds: DatasetDict, names: Sequence[str], shots: int, seed: int) -> list[Demonstration]:
+    """Draw `shots` demonstrations of each class from train."""
+    from nlkit.annotate.base import Demonstration
+
+    texts, label, own = _gold(ds, f"shots={shots} without a pool")
+    if own != list(names):
+        reject("the classes of train", own, f"those of the split to label: {list(names)}")
+    order = _in_rounds(texts, label, len(names), np.random.default_rng([seed, _FIXED]))
+    shown = [Demonstration(texts[i], int(label[i])) for turn, i in order if turn < shots]
+    absent = [name for c, name in enumerate(names) if c not in {d.label for d in shown}]
+    if absent:
+        warnings.warn(
+            f"no demonstration of {', '.join(absent)}: ds['train'] has no text with that true label",
+            stacklevel=3,
+        )
+    return shown
+
+
+def _ask(annotator: Any, texts: Sequence[str], names: Sequence[str], demonstrations: Any) -> Labels:
+    from nlkit.annotate.base import annotator_name, checked_answers
+
+    answers = annotator.annotate(list(texts), list(names), demonstrations)
+    table = checked_answers(answers, len(texts), len(names), annotator_name(annotator))
+    label: Labels = table["label"].to_numpy(dtype=np.int64)
+    return label
+
+
+def _ask_with_fixed(
+    annotator: Any, texts: Sequence[str], names: Sequence[str], shown: list[Demonstration]
+) -> Labels:
+    """Show all texts the same demonstrations, but none of them itself; no demonstrations: zero-shot."""
+    given = {_words(d.text) for d in shown}
+    is_shown = np.array([_words(text) in given for text in texts], dtype=bool)
+    answers = np.full(len(texts), -1, dtype=np.int64)
+    others, own = np.flatnonzero(~is_shown).tolist(), np.flatnonzero(is_shown).tolist()
+    if others:
+        answers[others] = _ask(annotator, [texts[i] for i in others], names, shown or None)
+    left = {i: [d for d in shown if _words(d.text) != _words(texts[i])] for i in own}
+    if own and getattr(annotator, "calibration", None) == "batch":
+        # Together: a batch of one text, calibrated by its own mean, would say nothing.
+        answers[own] = _ask(annotator, [texts[i] for i in own], names, list(left.values()))
+        return answers
+    # Apart: shared demonstrations are what the default calibration asks for.
+    for i in own:
+        answers[i] = _ask(annotator, [texts[i]], names, left[i] or None)[0]
+    return answers
+
+
+def _ask_with_pool(
+    annotator: Any, texts: Sequence[str], names: Sequence[str], pool: Dataset, k: int, encoder: str
+) -> Labels:
+    """Show each text the `k` nearest of the pool, the nearest last."""
+    from nlkit.annotate.demonstrations import nearest, worded
+    from nlkit.encoder import TextEncoder
+
+    columns = getattr(pool, "column_names", None)
+    if not isinstance(columns, list) or not {"text", "label"} <= set(columns):
+        reject("pool", columns or type(pool).__name__, "a Dataset with the columns text and label")
+    own = class_names(pool, "label", "pool")
+    if own != list(names):
+        reject("the classes of pool", own, f"those of ds, in that order: {list(names)}")
+    label = class_numbers(pool["label"][:], "pool['label']")
+    known = np.flatnonzero(label >= 0)
+    if not len(known):
+        reject("pool['label']", "all missing" if len(label) else "no rows", "at least one true label")
+    solved = _texts(pool, "pool")
+    pool_texts = [solved[i] for i in known]
+    embed = TextEncoder(encoder, trainable_layers=0, max_length=128).embed
+    near = nearest(embed(texts), embed(pool_texts), k, query_texts=texts, pool_texts=pool_texts)
+    demonstrations, _ = worded(near, known, solved, label)
+    return _ask(annotator, texts, names, demonstrations)
+
+
+def _labelled(
+    ds: DatasetDict, sizes: Mapping[str, int], names: Sequence[str], answers: Labels, return_report: bool
+) -> DatasetDict | tuple[DatasetDict, pd.DataFrame]:
+    """Write the answers, which stand in the order of `sizes`, beside the texts; and count them."""
+    from datasets import ClassLabel
+
+    result, rows, start = type(ds)(ds), [], 0
+    for split, n in sizes.items():
+        own = answers[start : start + n]
+        start += n
+        plain = ds[split].remove_columns([c for c in ("noisy_label",) if c in ds[split].column_names])
+        feature = ClassLabel(names=list(names))
+        result[split] = plain.add_column("noisy_label", own.tolist(), feature=feature)
+        if return_report:
+            rows.append((split, n, int((own >= 0).sum()), int((own < 0).sum()), _rate(ds[split], own)))
+    if not return_report:
+        return result
+    import pandas as pd
+
+    return result, pd.DataFrame(rows, columns=["split", "n", "answered", "abstained", "rate"])
+
+
+def _rate(data: Dataset, answers: Labels) -> float:
+    if "label" not in data.column_names:
+        return float("nan")
+    truth = class_numbers(data["label"][:], "label")
+    known = (truth >= 0) & (answers >= 0)
+    return float((truth != answers)[known].mean()) if known.any() else float("nan")
