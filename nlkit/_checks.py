@@ -81,6 +81,14 @@ def class_numbers(values: ArrayLike, name: str) -> NDArray[np.int64]:
     return result
 
 
+def check_labels(label: NDArray[np.int64], n_classes: int) -> None:
+    """Raise ValueError unless all observed labels are class numbers, or -1 for missing."""
+    if label.size and not -1 <= label.min() <= label.max() < n_classes:
+        raise ValueError(
+            f"noisy_label holds {label.min()} to {label.max()}; allowed are -1 to {n_classes - 1}"
+        )
+
+
 def class_names(data: Dataset, column: str, split: str) -> list[str]:
     """Return the names of the classes of a column, which must be a `ClassLabel`."""
     from datasets import ClassLabel

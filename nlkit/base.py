@@ -55,7 +55,8 @@ class Watch(Callback):
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
         """Add one column a watched split."""
         for split, inputs, label in self._parts:
-            row[f"accuracy_{split}"] = accuracy(trainer.predict(self.name, inputs).probability, label)
+            p = trainer.predict(self.name, inputs).class_probability()
+            row[f"accuracy_{split}"] = accuracy(p, label)
 
 
 class BestEpoch(Callback):
@@ -68,7 +69,7 @@ class BestEpoch(Callback):
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
         """Compare; of equal epochs the earlier one stays, it has memorised less."""
-        score = accuracy(trainer.predict(self.name, self.inputs).probability, self.label)
+        score = accuracy(trainer.predict(self.name, self.inputs).class_probability(), self.label)
         row["accuracy_noisy_validation"] = score
         if score > self.best_accuracy:
             self.best_accuracy, self.best_epoch = score, trainer.epoch

@@ -148,11 +148,19 @@ class Denoiser(nn.Module):
         condition : Tensor, shape (M, B, P)
             What is known of the text.
         """
+        return self.denoise(noised, level, self.context(observed, condition))
+
+    def context(self, observed: Tensor, condition: Tensor) -> Tensor:
+        """Return what stays the same over all steps of a sample, shape (M, B, H): computed once a chain."""
+        seen: Tensor = self.observed(observed / self.scale) + self.condition(self.dropout(condition))
+        return seen
+
+    def denoise(self, noised: Tensor, level: Tensor, context: Tensor) -> Tensor:
+        """Return class logits, shape (M, B, C), as `forward` does, from a sample's `context`."""
         octave = 2.0 ** torch.arange(self.FREQUENCIES, device=level.device, dtype=level.dtype)
         angle = level.unsqueeze(-1) * octave * math.pi / 2
         time = torch.cat([angle.sin(), angle.cos()], -1)
-        h = self.noised(noised / self.scale) + self.observed(observed / self.scale) + self.time(time)
-        h = h + self.condition(self.dropout(condition))
+        h = self.noised(noised / self.scale) + self.time(time) + context
         for norm, widen, narrow in zip(self.norms, self.widen, self.narrow, strict=True):
             h = h + narrow(nn.functional.gelu(widen(norm(h))))
         logits: Tensor = self.out(h)
@@ -167,6 +175,8 @@ def reverse_chain(
     levels: Tensor,
     *,
     generator: torch.Generator | None = None,
+    shared_noise: bool = False,
+    trace: list[Tensor] | None = None,
 ) -> Tensor:
     """Run the reverse process of all samples and branches at once.
 
@@ -182,6 +192,11 @@ def reverse_chain(
         ᾱ_0 = 1 … ᾱ_T' of the steps that are made (`alpha_bar`), walked from the last to the first.
     generator : torch.Generator, optional
         Draws all noise.
+    shared_noise : bool
+        Give all samples of a branch the same noise, so that none depends on which others are in the batch.
+    trace : list, optional
+        Gets the T' + 1 states of the chain, (M, B, C) each, as points of the simplex (their softmax): pure
+        noise first, the class probabilities that are returned last. For drawing.
 
     Returns
     -------
@@ -193,12 +208,19 @@ def reverse_chain(
     seen = corner(observed, classes, k)
 
     def noise() -> Tensor:
-        return torch.randn(M, B, classes, generator=generator, device=condition.device)
+        samples = 1 if shared_noise else B
+        drawn = torch.randn(M, samples, classes, generator=generator, device=condition.device)
+        return drawn.expand(M, B, classes)
 
+    context = denoiser.context(seen, condition)
     state = k * noise()
     probability = torch.full((M, B, classes), 1 / classes, device=condition.device)
     for t in range(len(levels) - 1, 0, -1):
-        logits = denoiser(state, levels[t].expand(M, B), seen, condition)
+        if trace is not None:
+            trace.append(state.softmax(-1))
+        logits = denoiser.denoise(state, levels[t].expand(M, B), context)
         probability = logits.softmax(-1)
         state = diffuse(corner(logits.argmax(-1), classes, k), levels[t - 1].expand(M, B), noise(), k)
+    if trace is not None:
+        trace.append(probability)
     return probability

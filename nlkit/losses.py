@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's usual name
 from torch import Tensor
 
 __all__ = [
+    "co_regularisation",
     "cross_entropy",
     "elr_penalty",
     "generalised_cross_entropy",
@@ -26,6 +27,25 @@ __all__ = [
 def cross_entropy(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     """Return −Σ_c q_c log p_c for class numbers or distributions q."""
     return F.cross_entropy(logits, target, reduction="none", label_smoothing=label_smoothing)
+
+
+def co_regularisation(logits: Tensor) -> Tensor:
+    """Return (1/M) Σ_m KL(p̄ ‖ p_m), how far M branches are from their mean p̄ = (1/M) Σ_m p_m.
+
+    After NPC's and DyGen's co-regularised branches (as in arXiv 2505.19675). 0 for one branch.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (M, B, C)
+        Of M branches.
+
+    Returns
+    -------
+    Tensor, shape (B,)
+    """
+    log_p = logits.log_softmax(-1)
+    log_mean = log_p.logsumexp(0) - math.log(len(logits))
+    return (log_mean.exp() * (log_mean - log_p)).sum(-1).mean(0)
 
 
 def reverse_cross_entropy(logits: Tensor, target: Tensor, *, log_zero: float = -4.0) -> Tensor:

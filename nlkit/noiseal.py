@@ -27,7 +27,7 @@ from nlkit.classifiers import StrongClassifier, Vocabulary, WeakClassifier
 from nlkit.encoder import TextEncoder
 from nlkit.metrics import annotation_report, split_report
 from nlkit.noiseal_config import NoiseALConfig
-from nlkit.observed import label_names, observe
+from nlkit.observed import Observed, label_names, observe
 from nlkit.rectification import Rectifier, SetObjective, clean_pool
 from nlkit.training import Callback, Checkpoint, DynamicsRecorder, Prediction, Trainer
 
@@ -265,6 +265,27 @@ class NoiseAL(Method):
             query_texts=queries, pool_texts=shown,
         )  # fmt: skip
         return worded(near, pool, known, label)[0]
+
+    def believed(self, data: Observed) -> tuple[Observed, NDArray[np.bool_]]:
+        """Return the training data with the annotator's answers in it, and which labels are believed.
+
+        Parameters
+        ----------
+        data : Observed
+            The N training samples that `fit` saw.
+
+        Returns
+        -------
+        data : Observed
+            An answered sample has its answer, every other one its observed label.
+        believed : ndarray of bool, shape (N,)
+            True in the clean set R and where the annotator answered; what is left is open.
+        """
+        self._check_trained_on(data.texts)
+        answer = self.partition_["llm_label"].to_numpy()
+        label = np.where(answer >= 0, answer, data.noisy_label)
+        clean = (self.partition_["set"] == "R").to_numpy()
+        return Observed(data.texts, label), (clean | (answer >= 0)) & (label >= 0)
 
     def _check_trained_on(self, dataset: Any) -> None:
         self._check_fitted()

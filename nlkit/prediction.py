@@ -20,10 +20,17 @@ __all__ = ["Prediction", "autocast", "predict"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one model says of N texts: class probabilities (N, C), rows sum to 1, and embeddings (N, D)."""
+    """What one model says of N texts: class probabilities (N, C), rows sum to 1, and embeddings (N, D).
+
+    A model of M branches says it M times: (N, M, C) and (N, M, D).
+    """
 
     probability: NDArray[np.float32]
     embedding: NDArray[np.float32]
+
+    def class_probability(self) -> NDArray[np.float32]:
+        """Return class probabilities (N, C): the mean over branches, where there are any."""
+        return self.probability if self.probability.ndim == 2 else self.probability.mean(1)
 
 
 @torch.inference_mode()
@@ -55,10 +62,8 @@ def predict(
             output = module(inputs.batch(index).to(device))
         p, z = output.logits.float().softmax(-1), output.embedding.float()
         if not probability.numel():
-            probability, embedding = (
-                p.new_zeros(len(inputs), p.shape[1]),
-                z.new_zeros(len(inputs), z.shape[1]),
-            )
+            probability = p.new_zeros(len(inputs), *p.shape[1:])
+            embedding = z.new_zeros(len(inputs), *z.shape[1:])
         rows = torch.from_numpy(index).to(device)
         probability[rows], embedding[rows] = p, z
     if several:

@@ -1,148 +1,33 @@
-"""Who is probably mislabelled, and what the neighbours say: noise detection and the prior over true labels.
+"""What the neighbours say: the prior over a text's true label.
 
-After the published description of SiDyP (arXiv 2505.19675), in three steps, each a function of its own:
+After the published description of SiDyP (arXiv 2505.19675): the distance-weighted labels of the nearest
+texts that are not suspect (`nlkit.detection`) say which labels may be the true one: one (certain), two
+(dominant) or more (uncertain). Later the reverse chain's answers move that prior (`reinforce`): it is
+dynamic.
 
-1. `suspicion`: how far a text's sentence embedding stays, over the epochs, from the texts that share its
-   observed label. A wrong label keeps a text far from its class.
-2. `detect`: the most suspicious texts are taken for mislabelled; how many is given or estimated.
-3. `neighbour_prior`: the distance-weighted labels of the nearest texts that are not suspect say which labels
-   may be the true one: one (certain), two (dominant) or more (uncertain).
-
-All of it is vectorised over samples, epochs and branches; ``tests/reference/prior.py`` says it one text at a
-time. No true label is read.
+All of it is vectorised over samples; ``tests/reference/prior.py`` says it one text at a time. No true label
+is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from nlkit._checks import check_labels
 from nlkit._util import reject
 
-__all__ = ["CASES", "SCORES", "Prior", "candidates", "detect", "neighbour_prior", "reinforce", "suspicion"]
+__all__ = ["CASES", "Prior", "candidates", "neighbour_prior", "reinforce"]
 
 Floats = NDArray[np.float64]
-Score = Literal["relative", "distance"]
 
-SCORES = ("relative", "distance")
 CASES = ("certain", "dominant", "uncertain")
 """How many labels the neighbours leave: one, two, or more."""
-
-
-def suspicion(
-    trajectory: ArrayLike, noisy_label: ArrayLike, n_classes: int, *, score: Score = "relative",
-    normalise: bool = True,
-) -> Floats:  # fmt: skip
-    """Score each sample by how badly its trajectory fits its observed label; larger is more suspicious.
-
-    Parameters
-    ----------
-    trajectory : array, shape (M, E, N, D)
-        Sentence embeddings of N samples after each of E epochs, in each of M branches.
-    noisy_label : array of int, shape (N,)
-        Observed labels; −1 is missing.
-    n_classes : int
-        C.
-    score : {"relative", "distance"}
-        "distance", as published: mean plus standard deviation over the epochs of the distance to the centroid
-        of the observed class. "relative": the mean over the epochs of that distance minus the distance to the
-        nearest other centroid.
-    normalise : bool
-        Bring embeddings to unit length first. Without it the classes' different spreads decide.
-
-    Returns
-    -------
-    ndarray, shape (N,)
-        Mean over the branches; NaN where the label is missing.
-    """
-    z, label = np.asarray(trajectory, np.float64), np.asarray(noisy_label, np.int64)
-    if z.ndim != 4 or z.shape[2] != len(label) or 0 in z.shape[:2]:
-        reject(
-            "trajectory", f"array of shape {z.shape}", f"shape (M, E, {len(label)}, D), M and E at least 1"
-        )
-    if score not in SCORES:
-        reject("score", score, f"one of {', '.join(SCORES)}")
-    _check_labels(label, n_classes)
-    known = np.flatnonzero(label >= 0)
-    result = np.full(len(label), np.nan)
-    if not len(known):
-        return result
-    z, label = z[:, :, known], label[known]
-    if normalise:
-        norm = np.linalg.norm(z, axis=-1, keepdims=True)
-        z = z / np.where(norm > 0, norm, 1.0)
-    member = np.eye(n_classes)[label]  # (N, C)
-    size = member.sum(0)
-    centroid = np.einsum("nc,mend->mecd", member, z) / np.maximum(size, 1)[:, None]
-    # |z − c|² = |z|² + |c|² − 2 z·c, for all pairs at once: (M, E, N, C)
-    square = (z**2).sum(-1)[..., None] + (centroid**2).sum(-1)[:, :, None] - 2 * z @ centroid.swapaxes(-1, -2)
-    distance = np.sqrt(np.maximum(square, 0.0))
-    row = np.arange(len(label))
-    own = distance[:, :, row, label]  # (M, E, N)
-    if score == "distance":
-        result[known] = (own.mean(1) + own.std(1)).mean(0)
-        return result
-    # A class without samples has no centroid, and the own one is no other.
-    distance[..., size == 0] = np.inf
-    distance[:, :, row, label] = np.inf
-    other = distance.min(-1)
-    # With one class only there is nothing to compare with: then the distance itself.
-    result[known] = (own - np.where(np.isfinite(other), other, 0.0)).mean((0, 1))
-    return result
-
-
-def detect(
-    score: ArrayLike, noise_rate: float | Literal["auto"] = "auto", *, seed: int = 0
-) -> tuple[NDArray[np.bool_], float]:
-    """Take the most suspicious samples for mislabelled.
-
-    Parameters
-    ----------
-    score : array, shape (N,)
-        From `suspicion`; NaN (no label) is never suspect.
-    noise_rate : float or "auto"
-        The share to take, 0 to 1. "auto": the weight of the higher of two normal distributions with one
-        variance, fitted to the scores; an estimate, to be reported beside the truth wherever that is known.
-    seed : int
-        Of the mixture's start.
-
-    Returns
-    -------
-    suspect : ndarray of bool, shape (N,)
-    noise_rate : float
-        The given or the estimated one.
-    """
-    s = np.asarray(score, np.float64)
-    known = np.flatnonzero(~np.isnan(s))
-    if noise_rate == "auto":
-        rate = _mixture_share(s[known], seed)
-    elif isinstance(noise_rate, int | float) and not isinstance(noise_rate, bool) and 0 <= noise_rate <= 1:
-        rate = float(noise_rate)
-    else:
-        reject("noise_rate", noise_rate, "a number from 0 to 1, or 'auto'")
-    suspect = np.zeros(len(s), bool)
-    # Stable, so that ties go by the order of the data.
-    order = known[np.argsort(-s[known], kind="stable")]
-    suspect[order[: round(rate * len(known))]] = True
-    return suspect, rate
-
-
-def _mixture_share(score: Floats, seed: int) -> float:
-    """Return the weight of the upper of two normal distributions; 0 where there are not two to be found."""
-    if len(np.unique(score)) < 2:
-        return 0.0
-    from sklearn.mixture import GaussianMixture
-
-    # One variance for both: with two, a wide component can swallow the tail of the other.
-    mixture = GaussianMixture(
-        2, covariance_type="tied", random_state=seed, n_init=3, tol=1e-6, max_iter=1000
-    ).fit(score[:, None])
-    return float(mixture.weights_[mixture.means_[:, 0].argmax()])
 
 
 @dataclass(frozen=True)
@@ -166,8 +51,22 @@ class Prior:
     neighbours: NDArray[np.int64]
     suspect: NDArray[np.bool_]
 
+    def first(self, n: int) -> Prior:
+        """Return the prior of the first n samples."""
+        return Prior(self.weight[:n], self.case[:n], self.neighbours[:n], self.suspect[:n])
+
+    def fixed(self, rows: NDArray[np.int64], label: NDArray[np.int64]) -> Prior:
+        """Return a prior in which the samples at `rows` are certain of their entries of `label`, (N,)."""
+        weight, case = self.weight.copy(), self.case.copy()
+        weight[rows] = np.eye(weight.shape[1])[label[rows]]
+        case[rows] = "certain"
+        return Prior(weight, case, self.neighbours, self.suspect)
+
     def table(self, label_names: Sequence[str], noisy_label: ArrayLike) -> pd.DataFrame:
-        """Return one row a sample: index, noisy_label, suspect, case, candidates, weight of the first."""
+        """Return one row a sample: index, noisy_label, suspect, case, candidates, likeliest and its weight.
+
+        `likeliest` is a class number, the other labels are names.
+        """
         order = np.argsort(-self.weight, axis=1, kind="stable")
         rows = []
         for w, o in zip(self.weight, order, strict=True):
@@ -175,15 +74,9 @@ class Prior:
         return pd.DataFrame({
             "index": np.arange(len(rows)),
             "noisy_label": [label_names[c] if c >= 0 else "" for c in np.asarray(noisy_label, np.int64)],
-            "suspect": self.suspect, "case": self.case, "candidates": rows, "weight": self.weight.max(1),
+            "suspect": self.suspect, "case": self.case, "candidates": rows,
+            "likeliest": self.weight.argmax(1), "weight": self.weight.max(1),
         })  # fmt: skip
-
-
-def _check_labels(label: NDArray[np.int64], n_classes: int) -> None:
-    if label.size and not -1 <= label.min() <= label.max() < n_classes:
-        raise ValueError(
-            f"noisy_label holds {label.min()} to {label.max()}; allowed are -1 to {n_classes - 1}"
-        )
 
 
 def neighbour_prior(
@@ -220,7 +113,7 @@ def neighbour_prior(
     doubted = np.asarray(suspect, bool)
     if x.ndim != 2 or not len(x) == len(label) == len(doubted):
         raise ValueError(f"embedding {x.shape}, noisy_label {label.shape} and suspect {doubted.shape} differ")
-    _check_labels(label, n_classes)
+    check_labels(label, n_classes)
     if k < 1:
         reject("k", k, "at least 1")
     for name, value in (("certain", certain), ("dominant", dominant)):

@@ -1,0 +1,144 @@
+"""Settings of SiDyP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from nlkit._util import reject
+from nlkit.config import TrainingConfig
+from nlkit.detection import SCORES
+
+__all__ = ["SiDyPConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiDyPConfig(TrainingConfig):
+    """Settings of SiDyP; those of `TrainingConfig` come with it.
+
+    `epochs` and `batch_size` are those of the first stage. With ``selection="noisy_validation"`` the epoch of
+    the second stage is kept that agrees best with the neighbours' prior of the validation texts, which comes
+    from noisy labels alone.
+
+    Attributes
+    ----------
+    branches
+        M, heads over the shared encoder.
+    coregularisation
+        α, weight of the branches' co-regularisation. 0: none.
+    coregularisation_warmup
+        Share of the first stage's epochs in which α is 0.
+    restore_coregularisation
+        Whether α comes back after that. False reproduces the authors' released code, which never restores it.
+    trajectory_points
+        Epochs whose weights are kept, to give new texts a trajectory.
+    noise_rate
+        Share of the labels that are suspected, or "auto": estimated (`nlkit.detection.detect`).
+    branch_averaging
+        How many epochs the moving average of the branches' weights reaches back (`nlkit.averaging`). The
+        averaged weights draw the trajectories and predict; 0: the weights as they are. Where 40 % of a class
+        carry one other label, the latter sometimes give the whole class away.
+    score, normalise
+        How suspicious a text is: by "margin" (`nlkit.detection.margin`), or by its trajectory
+        (`nlkit.detection.suspicion`): "relative", or "distance" as published; of embeddings of unit length or
+        as they are.
+    score_epochs
+        Share of the first stage's epochs, from the first on, that the score looks at: before wrong labels are
+        memorised. As published: 1.
+    neighbours, certain, dominant
+        K, γ and δ of the neighbours' prior (`nlkit.prior.neighbour_prior`).
+    diffusion_epochs, diffusion_batch_size, lr_diffusion
+        Of the second stage.
+    diffusion_steps, sampling_steps
+        T of the training, T' of the reverse chain.
+    scale
+        k: a label is the vector k (2 onehot − 1).
+    hidden_size, blocks, diffusion_dropout
+        Of the denoiser (`nlkit.diffusion.Denoiser`).
+    diffusion_warmup
+        Share of the second stage's epochs that learn from certain samples only.
+    diffusion_coregularisation
+        λ, weight of the denoisers' co-regularisation after the warm-up.
+    dynamic_prior
+        Whether the reverse chain's answers move the prior. False: it stays as the neighbours gave it.
+    prior_memory
+        Whether an epoch's answers move the prior from where the last epoch's left it, or from where the
+        neighbours put it.
+    update_rounds
+        J, reverse chains an epoch for each sample that is not certain.
+    averaging
+        How many epochs the moving average of the denoiser's weights reaches back; it is what samples.
+    chains
+        Reverse chains for each observed label in a prediction; their final probabilities are averaged.
+    observed_mass
+        The sum over observed labels leaves out the least likely ones of a text, once the others hold this
+        much of its probability. 1: none is left out.
+    """
+
+    branches: int = 3
+    coregularisation: float = 5.0
+    coregularisation_warmup: float = 0.1
+    restore_coregularisation: bool = True
+    trajectory_points: int = 4
+    noise_rate: float | str = "auto"
+    branch_averaging: float = 1.0
+    score: str = "margin"
+    normalise: bool = True
+    score_epochs: float = 0.5
+    neighbours: int = 10
+    certain: float = 0.9
+    dominant: float = 0.8
+    diffusion_epochs: int = 20
+    diffusion_batch_size: int = 128
+    lr_diffusion: float = 3e-3
+    diffusion_steps: int = 500
+    sampling_steps: int = 10
+    scale: float = 5.0
+    hidden_size: int = 128
+    blocks: int = 2
+    diffusion_dropout: float = 0.1
+    diffusion_warmup: float = 0.2
+    diffusion_coregularisation: float = 1.0
+    dynamic_prior: bool = True
+    prior_memory: bool = False
+    update_rounds: int = 4
+    averaging: float = 2.0
+    chains: int = 4
+    observed_mass: float = 0.99
+
+    profiles: ClassVar[dict[str, dict[str, Any]]] = {
+        "quick": {
+            "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "decay": 0.0,
+        },
+        "class": {},
+        "paper": {
+            "trainable_layers": "all", "max_length": 256, "epochs": 10, "lr_encoder": 2e-5,
+            "diffusion_epochs": 50, "diffusion_steps": 800, "hidden_size": 256,
+        },
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in (
+            "branches", "trajectory_points", "neighbours", "diffusion_epochs", "diffusion_batch_size",
+            "diffusion_steps", "sampling_steps", "hidden_size", "blocks", "update_rounds", "chains",
+        ):  # fmt: skip
+            self._number(name, low=1, whole=True)
+        for name in ("coregularisation", "diffusion_coregularisation", "branch_averaging"):
+            self._number(name, low=0.0)
+        for name in ("coregularisation_warmup", "diffusion_dropout", "diffusion_warmup"):
+            self._number(name, low=0.0, high=1.0)
+        for name in ("certain", "dominant", "observed_mass", "score_epochs"):
+            self._number(name, low=0.0, high=1.0, open_low=True)
+        for name in ("lr_diffusion", "scale", "averaging"):
+            self._number(name, low=0.0, open_low=True)
+        if self.noise_rate != "auto":
+            if isinstance(self.noise_rate, str):
+                reject("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto'")
+            self._number("noise_rate", low=0.0, high=1.0)
+        self._choice("score", SCORES)
+        for name in ("restore_coregularisation", "normalise", "dynamic_prior", "prior_memory"):
+            if not isinstance(getattr(self, name), bool):
+                reject(name, getattr(self, name), "True or False")
+        if self.sampling_steps > self.diffusion_steps:
+            reject("sampling_steps", self.sampling_steps, f"at most diffusion_steps={self.diffusion_steps}")
