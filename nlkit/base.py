@@ -38,8 +38,11 @@ Probabilities = NDArray[np.float32]
 class Watch(Callback):
     """After each epoch, write the accuracy on some splits' true labels into the history; steers nothing."""
 
-    def __init__(self, model: nn.Module, name: str, ds: Mapping[str, Dataset], splits: Sequence[str]) -> None:
-        self.name = name
+    def __init__(
+        self, model: nn.Module, name: str, ds: Mapping[str, Dataset], splits: Sequence[str], *,
+        averaged: bool = False,
+    ) -> None:  # fmt: skip
+        self.name, self.averaged = name, averaged
         self._parts: list[tuple[str, Inputs, NDArray[np.int64]]] = []
         for split in splits:
             if split not in ds or "label" not in ds[split].column_names:
@@ -55,7 +58,7 @@ class Watch(Callback):
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
         """Add one column a watched split."""
         for split, inputs, label in self._parts:
-            p = trainer.predict(self.name, inputs).class_probability()
+            p = trainer.predict(self.name, inputs, averaged=self.averaged).class_probability()
             row[f"accuracy_{split}"] = accuracy(p, label)
 
 
@@ -125,13 +128,17 @@ class Method:
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
         """Return class probabilities, shape (n, C), float32, rows sum to 1, of n texts."""
-        self._check_fitted()
-        if isinstance(texts, str):
-            raise ValueError(f"texts={texts!r} is one string: give a list of texts")
-        checked = check_texts(texts, "texts")
+        checked = self._checked(texts)
         if not checked:
             return np.empty((0, len(self.label_names_)), np.float32)
         return self._predict(checked).probability
+
+    def _checked(self, texts: Sequence[str]) -> list[str]:
+        """Return texts to predict if the method is fitted and they can be used."""
+        self._check_fitted()
+        if isinstance(texts, str):
+            raise ValueError(f"texts={texts!r} is one string: give a list of texts")
+        return check_texts(texts, "texts")
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return the most probable class, shape (n,), int64, of n texts."""
@@ -148,15 +155,18 @@ class Method:
                 f"dataset has no column 'label' to evaluate against: it has {dataset.column_names}"
             )
         label = class_numbers(dataset["label"][:], "dataset['label']")
-        feature = dataset.features["label"]
+        self._check_names(dataset.features["label"])
+        known = label >= 0
+        texts = [t for t, k in zip(dataset["text"], known, strict=True) if k]
+        return evaluate_probabilities(self.predict_proba(texts), label[known])
+
+    def _check_names(self, feature: Any) -> None:
+        """Raise ValueError if a column's class names are not the learned ones, in their order."""
         if isinstance(feature, ClassLabel) and list(feature.names) != self.label_names_:
             raise ValueError(
                 f"dataset's label names {list(feature.names)} are not those the method learned, "
                 f"{self.label_names_}, or in another order"
             )
-        known = label >= 0
-        texts = [t for t, k in zip(dataset["text"], known, strict=True) if k]
-        return evaluate_probabilities(self.predict_proba(texts), label[known])
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "label_names_"):

@@ -6,6 +6,7 @@ After the published description of SiDyP (arXiv 2505.19675) and with what this p
   label keeps a text far from its class (published: "distance"; ours: "relative").
 - `margin`: how much more than the observed label another one is predicted (ours).
 - `detect`: the most suspicious texts are taken for mislabelled; how many is given or estimated.
+- `detect_by_both`: who is suspect by either of two scores, as long as these agree by and large (ours).
 
 All of it is vectorised over samples; ``tests/reference/detection.py`` says it one text at a time. No true
 label is read.
@@ -21,11 +22,11 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit._checks import check_labels
 from nlkit._util import reject
 
-__all__ = ["SCORES", "detect", "margin", "suspicion"]
+__all__ = ["SCORES", "detect", "detect_by_both", "margin", "suspicion"]
 
 Floats = NDArray[np.float64]
 
-SCORES = ("margin", "relative", "distance")
+SCORES = ("both", "margin", "relative", "distance")
 
 
 def suspicion(
@@ -59,8 +60,8 @@ def suspicion(
         reject(
             "trajectory", f"array of shape {z.shape}", f"shape (M, E, {len(label)}, D), M and E at least 1"
         )
-    if score not in SCORES[1:]:
-        reject("score", score, f"one of {', '.join(SCORES[1:])}")
+    if score not in SCORES[2:]:
+        reject("score", score, f"one of {', '.join(SCORES[2:])}")
     check_labels(label, n_classes)
     known = np.flatnonzero(label >= 0)
     result = np.full(len(label), np.nan)
@@ -135,7 +136,7 @@ def margin(dynamics: ArrayLike, noisy_label: ArrayLike) -> Floats:
 
 
 def detect(
-    score: ArrayLike, noise_rate: float | str = "auto", *, seed: int = 0
+    score: ArrayLike, noise_rate: float | str = "auto", *, centred: bool = False, seed: int = 0
 ) -> tuple[NDArray[np.bool_], float]:
     """Take the most suspicious samples for mislabelled.
 
@@ -146,6 +147,10 @@ def detect(
     noise_rate : float or "auto"
         The share to take, 0 to 1. "auto": the weight of the higher of two normal distributions with one
         variance, fitted to the scores; an estimate, to be reported beside the truth wherever that is known.
+    centred : bool
+        Whether a score above 0 speaks against the label, as in `margin` and the "relative" `suspicion`. Then
+        a higher distribution whose mean is below 0 is no sign of wrong labels (clean data have two as well),
+        and "auto" is the share of scores above 0.
     seed : int
         Of the mixture's start.
 
@@ -158,7 +163,7 @@ def detect(
     s = np.asarray(score, np.float64)
     known = np.flatnonzero(~np.isnan(s))
     if noise_rate == "auto":
-        rate = _mixture_share(s[known], seed)
+        rate = _estimated_share(s[known], centred, seed)
     elif isinstance(noise_rate, int | float) and not isinstance(noise_rate, bool) and 0 <= noise_rate <= 1:
         rate = float(noise_rate)
     else:
@@ -170,7 +175,67 @@ def detect(
     return suspect, rate
 
 
-def _mixture_share(score: Floats, seed: int) -> float:
+def detect_by_both(
+    first: ArrayLike, second: ArrayLike, noise_rate: float | str = "auto", *, agreement: float = 0.6,
+    seed: int = 0,
+) -> tuple[NDArray[np.bool_], float, Floats]:  # fmt: skip
+    """Take for mislabelled whom either of two scores finds suspicious.
+
+    A language model's mistakes keep to certain topics, and a classifier learns some of them early: these have
+    a small `margin`, but still lie far from their class. Centroids, in turn, say nothing where the texts of a
+    large class carry the name of a small one; the two scores then contradict each other.
+
+    Parameters
+    ----------
+    first, second : array, shape (N,)
+        `margin`, and the "relative" `suspicion`; NaN (no label) is never suspect.
+    noise_rate : float or "auto"
+        "auto": each score estimates its own (`detect`). A number: the share to take, of those that are the
+        most suspicious by the higher of their two ranks.
+    agreement : float
+        Spearman's rank correlation below which the second score is left out.
+    seed : int
+        Of the mixture's start.
+
+    Returns
+    -------
+    suspect : ndarray of bool, shape (N,)
+    noise_rate : float
+        The given one, or the share that is suspect.
+    score : ndarray, shape (N,)
+        The higher of a sample's two ranks (or the only one), 0 to 1.
+    """
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    known = np.flatnonzero(~np.isnan(a))
+    ranks = np.stack([_ranks(a), _ranks(b)])
+    usable = len(known) > 1 and float(_correlation(ranks[:, known])) >= agreement
+    score: Floats = ranks.max(0) if usable else ranks[0]
+    if noise_rate != "auto":
+        return *detect(score, noise_rate, seed=seed), score
+    suspect = detect(a, "auto", centred=True, seed=seed)[0]
+    if usable:
+        suspect = suspect | detect(b, "auto", centred=True, seed=seed)[0]
+    return suspect, float(suspect.sum() / max(1, len(known))), score
+
+
+def _ranks(score: Floats) -> Floats:
+    """Return ranks from 0 to 1, the mean one for ties; NaN stays."""
+    result = np.full(len(score), np.nan)
+    known = np.flatnonzero(~np.isnan(score))
+    if len(known):
+        _, place, count = np.unique(score[known], return_inverse=True, return_counts=True)
+        result[known] = (np.cumsum(count) - (count + 1) / 2)[place] / max(1, len(known) - 1)
+    return result
+
+
+def _correlation(ranks: Floats) -> float:
+    """Return Pearson's correlation of two rows; 0 where one of them is constant."""
+    centred = ranks - ranks.mean(1, keepdims=True)
+    size = np.sqrt((centred**2).sum(1)).prod()
+    return float((centred[0] * centred[1]).sum() / size) if size > 0 else 0.0
+
+
+def _estimated_share(score: Floats, centred: bool, seed: int) -> float:
     """Return the weight of the upper of two normal distributions; 0 where there are not two to be found."""
     if len(np.unique(score)) < 2:
         return 0.0
@@ -180,4 +245,7 @@ def _mixture_share(score: Floats, seed: int) -> float:
     mixture = GaussianMixture(
         2, covariance_type="tied", random_state=seed, n_init=3, tol=1e-6, max_iter=1000
     ).fit(score[:, None])
-    return float(mixture.weights_[mixture.means_[:, 0].argmax()])
+    upper = mixture.means_[:, 0].argmax()
+    if centred and mixture.means_[upper, 0] <= 0:
+        return float((score > 0).mean())
+    return float(mixture.weights_[upper])

@@ -18,9 +18,11 @@ __all__ = [
     "brier",
     "calibration_error",
     "correction_report",
+    "detection_report",
     "ece",
     "evaluate_probabilities",
     "nll",
+    "prior_report",
     "reliability",
     "split_report",
 ]

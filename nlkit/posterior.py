@@ -146,7 +146,8 @@ def posterior(
     )
     sample, label = wanted.nonzero(as_tuple=True)
     share = p_observed * wanted
-    share = share / share.sum(-1, keepdim=True)
+    # A branch may be sure of a label that the mean leaves out: it then has no part in the sum.
+    share = share / share.sum(-1, keepdim=True).clamp(min=1e-12)
     result = condition.new_zeros(M, N, C)
     for part in _chunks(len(sample)):
         draws = torch.Generator(condition.device).manual_seed(config.seed)

@@ -27,6 +27,7 @@ from nlkit.diffusion import Denoiser, alpha_bar, corner, diffuse
 from nlkit.posterior import answer_probabilities, new_denoiser
 from nlkit.prior import Prior, reinforce
 from nlkit.sidyp_config import SiDyPConfig
+from nlkit.training import Interrupted
 
 __all__ = ["Refinement", "drawn_labels"]
 
@@ -132,6 +133,11 @@ class Refinement:
                     self.rows.append(row)
                     bar.set_postfix(loss=f"{row['loss']:.3f}")
                     bar.update()
+            except KeyboardInterrupt as stop:
+                raise Interrupted(
+                    f"SiDyP's diffusion was interrupted in epoch {len(self.rows) + 1} of "
+                    f"{c.diffusion_epochs}; what it has learnt so far is kept"
+                ) from stop
             finally:
                 for name, parameter in self.denoiser.named_parameters():
                     parameter.data = self.average.weights[name].clone()

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 import torch
-from datasets import Dataset, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -29,9 +29,10 @@ from nlkit.branches import (
     BranchObjective,
     Snapshots,
     TrajectoryRecorder,
+    mean_direction,
     snapshot_epochs,
 )
-from nlkit.detection import detect, margin, suspicion
+from nlkit.detection import detect, detect_by_both, margin, suspicion
 from nlkit.diffusion import Denoiser
 from nlkit.encoder import TextEncoder, choose_device, choose_precision
 from nlkit.metrics import accuracy, correction_report, detection_report, prior_report
@@ -142,12 +143,15 @@ class SiDyP(Method):
         Interrupted
             On Ctrl-C. After the first stage, what the second has learnt so far is there, `predict` works.
         """
-        if self._lost_warm_start:
+        if self._lost_warm_start and self.warm_start is None:
             warnings.warn(
                 "the NoiseAL that this SiDyP started from was not saved with it: set .warm_start before fit, "
                 "or it starts from nothing",
                 stacklevel=2,
             )
+        self._lost_warm_start = False
+        if self.config.selection == "noisy_validation" and "validation" not in ds:
+            raise ValueError("selection='noisy_validation' needs ds['validation']: its texts")
         data, names = observe(ds, "train"), label_names(ds)
         believed = None
         if self.warm_start is not None:
@@ -194,7 +198,7 @@ class SiDyP(Method):
         )
         recorder = TrajectoryRecorder("branches", inputs, snapshot_epochs(c.epochs, c.trajectory_points))
         callbacks: list[Callback] = [objective, recorder]
-        callbacks += [Watch(model, "branches", ds, watch)] if watch else []
+        callbacks += [Watch(model, "branches", ds, watch, averaged=True)] if watch else []
         if checkpoint:
             start = "" if believed is None else content_hash(believed.tobytes().hex())
             identity = self._run_identity(data, ds, model.encoder.fingerprint, start)
@@ -215,46 +219,60 @@ class SiDyP(Method):
     ) -> tuple[Prior, NDArray[np.float64]]:  # fmt: skip
         """Return the prior of training and validation texts, in this order, and the training texts' score."""
         c = self.config
-        early = slice(0, math.ceil(c.score_epochs * c.epochs))
-        if c.score == "margin":
-            score = margin(recorder.dynamics("train")[:, early], data.noisy_label)
-        else:
-            score = suspicion(
-                recorder.trajectory("train")[:, early], data.noisy_label, n_classes,
-                score=c.score, normalise=c.normalise,
-            )  # fmt: skip
-        if believed is None:
-            suspect, self.noise_rate_ = detect(score, c.noise_rate, seed=c.seed)
-        else:
+        suspect, rate, score = self._suspects(recorder, data.noisy_label, n_classes)
+        if believed is not None:
             suspect = ~believed & (data.noisy_label >= 0)
-            self.noise_rate_ = float(suspect.mean())
-        self._space = self._text_embedding(
-            [*data.texts, *(ds["validation"]["text"] if "validation" in ds else [])]
-        )
+            rate = float(suspect.mean())
+        self.noise_rate_ = rate
+        splits = [split for split in ("train", "validation") if split in recorder.embedding]
+        if c.neighbour_space == "text":
+            texts = [*data.texts, *(ds["validation"]["text"] if "validation" in splits else [])]
+            space = self._text_embedding(texts)
+        else:
+            space = np.concatenate([mean_direction(recorder.trajectory(split)) for split in splits])
         # Validation texts are nobody's neighbours: their labels are for judging.
-        others = len(self._space) - len(data.texts)
+        others = len(space) - len(data.texts)
         label = np.concatenate([data.noisy_label, np.full(others, -1)])
         doubted = np.concatenate([suspect, np.zeros(others, bool)])
         prior = neighbour_prior(
-            self._space, label, doubted, n_classes, k=c.neighbours, certain=c.certain, dominant=c.dominant
+            space, label, doubted, n_classes, k=c.neighbours, certain=c.certain, dominant=c.dominant
         )
         if believed is not None:
             prior = prior.fixed(np.flatnonzero(believed), data.noisy_label)
         return prior, score
+
+    def _suspects(
+        self, recorder: TrajectoryRecorder, label: NDArray[np.int64], n_classes: int
+    ) -> tuple[NDArray[np.bool_], float, NDArray[np.float64]]:
+        """Return who is suspect, the noise rate and the scores of the training texts."""
+        c = self.config
+        early = slice(0, math.ceil(c.margin_epochs * c.epochs))
+        by_margin = by_distance = np.empty(0)
+        if c.score in ("both", "margin"):
+            by_margin = margin(recorder.dynamics("train")[:, early], label)
+        if c.score != "margin":
+            kind = "relative" if c.score == "both" else c.score
+            by_distance = suspicion(
+                recorder.trajectory("train"), label, n_classes, score=kind, normalise=c.normalise
+            )
+        if c.score == "both":
+            return detect_by_both(by_margin, by_distance, c.noise_rate, agreement=c.agreement, seed=c.seed)
+        score = by_margin if c.score == "margin" else by_distance
+        return *detect(score, c.noise_rate, centred=c.score != "distance", seed=c.seed), score
 
     def _refinement(
         self, data: Observed, ds: Mapping[str, Dataset], recorder: TrajectoryRecorder, prior: Prior
     ) -> Refinement:
         n, place = len(data.texts), choose_device(self.config.device)
         at = [e - 1 for e in sorted(recorder.weights)]
-        condition = conditions(recorder.trajectory("train")[:, at], self._space[:n])
+        condition = conditions(recorder.trajectory("train")[:, at], self._text_embedding(data.texts))
         validation = None
-        if "validation" in ds and len(prior.case) > n:
-            seen = conditions(recorder.trajectory("validation")[:, at], self._space[n:])
+        if len(prior.case) > n:
+            embedding = self._text_embedding(list(ds["validation"]["text"]))
+            seen = conditions(recorder.trajectory("validation")[:, at], embedding)
             # The chain has to be told an observed label: the one the first stage finds likeliest.
             guess = recorder.probability["validation"][-1].mean(1).argmax(1).astype(np.int64)
             validation = (seen, guess, prior.weight[n:].argmax(1))
-        del self._space
         return Refinement(condition, data.noisy_label, prior.first(n), self.config, place, validation)
 
     def _watcher(
@@ -311,9 +329,8 @@ class SiDyP(Method):
 
     def predict_observed(self, texts: Sequence[str]) -> Probabilities:
         """Return the first stage alone: P_clf(ỹ | x), the branches' mean, shape (n, C), rows sum to 1."""
-        self._check_fitted()
+        checked = self._checked(texts)
         model, place = self.branches_, choose_device(self.config.device)
-        checked = check_texts(texts, "texts")
         if not checked:
             return np.empty((0, len(self.label_names_)), np.float32)
         precision = choose_precision(self.config.mixed_precision, place)
@@ -344,6 +361,7 @@ class SiDyP(Method):
         for split, part in ds.items():
             if "noisy_label" not in part.column_names:
                 continue
+            self._check_names(part.features["noisy_label"])
             texts = check_texts(part["text"][:], f"ds[{split!r}]['text']")
             label = class_numbers(part["noisy_label"][:], f"ds[{split!r}]['noisy_label']")
             p = self._refined(texts, label)
@@ -351,7 +369,7 @@ class SiDyP(Method):
                 [c for c in ("refined_label", "refined_probability") if c in part.column_names]
             )
             kept = kept.add_column(
-                "refined_label", p.argmax(1).tolist(), feature=ds["train"].features["noisy_label"]
+                "refined_label", p.argmax(1).tolist(), feature=ClassLabel(names=self.label_names_)
             )
             result[split] = kept.add_column("refined_probability", p.max(1).astype(float).tolist())
         return result

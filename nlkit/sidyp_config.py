@@ -33,20 +33,25 @@ class SiDyPConfig(TrainingConfig):
     trajectory_points
         Epochs whose weights are kept, to give new texts a trajectory.
     noise_rate
-        Share of the labels that are suspected, or "auto": estimated (`nlkit.detection.detect`).
+        Share of the labels that are suspected, or "auto": estimated (`nlkit.detection`).
     branch_averaging
         How many epochs the moving average of the branches' weights reaches back (`nlkit.averaging`). The
         averaged weights draw the trajectories and predict; 0: the weights as they are. Where 40 % of a class
         carry one other label, the latter sometimes give the whole class away.
     score, normalise
-        How suspicious a text is: by "margin" (`nlkit.detection.margin`), or by its trajectory
-        (`nlkit.detection.suspicion`): "relative", or "distance" as published; of embeddings of unit length or
-        as they are.
-    score_epochs
-        Share of the first stage's epochs, from the first on, that the score looks at: before wrong labels are
-        memorised. As published: 1.
+        How suspicious a text is: by "margin" (`nlkit.detection.margin`), by its trajectory
+        (`nlkit.detection.suspicion`: "relative", or "distance" as published; of embeddings of unit length or
+        as they are), or by "both" of margin and relative distance (`nlkit.detection.detect_by_both`).
+    margin_epochs
+        Share of the first stage's epochs, from the first on, that "margin" looks at: before wrong labels are
+        memorised.
+    agreement
+        With "both": rank correlation of the two below which margin alone is believed.
     neighbours, certain, dominant
         K, γ and δ of the neighbours' prior (`nlkit.prior.neighbour_prior`).
+    neighbour_space
+        Where neighbours are looked for: "text", the pre-trained encoder's space, as published, or
+        "trajectory", the mean direction of a text's trajectory over branches and epochs.
     diffusion_epochs, diffusion_batch_size, lr_diffusion
         Of the second stage.
     diffusion_steps, sampling_steps
@@ -82,12 +87,14 @@ class SiDyPConfig(TrainingConfig):
     trajectory_points: int = 4
     noise_rate: float | str = "auto"
     branch_averaging: float = 1.0
-    score: str = "margin"
+    score: str = "both"
     normalise: bool = True
-    score_epochs: float = 0.5
+    margin_epochs: float = 0.5
+    agreement: float = 0.6
     neighbours: int = 10
     certain: float = 0.9
     dominant: float = 0.8
+    neighbour_space: str = "text"
     diffusion_epochs: int = 20
     diffusion_batch_size: int = 128
     lr_diffusion: float = 3e-3
@@ -128,15 +135,17 @@ class SiDyPConfig(TrainingConfig):
             self._number(name, low=0.0)
         for name in ("coregularisation_warmup", "diffusion_dropout", "diffusion_warmup"):
             self._number(name, low=0.0, high=1.0)
-        for name in ("certain", "dominant", "observed_mass", "score_epochs"):
+        for name in ("certain", "dominant", "observed_mass", "margin_epochs"):
             self._number(name, low=0.0, high=1.0, open_low=True)
         for name in ("lr_diffusion", "scale", "averaging"):
             self._number(name, low=0.0, open_low=True)
+        self._number("agreement", low=-1.0, high=1.0)
         if self.noise_rate != "auto":
             if isinstance(self.noise_rate, str):
                 reject("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto'")
             self._number("noise_rate", low=0.0, high=1.0)
         self._choice("score", SCORES)
+        self._choice("neighbour_space", ("text", "trajectory"))
         for name in ("restore_coregularisation", "normalise", "dynamic_prior", "prior_memory"):
             if not isinstance(getattr(self, name), bool):
                 reject(name, getattr(self, name), "True or False")

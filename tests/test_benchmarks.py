@@ -1,14 +1,16 @@
-"""The benchmark of accuracy: what it runs, what it remembers, and what its tables say."""
+"""The benchmarks of accuracy and cost: what they run, what is remembered, and what their tables say."""
 
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import pandas as pd
 import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from benchmarks import accuracy
+from benchmarks import accuracy, cost
 
 TINY: dict[str, Any] = {
     "kinds": ("symmetric", "asymmetric"), "seeds": (0,), "profile": "quick", "train_size": 120,
@@ -69,3 +71,55 @@ def test_workers_compute_with_one_thread_and_leave_no_trace(monkeypatch: pytest.
     with accuracy.one_thread_each(2) as over:
         assert list(over(os.getenv, ["OMP_NUM_THREADS"] * 2)) == ["1", "1"]
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_cost_is_measured_by_stage_in_a_process_with_an_empty_cache() -> None:
+    job = next(job for job in cost.jobs(smoke=True) if job["part"] == "reference")
+    found = cost.run_job({**job, "settings": {**job["settings"], "max_length": 16}})
+    assert set(found["seconds"]) == set(cost.STAGES) - {"before"} | {"other"}
+    # Nothing was cached: the frozen layers ran.
+    assert found["seconds"]["encode"] > 0.01
+    assert found["total_s"] == pytest.approx(sum(found["seconds"].values()))
+    assert 100 < found["peak_mb"]["before"] < found["total_mb"] < 5000
+    assert (found["train"], found["validation"], found["test"]) == (32, 24, 32)
+    assert "| wanted, at most | 10 s, 1500 MB |" in cost.summarise({"runs": [found]})
+
+
+def test_a_stage_inside_another_one_stops_its_clock() -> None:
+    watch, inner = cost.Stopwatch(), 0.05
+    sleep = watch.timed(time.sleep, "inside")
+    watch.timed(lambda: sleep(inner), "outside")()
+    watch.timed(lambda: sleep(inner), "prediction")()
+    assert watch.seconds["inside"] >= inner > watch.seconds["outside"]
+    assert watch.seconds["prediction"] >= inner
+
+
+def test_growth_is_told_by_an_exponent() -> None:
+    assert cost.exponent([1, 10, 100], [3, 300, 30000]) == pytest.approx(2)
+    shared = {"part": "texts", "dataset": "20ng", "classes": 20, "profile": "quick", "parameters": 867516,
+              "condition_size": 1152, "open": 0.5}  # fmt: skip
+    runs = [
+        {**shared, "name": n, "seconds": {"first": n / 1000}, "total_s": (n / 1000) ** 2, "cpu_s": 1.0,
+         "total_mb": 700 + n / 10} for n in (500, 1000, 2000)
+    ]  # fmt: skip
+    text = cost.summarise({"runs": runs})
+    assert "Growth with texts: 20ng, 20 classes" in text
+    assert "| first stage | 0.50 (1.0) | 1.00 (1.0) | 2.00 (1.0) | 1.00 |" in text
+    assert "| all | 0.25 (0.5) | 1.00 (1.0) | 4.00 (2.0) | 2.00 |" in text
+    assert "| peak memory, MB | 750 | 800 | 900 | +0.10 MB each |" in text
+
+
+def test_the_largest_classes_are_numbered_anew() -> None:
+    def part(labels: list[int]) -> Dataset:
+        return Dataset.from_dict(
+            {"text": [f"text of {y}" for y in labels], "label": labels},
+            Features({"text": Value("string"), "label": ClassLabel(names=["a", "b", "c", "d"])}),
+        )
+
+    ds = DatasetDict(train=part([0, 1, 1, 1, 3, 3, 2]), test=part([3, 0, 1]))
+    found = cost.largest_classes(ds, 2, {"train": 4, "test": 100})
+    assert found["train"].features["label"].names == ["b", "d"]
+    assert sorted(found["train"]["label"]) in ([0, 0, 0, 1], [0, 0, 1, 1])
+    assert sorted(zip(found["test"]["text"], found["test"]["label"], strict=True)) == [
+        ("text of 1", 0), ("text of 3", 1)
+    ]  # fmt: skip

@@ -60,6 +60,55 @@ def test_symmetric_is_the_weighted_sum(batch: Any) -> None:
         assert float(loss) == pytest.approx(wanted)
 
 
+class TestCoRegularisation:
+    @given(batches(), st.integers(1, 4), st.integers(0, 2**32 - 1))
+    def test_equals_its_twin(self, batch: Any, branches: int, seed: int) -> None:
+        logits = batch[0] + torch.from_numpy(
+            np.random.default_rng(seed).normal(size=(branches, *batch[0].shape))
+        )
+        got = losses.co_regularisation(logits)
+        wanted = [reference.co_regularisation(z) for z in logits.transpose(0, 1).tolist()]
+        np.testing.assert_allclose(got, wanted, atol=1e-10)
+        assert (got >= -1e-12).all()
+        # The order of the branches does not matter.
+        np.testing.assert_allclose(losses.co_regularisation(logits.flip(0)), got, atol=1e-10)
+
+    @given(batches(), st.integers(1, 4))
+    def test_equal_branches_are_not_apart(self, batch: Any, branches: int) -> None:
+        logits = batch[0].expand(branches, *batch[0].shape)
+        np.testing.assert_allclose(losses.co_regularisation(logits), 0, atol=1e-12)
+
+    @given(batches())
+    def test_one_branch_feels_nothing(self, batch: Any) -> None:
+        logits = batch[0][None].clone().requires_grad_()
+        loss = losses.co_regularisation(logits)
+        np.testing.assert_allclose(loss.detach(), 0, atol=1e-12)
+        loss.sum().backward()
+        assert logits.grad is not None
+        np.testing.assert_allclose(logits.grad, 0, atol=1e-12)
+
+    def test_its_gradient_pulls_branches_together(self) -> None:
+        torch.manual_seed(0)
+        logits = torch.randn(3, 5, 4, requires_grad=True)
+        before, spread = losses.co_regularisation(logits).detach(), logits.detach().softmax(-1).var(0).sum()
+        assert (before > 0.05).all()
+        for _ in range(50):
+            (gradient,) = torch.autograd.grad(losses.co_regularisation(logits).sum(), logits)
+            logits = (logits - gradient).detach().requires_grad_()
+        assert (losses.co_regularisation(logits) < 0.05 * before).all()
+        assert logits.softmax(-1).var(0).sum() < 0.05 * spread
+
+    @pytest.mark.parametrize("scale", [1e4, 1e30])
+    def test_it_is_finite_at_extreme_logits(self, scale: float) -> None:
+        logits = torch.tensor([[[scale, 0, 0]], [[0, scale, 0]]], requires_grad=True)
+        loss = losses.co_regularisation(logits).sum()
+        loss.backward()
+        assert torch.isfinite(loss)
+        assert loss > 1e3
+        assert logits.grad is not None
+        assert torch.isfinite(logits.grad).all()
+
+
 @given(batches(), st.floats(0.05, 1))
 def test_generalised_cross_entropy(batch: Any, q: float) -> None:
     logits, label, _ = batch

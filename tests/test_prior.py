@@ -1,4 +1,4 @@
-"""Noise detection and the neighbours' prior: naive twins, invariants, edges."""
+"""The neighbours' prior: naive twins, invariants, edges."""
 
 from __future__ import annotations
 
@@ -8,113 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
 
-from nlkit.prior import CASES, SCORES, Prior, candidates, detect, neighbour_prior, reinforce, suspicion
+from nlkit.detection import detect, suspicion
+from nlkit.prior import CASES, Prior, candidates, neighbour_prior, reinforce
 from tests.reference import diffusion
 from tests.reference import prior as twin
-
-C = 3
-
-
-@st.composite
-def samples(draw: st.DrawFn) -> dict[str, Any]:
-    n, seed = draw(st.integers(2, 12)), draw(st.integers(0, 10_000))
-    rng = np.random.default_rng(seed)
-    M, E, D = draw(st.integers(1, 2)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    return {
-        "trajectory": rng.normal(size=(M, E, n, D)),
-        "label": rng.integers(-1 if draw(st.booleans()) else 0, C, n),
-        "suspect": rng.random(n) < 0.3,
-        "embedding": rng.normal(size=(n, D)),
-    }
-
-
-def clusters(n: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embeddings around three centres, true labels, and labels of which 30 % are wrong."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, C, n)
-    x = 4 * np.eye(C)[y] + rng.normal(size=(n, C))
-    noisy = np.where(rng.random(n) < 0.3, (y + 1) % C, y)
-    return x, y, noisy
-
-
-class TestSuspicion:
-    @given(samples(), st.sampled_from(SCORES), st.booleans())
-    def test_equals_its_twin(self, case: dict[str, Any], score: Any, normalise: bool) -> None:
-        label = case["label"]
-        fast = suspicion(case["trajectory"], label, C, score=score, normalise=normalise)
-        slow = twin.suspicion(case["trajectory"].tolist(), label.tolist(), C, score, normalise)
-        np.testing.assert_allclose(fast, slow, atol=1e-7)
-
-    @given(samples(), st.randoms())
-    def test_the_order_of_samples_and_classes_does_not_matter(
-        self, case: dict[str, Any], random: Any
-    ) -> None:
-        label, z = case["label"], case["trajectory"]
-        plain = suspicion(z, label, C)
-        order = np.array(random.sample(range(len(label)), len(label)))
-        np.testing.assert_allclose(suspicion(z[:, :, order], label[order], C), plain[order], atol=1e-7)
-        names = np.array(random.sample(range(C), C))
-        renamed = np.where(label >= 0, names[label], -1)
-        np.testing.assert_allclose(suspicion(z, renamed, C), plain, atol=1e-7)
-
-    @pytest.mark.parametrize("score", SCORES)
-    def test_finds_wrong_labels(self, score: Any) -> None:
-        x, y, noisy = clusters()
-        assert roc_auc_score(noisy != y, suspicion(x[None, None], noisy, C, score=score)) > 0.9
-
-    def test_normalising_takes_away_the_length(self) -> None:
-        x, _, noisy = clusters(30)
-        longer = x * np.random.default_rng(1).uniform(0.5, 5, (30, 1))
-        np.testing.assert_allclose(
-            suspicion(longer[None, None], noisy, C), suspicion(x[None, None], noisy, C), atol=1e-9
-        )
-
-    def test_one_class_and_no_label(self) -> None:
-        z = np.random.default_rng(0).normal(size=(1, 2, 4, 2))
-        assert np.isfinite(suspicion(z, [0, 0, 0, 0], C)).all()
-        assert np.isnan(suspicion(z, [-1, -1, -1, -1], C)).all()
-
-    @pytest.mark.parametrize(
-        ("shape", "label", "settings", "message"),
-        [
-            ((2, 3, 4), [0, 0, 0, 0], {}, r"trajectory=.*shape \(M, E, 4, D\)"),
-            ((1, 0, 2, 3), [0, 0], {}, "E at least 1"),
-            ((1, 1, 2, 3), [0, 3], {}, "noisy_label holds 0 to 3"),
-            ((1, 1, 2, 3), [0, 1], {"score": "loss"}, "score='loss'.*relative, distance"),
-        ],
-    )
-    def test_bad_arguments_are_named(self, shape: Any, label: Any, settings: Any, message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            suspicion(np.zeros(shape), label, C, **settings)
-
-
-class TestDetect:
-    def test_takes_the_share_it_is_given(self) -> None:
-        suspect, rate = detect([0.1, 0.9, np.nan, 0.5, 0.7], 0.5)
-        assert suspect.tolist() == [False, True, False, False, True]
-        assert rate == 0.5
-
-    @pytest.mark.parametrize("rate", [0.0, 1.0])
-    def test_nobody_and_everybody(self, rate: float) -> None:
-        assert detect([0.3, 0.1, np.nan], rate)[0].tolist() == [bool(rate), bool(rate), False]
-
-    @pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
-    def test_estimates_a_mixture(self, share: float) -> None:
-        rng = np.random.default_rng(0)
-        high = rng.random(2000) < share
-        _, rate = detect(rng.normal(np.where(high, 3.0, 0.0)), "auto")
-        assert rate == pytest.approx(share, abs=0.05)
-
-    def test_equal_scores_and_no_scores_name_nobody(self) -> None:
-        assert detect([1.0, 1.0, 1.0], "auto") == (pytest.approx(np.zeros(3, bool)), 0.0)
-        assert detect([np.nan], "auto")[1] == 0.0
-
-    @pytest.mark.parametrize("rate", [-0.1, 1.5, "half", True])
-    def test_bad_rates_are_refused(self, rate: Any) -> None:
-        with pytest.raises(ValueError, match="noise_rate="):
-            detect([1.0], rate)
+from tests.test_detection import C, clusters, samples
 
 
 class TestPrior:
@@ -176,6 +75,76 @@ class TestPrior:
         table = found.table(["earn", "acq", "ship"], [0, 1, -1])
         assert table["noisy_label"].tolist() == ["earn", "acq", ""]
         assert table["candidates"].tolist() == ["acq 1.00", "earn 1.00", "acq 0.86, earn 0.14"]
+        assert table["index"].tolist() == [0, 1, 2]
+        assert table["likeliest"].tolist() == [1, 0, 1]
+        assert table["case"].tolist() == ["certain", "certain", "dominant"]
+        np.testing.assert_allclose(table["weight"], found.weight.max(1))
+
+    def test_the_order_of_classes_and_samples_does_not_matter(self) -> None:
+        x, _, noisy = clusters(40)
+        suspect = np.random.default_rng(1).random(40) < 0.3
+        plain = neighbour_prior(x, noisy, suspect, C)
+        names = np.array([2, 0, 1])
+        renamed = neighbour_prior(x, names[noisy], suspect, C)
+        np.testing.assert_allclose(renamed.weight[:, names], plain.weight)
+        order = np.random.default_rng(2).permutation(40)
+        shuffled = neighbour_prior(x[order], noisy[order], suspect[order], C)
+        np.testing.assert_allclose(shuffled.weight, plain.weight[order])
+        assert shuffled.case.tolist() == plain.case[order].tolist()
+        assert np.array_equal(order[shuffled.neighbours], plain.neighbours[order])
+
+    def test_the_first_samples_of_a_prior(self) -> None:
+        x, _, noisy = clusters(20)
+        suspect = np.arange(20) % 5 == 0
+        found = neighbour_prior(x, noisy, suspect, C)
+        first = found.first(7)
+        assert np.array_equal(first.weight, found.weight[:7])
+        assert first.case.tolist() == found.case[:7].tolist()
+        assert np.array_equal(first.neighbours, found.neighbours[:7])
+        assert first.suspect.tolist() == suspect[:7].tolist()
+
+    def test_fixed_samples_are_certain_and_the_others_stay(self) -> None:
+        x, _, noisy = clusters(30)
+        found = neighbour_prior(x, noisy, np.zeros(30, bool), C, certain=1.0, dominant=1.0)
+        weight, case = found.weight.copy(), found.case.copy()
+        label = (weight.argmin(1)).astype(np.int64)  # what the neighbours believe least
+        rows = np.flatnonzero(case != "certain")[:4]
+        assert len(rows) == 4
+        held = found.fixed(rows, label)
+        assert np.array_equal(held.weight[rows], np.eye(C)[label[rows]])
+        assert set(held.case[rows]) == {"certain"}
+        others = np.setdiff1d(np.arange(30), rows)
+        assert np.array_equal(held.weight[others], weight[others])
+        assert held.case[others].tolist() == case[others].tolist()
+        assert "certain" not in case[rows]
+        # The prior that it came from is as it was.
+        assert np.array_equal(found.weight, weight)
+        assert found.case.tolist() == case.tolist()
+
+    def test_a_class_whose_samples_are_all_suspect_keeps_its_column(self) -> None:
+        x, y, _ = clusters(60)
+        found = neighbour_prior(x, y, y == 1, C)
+        assert found.weight.shape == (60, C)
+        assert (found.weight[:, 1] == 0).all()
+        assert (found.weight[y != 1].argmax(1) == y[y != 1]).mean() > 0.9
+        assert set(found.weight[y == 1].argmax(1)) <= {0, 2}
+
+    @pytest.mark.parametrize("certain", [0.5, 1.0])
+    def test_neighbours_of_one_class_make_it_certain(self, certain: float) -> None:
+        x = np.array([[0.0], [0.1], [0.2], [0.3], [9.0], [9.1], [9.2]])
+        label = [1, 2, 2, 2, 0, 0, 0]
+        found = neighbour_prior(x, label, [True, *[False] * 6], C, k=2, certain=certain)
+        assert found.case.tolist() == ["certain"] * 7
+        assert np.array_equal(found.weight, np.eye(C)[[2, 2, 2, 2, 0, 0, 0]])
+
+    @pytest.mark.parametrize(("label", "suspect"), [([0, 1, 2], True), ([-1, -1, -1], False)])
+    def test_nobody_left_to_believe_is_an_error_with_a_remedy(self, label: list[int], suspect: bool) -> None:
+        with pytest.raises(ValueError, match=r"nothing can be read off neighbours.*lower noise_rate"):
+            neighbour_prior(np.eye(3), label, [suspect] * 3, C)
+
+    def test_arrays_of_different_length_are_named(self) -> None:
+        with pytest.raises(ValueError, match=r"embedding \(3, 3\), noisy_label \(2,\)"):
+            neighbour_prior(np.eye(3), [0, 1], [False] * 3, C)
 
     @pytest.mark.parametrize(
         ("settings", "message"),

@@ -387,7 +387,7 @@ np.savez(
     few=trainer.predict("a", few).probability, dynamics=recorder.stacked("b"),
     **{key: value.numpy() for key, value in weights(trainer).items()},
 )
-# torch's wrapper holds the process group: it goes first, or the group's threads outlive it and abort the exit.
+# torch's wrapper holds the process group: it goes first, or the group's threads may abort the exit.
 accelerator = trainer.accelerator
 accelerator.free_memory()
 del trainer

@@ -46,3 +46,13 @@ def elr_penalty(logits: Sequence[float], memory: Sequence[float]) -> float:
 def sharpen(probability: Sequence[float], temperature: float) -> list[float]:
     powers = [p ** (1 / temperature) for p in probability]
     return [x / sum(powers) for x in powers]
+
+
+def co_regularisation(logits: Sequence[Sequence[float]]) -> float:
+    """Mean over the branches of KL(mean prediction ‖ branch's prediction), of one sample."""
+    branches = [softmax(z) for z in logits]
+    mean = [sum(of_class) / len(branches) for of_class in zip(*branches, strict=True)]
+    total = 0.0
+    for p in branches:
+        total += sum(q * (math.log(q) - math.log(of_branch)) for q, of_branch in zip(mean, p, strict=True))
+    return total / len(branches)

@@ -1,0 +1,220 @@
+"""SiDyP beside its rivals and its own ablations: labels made by SmolLM2, and 40 % noise made on purpose.
+
+Eight sets of 1,000 training texts: Reuters R8 and the ten largest classes of R52, labelled by SmolLM2 with
+fixed demonstrations and with a gold pool (`benchmarks/labels.py`; the same labels for all seeds, which are
+the methods'), and R8 and 20 Newsgroups with symmetric and asymmetric noise (data, noise and methods by seed).
+Every method sees texts and noisy labels only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import repeat
+from typing import Any
+
+import pandas as pd
+from datasets import DatasetDict
+
+import nlkit as nk
+from benchmarks.accuracy import RATE, Job, one_thread_each, remembered, run_ce, with_labels
+from benchmarks.labels import llm_labelled
+from nlkit.baselines import BaselineConfig
+from nlkit.relabelling import ConfidentLearningConfig, KNNRelabelConfig
+from nlkit.sidyp_config import SiDyPConfig
+
+SETS = {
+    "r8 fixed": "R8, SmolLM2, fixed demonstrations",
+    "r8 pool": "R8, SmolLM2, gold pool",
+    "r52-10 fixed": "R52-10, SmolLM2, fixed demonstrations",
+    "r52-10 pool": "R52-10, SmolLM2, gold pool",
+    "r8 symmetric": "R8, symmetric 0.4",
+    "r8 asymmetric": "R8, asymmetric 0.4",
+    "20ng symmetric": "20 Newsgroups, symmetric 0.4",
+    "20ng asymmetric": "20 Newsgroups, asymmetric 0.4",
+}
+ROWS = {
+    "ce": "CE, last epoch",
+    "ce_best": "CE, best epoch by noisy validation",
+    "stage1": "co-regularised first stage alone, last epoch",
+    "knn": "kNN relabelling, then CE",
+    "cleanlab": "cleanlab, prune and retrain by CE",
+    "sidyp": "SiDyP",
+    "fixed_prior": "SiDyP, prior not moved",
+    "no_diffusion": "SiDyP's prior, its likeliest label, then CE",
+    "no_coregularisation": "SiDyP without co-regularisation",
+    "one_branch": "SiDyP with one branch",
+    "clean": "CE on clean labels (upper bound)",
+}
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "sidyp": {},
+    "fixed_prior": {"dynamic_prior": False},
+    "no_coregularisation": {"coregularisation": 0.0, "diffusion_coregularisation": 0.0},
+    "one_branch": {"branches": 1},
+}
+TEST_SIZE = 2000
+"""Of 20 Newsgroups, whose 7,500 test texts would take most of the time."""
+
+
+def is_llm(name: str) -> bool:
+    """Tell whether a set's labels are SmolLM2's."""
+    return name.split()[1] in ("fixed", "pool")
+
+
+@lru_cache(maxsize=2)
+def data(name: str, seed: int, train_size: int, test_size: int | None) -> DatasetDict:
+    """Return one of `SETS` with its noisy labels."""
+    source, kind = name.split()
+    if is_llm(name):
+        return llm_labelled(source, kind, train_size=train_size)
+    test = test_size or (TEST_SIZE if source == "20ng" else None)
+    ds = nk.load_dataset(source, train_size=train_size, test_size=test, seed=seed)
+    return nk.add_noise(ds, kind=kind, rate=RATE, seed=seed)
+
+
+def run_sidyp(
+    ds: DatasetDict, settings: Mapping[str, Any], seed: int, name: str
+) -> dict[str, dict[str, Any]]:
+    """Train SiDyP or one of its ablations; of the whole method also the first stage and the prior alone."""
+    clf = nk.SiDyP(seed=seed, **{**settings, **ABLATIONS[name]}).fit(ds)
+    result: dict[str, dict[str, Any]] = {name: clf.evaluate(ds["test"])}
+    if name != "sidyp":
+        return result
+    test = ds["test"]
+    result["stage1"] = nk.evaluate_probabilities(clf.predict_observed(test["text"]), test["label"][:])
+    report = clf.report(ds["train"])
+    result[name] |= {
+        **report["detection"],
+        **report["correction"],
+        "noise": report["detection"]["noise_rate"],
+    }
+    prior = report["prior"]
+    result[name]["prior_right"] = float((prior["right"] * prior["n"]).sum() / prior["n"].sum())
+    likeliest = DatasetDict({**ds, "train": with_labels(ds["train"], clf.prior_["likeliest"].tolist())})
+    result["no_diffusion"] = nk.Baseline(seed=seed, **settings).fit(likeliest).evaluate(test)
+    return result
+
+
+def run_job(job: Job) -> dict[str, dict[str, Any]]:
+    """Make one run; return the metrics of its methods."""
+    ds, seed, settings = (
+        data(job["set"], job["seed"], job["train"], job["test"]),
+        job["seed"],
+        job["settings"],
+    )
+    started = time.perf_counter()
+    match job["run"]:
+        case "ce":
+            result = run_ce(ds, settings, seed)
+        case "knn":
+            result = {"knn": nk.KNNRelabel(seed=seed, **settings).fit(ds).evaluate(ds["test"])}
+        case "cleanlab":
+            result = {"cleanlab": nk.ConfidentLearning(seed=seed, **settings).fit(ds).evaluate(ds["test"])}
+        case "clean":
+            truth = DatasetDict({**ds, "train": with_labels(ds["train"], ds["train"]["label"][:])})
+            result = {"clean": nk.Baseline(seed=seed, **settings).fit(truth).evaluate(ds["test"])}
+        case name:
+            result = run_sidyp(ds, settings, seed, name)
+    for row in result.values():
+        row["seconds"] = time.perf_counter() - started
+    return result
+
+
+def jobs(
+    sets: Iterable[str],
+    seeds: Iterable[int],
+    settings: dict[str, Any],
+    train_size: int,
+    test_size: int | None,
+) -> list[Job]:
+    """Return every run as JSON values that say all about it."""
+    configs = {
+        "ce": BaselineConfig, "clean": BaselineConfig, "knn": KNNRelabelConfig,
+        "cleanlab": ConfidentLearningConfig,
+    }  # fmt: skip
+    found = []
+    for name in sets:
+        for seed in seeds:
+            for run in (*ABLATIONS, *configs):
+                config = configs.get(run, SiDyPConfig)
+                own = {**settings, **ABLATIONS.get(run, {})}
+                found.append({
+                    "set": name, "seed": seed, "train": train_size, "test": test_size, "run": run,
+                    "settings": settings, "config": config.make(**own).to_dict(),
+                })  # fmt: skip
+    return found
+
+
+def measure(
+    *, sets: Iterable[str] = tuple(SETS), seeds: Iterable[int] = (0, 1, 2), profile: str = "quick",
+    train_size: int = 1000, test_size: int | None = None, fresh: bool = False, workers: int = 1,
+    settings: dict[str, Any] | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Run everything, in so many processes of one thread each; return one row a method, set and seed."""
+    sets, todo = tuple(sets), []
+    for name in filter(is_llm, sets):  # asked once, by one process, before the others need the answers
+        data(name, 0, train_size, test_size)
+    todo = jobs(sets, tuple(seeds), {"profile": profile, **(settings or {})}, train_size, test_size)
+    rows = []
+    with one_thread_each(workers) as over:
+        done = over(remembered, todo, repeat(fresh, len(todo)), repeat(run_job, len(todo)))
+        for job, results in zip(todo, done, strict=True):
+            for method, result in results.items():
+                rows.append({"set": job["set"], "seed": job["seed"], "method": method, **result})
+                print(
+                    f"{job['set']:16} seed {job['seed']}  {ROWS[method]:48} {result['accuracy']:.4f} "
+                    f"ECE {result['ece']:.3f}",
+                    flush=True,
+                )
+    return pd.DataFrame(rows)
+
+
+def _spread(values: pd.Series) -> str:
+    # One seed has no spread; saying 0 would claim one.
+    mean = f"{100 * values.mean():.1f}"
+    return f"{mean} ± {100 * values.std(ddof=1):.1f}" if len(values) > 1 else mean
+
+
+def _table(runs: pd.DataFrame, sets: Sequence[str], rows: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Return a Markdown table: title → (method, column), one column a set."""
+    head = " | ".join(SETS[name] for name in sets)
+    lines = [f"| in %, mean ± standard deviation | {head} |", "|---" * (len(sets) + 1) + "|"]
+    for title, (method, column) in rows.items():
+        cells = [
+            _spread(runs.loc[(runs["set"] == name) & (runs["method"] == method), column].astype(float))
+            for name in sets
+        ]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return lines
+
+
+def summarise(runs: pd.DataFrame) -> str:
+    """Return accuracies, calibration errors and the quality of SiDyP's steps as Markdown tables."""
+    seeds = ", ".join(map(str, sorted(runs["seed"].unique())))
+    lines = []
+    for llm, title in ((True, "Labels made by SmolLM2"), (False, "Noise made on purpose")):
+        sets = [name for name in SETS if is_llm(name) == llm and name in set(runs["set"])]
+        if not sets:
+            continue
+        lines += [f"**{title}**, seeds {seeds}. Test accuracy:", ""]
+        lines += _table(runs, sets, {title: (method, "accuracy") for method, title in ROWS.items()})
+        lines += ["", "Expected calibration error (15 bins):", ""]
+        lines += _table(runs, sets, {title: (method, "ece") for method, title in ROWS.items()})
+        steps = {
+            "training labels that are wrong": "noise", "noise rate used": "noise_rate_used",
+            "detection: area under the ROC curve": "auc", "prior: likeliest label right": "prior_right",
+            "refined labels that are right": "accuracy_after", "wrong labels turned right": "correction_rate",
+            "right labels turned wrong": "harm_rate",
+        }  # fmt: skip
+        lines += ["", "SiDyP's steps on the training texts:", ""]
+        lines += [*_table(runs, sets, {title: ("sidyp", column) for title, column in steps.items()}), ""]
+        if llm:
+            mean = runs[runs["set"].isin(sets)].groupby("method")[["accuracy", "ece"]].mean()
+            gain = 100 * (mean.loc["sidyp", "accuracy"] - mean.loc["ce", "accuracy"])
+            share = mean.loc["sidyp", "ece"] / mean.loc["ce", "ece"]
+            lines += [
+                f"Mean over these sets: SiDyP is {gain:+.1f} points from CE's last epoch (wanted: +7), its "
+                f"ECE is {share:.2f} of CE's (wanted: at most 0.5).", "",
+            ]  # fmt: skip
+    return "\n".join(lines).rstrip()
