@@ -1,7 +1,8 @@
-"""``make bench``: measure accuracy and speed, print both, and write them to benchmarks/results.
+"""``make bench``: measure accuracy, refining, speed and cost; print them, write them to benchmarks/results.
 
 python benchmarks/run.py                     everything (hours on two cores)
 python benchmarks/run.py --only speed        the ratios of speed alone
+python benchmarks/run.py --only refining     SiDyP, its rivals and ablations
 python benchmarks/run.py --smoke             the same code on little data, to see that it runs
 
 A run that was interrupted goes on where it stopped; ``--fresh`` measures everything anew.
@@ -21,13 +22,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from benchmarks import accuracy, speed
+from benchmarks import accuracy, cost, refining, speed
 from nlkit._util import atomic_write
 
 SMOKE: dict[str, Any] = {
     "kinds": ("symmetric",), "seeds": (0,), "profile": "quick", "train_size": 200, "test_size": 100,
     "query_budget": 4,
 }  # fmt: skip
+
+
+SMOKE_REFINING: dict[str, Any] = {
+    "sets": ("r8 symmetric",), "seeds": (0,), "train_size": 200, "test_size": 100,
+    "settings": {"epochs": 4, "diffusion_epochs": 4},
+}  # fmt: skip
+PARTS = ("accuracy", "refining", "speed", "cost")
 
 
 def machine() -> dict[str, Any]:
@@ -45,37 +53,48 @@ def write(path: Path, text: str) -> None:
         temporary.write_text(text + "\n")
 
 
+def keep(folder: Path, name: str, summary: str, found: dict[str, Any]) -> None:
+    """Print a summary, and write it and what it sums up."""
+    print("\n" + summary, flush=True)
+    write(folder / f"{name}.json", json.dumps(found, indent=1))
+    write(folder / f"{name}.md", summary)
+
+
 def main() -> None:
     """Parse arguments, measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=("accuracy", "speed"), help="measure only this")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure only these")
     parser.add_argument("--kinds", nargs="+", choices=accuracy.KINDS, default=accuracy.KINDS)
+    parser.add_argument("--sets", nargs="+", choices=tuple(refining.SETS), default=tuple(refining.SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--smoke", action="store_true", help="little data: does it run?")
     parser.add_argument("--fresh", action="store_true", help="ignore finished runs")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (accuracy)")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="processes (accuracy, refining)"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     print("measured on", json.dumps(machine()))
-    if given.only != "speed":
+    pool = {"fresh": given.fresh, "workers": given.workers}
+    on = {**machine(), "workers": given.workers}
+    if "accuracy" in given.only:
         settings = SMOKE if given.smoke else {"kinds": given.kinds, "seeds": given.seeds}
-        runs = accuracy.measure(fresh=given.fresh, workers=given.workers, **settings)
-        summary = accuracy.summarise(runs)
-        print("\n" + summary)
-        write(
-            given.out / "accuracy.json",
-            json.dumps(
-                {"machine": {**machine(), "workers": given.workers}, "runs": runs.to_dict("records")},
-                indent=1,
-            ),
+        runs = accuracy.measure(**pool, **settings)
+        keep(
+            given.out, "accuracy", accuracy.summarise(runs), {"machine": on, "runs": runs.to_dict("records")}
         )
-        write(given.out / "accuracy.md", summary)
-    if given.only != "accuracy":
+    if "refining" in given.only:
+        settings = SMOKE_REFINING if given.smoke else {"sets": given.sets, "seeds": given.seeds}
+        runs = refining.measure(**pool, **settings)
+        keep(
+            given.out, "refining", refining.summarise(runs), {"machine": on, "runs": runs.to_dict("records")}
+        )
+    if "speed" in given.only:
         ratios = speed.measure(smoke=given.smoke)
-        summary = speed.summarise(ratios)
-        print("\n" + summary)
-        write(given.out / "speed.json", json.dumps({"machine": machine(), **ratios}, indent=1))
-        write(given.out / "speed.md", summary)
+        keep(given.out, "speed", speed.summarise(ratios), {"machine": machine(), **ratios})
+    if "cost" in given.only:
+        costs = cost.measure(smoke=given.smoke)
+        keep(given.out, "cost", cost.summarise(costs), {"machine": machine(), **costs})
 
 
 if __name__ == "__main__":

@@ -183,6 +183,12 @@ class Method:
             torch.manual_seed(c.seed)
             return StrongClassifier(encoder, n_classes, dropout=c.dropout)
 
+    def _text_embedding(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the pre-trained encoder's embeddings of n texts, (n, D), rows of length 1."""
+        c = self.config
+        encoder = TextEncoder(c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device)
+        return encoder.embed(list(texts))
+
     def _best_epoch(self, ds: Mapping[str, Dataset], model: nn.Module, name: str) -> BestEpoch | None:
         """Return the noisy-validation callback, or None where there is no labelled validation split."""
         part = observed_validation(ds)

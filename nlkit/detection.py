@@ -14,6 +14,7 @@ label is read.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit._checks import check_labels
 from nlkit._util import reject
 
-__all__ = ["SCORES", "detect", "detect_by_both", "margin", "suspicion"]
+__all__ = ["SCORES", "detect", "detect_by_both", "margin", "suspects", "suspicion"]
 
 Floats = NDArray[np.float64]
 
@@ -205,10 +206,18 @@ def detect_by_both(
     score : ndarray, shape (N,)
         The higher of a sample's two ranks (or the only one), 0 to 1.
     """
+    from scipy.stats import rankdata
+
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if a.ndim != 1 or a.shape != b.shape or (np.isnan(a) != np.isnan(b)).any():
+        raise ValueError(f"first {a.shape} and second {b.shape} must be scores of the same samples")
     known = np.flatnonzero(~np.isnan(a))
-    ranks = np.stack([_ranks(a), _ranks(b)])
-    usable = len(known) > 1 and float(_correlation(ranks[:, known])) >= agreement
+    ranks = np.full((2, len(a)), np.nan)
+    if len(known):
+        ranks[:, known] = (rankdata([a[known], b[known]], axis=1) - 1) / max(1, len(known) - 1)
+    # Spearman's correlation; where one score is constant there is none, and nothing to be learnt from it.
+    varied = len(known) > 1 and bool((np.ptp(ranks[:, known], axis=1) > 0).all())
+    usable = varied and np.corrcoef(ranks[:, known])[0, 1] >= agreement
     score: Floats = ranks.max(0) if usable else ranks[0]
     if noise_rate != "auto":
         return *detect(score, noise_rate, seed=seed), score
@@ -218,21 +227,45 @@ def detect_by_both(
     return suspect, float(suspect.sum() / max(1, len(known))), score
 
 
-def _ranks(score: Floats) -> Floats:
-    """Return ranks from 0 to 1, the mean one for ties; NaN stays."""
-    result = np.full(len(score), np.nan)
-    known = np.flatnonzero(~np.isnan(score))
-    if len(known):
-        _, place, count = np.unique(score[known], return_inverse=True, return_counts=True)
-        result[known] = (np.cumsum(count) - (count + 1) / 2)[place] / max(1, len(known) - 1)
-    return result
+def suspects(
+    dynamics: NDArray[Any], trajectory: NDArray[Any], noisy_label: NDArray[np.int64], *, score: str = "both",
+    noise_rate: float | str = "auto", margin_epochs: float = 0.5, normalise: bool = True,
+    agreement: float = 0.6, seed: int = 0,
+) -> tuple[NDArray[np.bool_], float, Floats]:  # fmt: skip
+    """Take for mislabelled whom the score named finds suspicious, from a whole first stage.
 
+    Parameters
+    ----------
+    dynamics : array, shape (M, E, N, C)
+        As in `margin`.
+    trajectory : array, shape (M, E, N, D)
+        As in `suspicion`.
+    noisy_label : array of int, shape (N,)
+        Observed labels; −1 is missing.
+    score : str
+        One of `SCORES`.
+    noise_rate, normalise, agreement, seed
+        As in `detect`, `suspicion` and `detect_by_both`.
+    margin_epochs : float
+        Share of the epochs, from the first on, that `margin` looks at.
 
-def _correlation(ranks: Floats) -> float:
-    """Return Pearson's correlation of two rows; 0 where one of them is constant."""
-    centred = ranks - ranks.mean(1, keepdims=True)
-    size = np.sqrt((centred**2).sum(1)).prod()
-    return float((centred[0] * centred[1]).sum() / size) if size > 0 else 0.0
+    Returns
+    -------
+    suspect : ndarray of bool, shape (N,)
+    noise_rate : float
+        The given or the estimated one.
+    score : ndarray, shape (N,)
+    """
+    early = slice(0, math.ceil(margin_epochs * dynamics.shape[1]))
+    if score == "margin":
+        found = margin(dynamics[:, early], noisy_label)
+        return *detect(found, noise_rate, centred=True, seed=seed), found
+    kind = "relative" if score == "both" else score
+    distance = suspicion(trajectory, noisy_label, dynamics.shape[3], score=kind, normalise=normalise)
+    if score == "both":
+        first = margin(dynamics[:, early], noisy_label)
+        return detect_by_both(first, distance, noise_rate, agreement=agreement, seed=seed)
+    return *detect(distance, noise_rate, centred=score == "relative", seed=seed), distance
 
 
 def _estimated_share(score: Floats, centred: bool, seed: int) -> float:

@@ -24,7 +24,6 @@ from nlkit.annotate.base import Annotator, Demonstration, annotator_name
 from nlkit.annotate.demonstrations import balance_report, nearest, worded
 from nlkit.base import Method, Watch, predict_texts
 from nlkit.classifiers import StrongClassifier, Vocabulary, WeakClassifier
-from nlkit.encoder import TextEncoder
 from nlkit.metrics import annotation_report, split_report
 from nlkit.noiseal_config import NoiseALConfig
 from nlkit.observed import Observed, label_names, observe
@@ -181,12 +180,6 @@ class NoiseAL(Method):
                 self.dynamics_ = {name: recorder.stacked(name) for name in recorder.probability}
                 self._finish(best)
         return self
-
-    def _text_embedding(self, texts: list[str]) -> NDArray[np.float32]:
-        """Return the pre-trained encoder's embeddings of n texts, (n, D)."""
-        c = self.config
-        encoder = TextEncoder(c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device)
-        return encoder.embed(texts)
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"strong": self.strong_, "weak": self.weak_}

@@ -19,7 +19,6 @@ from datasets import DatasetDict
 from numpy.typing import NDArray
 
 from nlkit.baselines import Baseline, BaselineConfig
-from nlkit.encoder import TextEncoder
 from nlkit.observed import Observed, label_names, observe
 from nlkit.prior import neighbour_prior
 
@@ -32,14 +31,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-
-
-def _embed(texts: Sequence[str], config: BaselineConfig) -> NDArray[np.float32]:
-    """Return the pre-trained encoder's embeddings, shape (N, D), rows of length 1."""
-    encoder = TextEncoder(
-        config.encoder, trainable_layers=0, max_length=config.max_length, device=config.device
-    )
-    return encoder.embed(texts)
 
 
 # -- kNN relabelling ---------------------------------------------------------------------------------------
@@ -102,7 +93,7 @@ class KNNRelabel(Baseline):
         nobody = np.zeros(len(data.texts), bool)
         # With both thresholds at 1 the weights are the neighbours' votes and nothing is cut away.
         votes = neighbour_prior(
-            _embed(data.texts, self.config), data.noisy_label, nobody, n_classes, k=self.config.k,
+            self._text_embedding(data.texts), data.noisy_label, nobody, n_classes, k=self.config.k,
             certain=1.0, dominant=1.0,
         ).weight  # fmt: skip
         label = votes.argmax(1).astype(np.int64)
@@ -183,7 +174,11 @@ class ConfidentLearning(Baseline):
         everything, c = observe(ds, "train"), self.config
         known, data = np.flatnonzero(everything.noisy_label >= 0), everything.labelled()
         probability = out_of_fold_probabilities(
-            _embed(data.texts, c), data.noisy_label, len(label_names(ds)), folds=c.folds, seed=c.seed
+            self._text_embedding(data.texts),
+            data.noisy_label,
+            len(label_names(ds)),
+            folds=c.folds,
+            seed=c.seed,
         )
         issue = _issues(find_label_issues, probability, data.noisy_label)
         table = pd.DataFrame({

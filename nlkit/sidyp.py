@@ -3,53 +3,50 @@
 After the published description (arXiv 2505.19675). The parts have modules of their own: `nlkit.branches` (the
 first stage and its trajectories), `nlkit.detection` (who is probably mislabelled), `nlkit.prior` (candidates
 for the true label), `nlkit.diffusion` (the denoiser), `nlkit.refinement` (the second stage) and
-`nlkit.posterior` (prediction).
+`nlkit.posterior` (prediction); `nlkit.sidyp_model` holds what needs no training data.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import torch
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import Dataset, DatasetDict
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from nlkit._checks import check_texts, class_numbers
 from nlkit._util import content_hash
-from nlkit.base import Method, Watch
+from nlkit.base import Watch
 from nlkit.branches import (
-    BranchedClassifier,
     BranchObjective,
     Snapshots,
     TrajectoryRecorder,
     mean_direction,
     snapshot_epochs,
 )
-from nlkit.detection import detect, detect_by_both, margin, suspicion
+from nlkit.detection import suspects
 from nlkit.diffusion import Denoiser
-from nlkit.encoder import TextEncoder, choose_device, choose_precision
-from nlkit.metrics import accuracy, correction_report, detection_report, prior_report
+from nlkit.encoder import choose_device
+from nlkit.metrics import accuracy
 from nlkit.noiseal import NoiseAL
 from nlkit.observed import Observed, label_names, observe
-from nlkit.posterior import conditions, new_denoiser, posterior, refined
+from nlkit.posterior import conditions, posterior
 from nlkit.prior import Prior, neighbour_prior
 from nlkit.refinement import Refinement
 from nlkit.sidyp_config import SiDyPConfig
-from nlkit.training import Callback, Checkpoint, Prediction, Trainer, predict
+from nlkit.sidyp_model import FittedSiDyP
+from nlkit.training import Callback, Checkpoint, Trainer
 
 __all__ = ["SiDyP"]
 
 Probabilities = NDArray[np.float32]
 
 
-class SiDyP(Method):
+class SiDyP(FittedSiDyP):
     """Co-regularised branches, a prior from trusted neighbours, and a simplex diffusion that refines labels.
 
     Parameters
@@ -65,8 +62,9 @@ class SiDyP(Method):
     seed : int
         Of all random numbers.
     warm_start : NoiseAL, optional
-        A fitted `NoiseAL`. Its clean set R and the annotator's answers are believed, and what it left open, H
-        and the purified texts without an answer, is refined. `fit` then needs the same training split.
+        A fitted `NoiseAL`. In training, its clean set R and the annotator's answers are believed, and what it
+        left open, H and the purified texts without an answer, gets the neighbours' prior. `fit` then needs
+        the same training split.
     **settings
         Any other field of `SiDyPConfig`.
 
@@ -93,14 +91,6 @@ class SiDyP(Method):
     >>> clf = nk.SiDyP(profile="quick").fit(ds)                          # doctest: +SKIP
     >>> clf.refine(ds)["train"]["refined_label"]                         # doctest: +SKIP
     """
-
-    config: SiDyPConfig
-    branches_: BranchedClassifier
-    denoiser_: Denoiser
-    snapshots_: Snapshots
-    noise_rate_: float
-    prior_: pd.DataFrame
-    tables: ClassVar[tuple[str, ...]] = ("history_", "prior_")
 
     def __init__(
         self,
@@ -219,7 +209,11 @@ class SiDyP(Method):
     ) -> tuple[Prior, NDArray[np.float64]]:  # fmt: skip
         """Return the prior of training and validation texts, in this order, and the training texts' score."""
         c = self.config
-        suspect, rate, score = self._suspects(recorder, data.noisy_label, n_classes)
+        suspect, rate, score = suspects(
+            recorder.dynamics("train"), recorder.trajectory("train"), data.noisy_label, score=c.score,
+            noise_rate=c.noise_rate, margin_epochs=c.margin_epochs, normalise=c.normalise,
+            agreement=c.agreement, seed=c.seed,
+        )  # fmt: skip
         if believed is not None:
             suspect = ~believed & (data.noisy_label >= 0)
             rate = float(suspect.mean())
@@ -240,25 +234,6 @@ class SiDyP(Method):
         if believed is not None:
             prior = prior.fixed(np.flatnonzero(believed), data.noisy_label)
         return prior, score
-
-    def _suspects(
-        self, recorder: TrajectoryRecorder, label: NDArray[np.int64], n_classes: int
-    ) -> tuple[NDArray[np.bool_], float, NDArray[np.float64]]:
-        """Return who is suspect, the noise rate and the scores of the training texts."""
-        c = self.config
-        early = slice(0, math.ceil(c.margin_epochs * c.epochs))
-        by_margin = by_distance = np.empty(0)
-        if c.score in ("both", "margin"):
-            by_margin = margin(recorder.dynamics("train")[:, early], label)
-        if c.score != "margin":
-            kind = "relative" if c.score == "both" else c.score
-            by_distance = suspicion(
-                recorder.trajectory("train"), label, n_classes, score=kind, normalise=c.normalise
-            )
-        if c.score == "both":
-            return detect_by_both(by_margin, by_distance, c.noise_rate, agreement=c.agreement, seed=c.seed)
-        score = by_margin if c.score == "margin" else by_distance
-        return *detect(score, c.noise_rate, centred=c.score != "distance", seed=c.seed), score
 
     def _refinement(
         self, data: Observed, ds: Mapping[str, Dataset], recorder: TrajectoryRecorder, prior: Prior
@@ -294,135 +269,3 @@ class SiDyP(Method):
                 row[f"accuracy_{split}"] = accuracy(found, label)
 
         return write
-
-    def _new_branches(self, n_classes: int) -> BranchedClassifier:
-        c = self.config
-        with torch.random.fork_rng():
-            encoder = TextEncoder(
-                c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device
-            )
-            torch.manual_seed(c.seed)
-            return BranchedClassifier(encoder, n_classes, c.branches, dropout=c.dropout)
-
-    def _text_embedding(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the pre-trained encoder's embeddings of n texts, (n, D')."""
-        c = self.config
-        encoder = TextEncoder(c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device)
-        return encoder.embed(list(texts))
-
-    # -- prediction ---------------------------------------------------------------------------------------
-
-    def _known(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Prediction]:
-        """Return condition (M, n, P), P_clf (M, n, C) and the first stage's prediction of n texts."""
-        place, model = choose_device(self.config.device), self.branches_
-        precision = choose_precision(self.config.mixed_precision, place)
-        found = self.snapshots_.predictions(model.to(place), model.prepare(texts), place, precision)
-        trajectory = np.stack([p.embedding.astype(np.float16) for p in found]).transpose(2, 0, 1, 3)
-        condition = conditions(trajectory, self._text_embedding(texts))
-        p_observed = torch.from_numpy(found[-1].probability).transpose(0, 1)
-        return condition.to(place), p_observed.to(place), found[-1]
-
-    def _predict(self, texts: Sequence[str]) -> Prediction:
-        condition, p_observed, last = self._known(texts)
-        denoiser = self.denoiser_.to(condition.device)
-        return Prediction(posterior(denoiser, condition, p_observed, self.config), last.embedding.mean(1))
-
-    def predict_observed(self, texts: Sequence[str]) -> Probabilities:
-        """Return the first stage alone: P_clf(ỹ | x), the branches' mean, shape (n, C), rows sum to 1."""
-        checked = self._checked(texts)
-        model, place = self.branches_, choose_device(self.config.device)
-        if not checked:
-            return np.empty((0, len(self.label_names_)), np.float32)
-        precision = choose_precision(self.config.mixed_precision, place)
-        found = predict(model.to(place), model.prepare(checked), place, precision=precision)
-        return found.class_probability()
-
-    def _refined(self, texts: Sequence[str], noisy_label: NDArray[np.int64]) -> Probabilities:
-        condition, p_observed, _ = self._known(texts)
-        denoiser = self.denoiser_.to(condition.device)
-        return refined(denoiser, condition, p_observed, noisy_label, self.config)
-
-    def refine(self, ds: DatasetDict) -> DatasetDict:
-        """Return the data with refined labels, to be exported or trained on.
-
-        Parameters
-        ----------
-        ds : DatasetDict
-            Splits with ``text`` and ``noisy_label`` get the new columns; others stay as they are.
-
-        Returns
-        -------
-        DatasetDict
-            With ``refined_label`` (a ClassLabel) and ``refined_probability``: the likeliest class under
-            P(y | x, ỹ), and its probability. Where the observed label is missing, under P(y | x).
-        """
-        self._check_fitted()
-        result = type(ds)(ds)
-        for split, part in ds.items():
-            if "noisy_label" not in part.column_names:
-                continue
-            self._check_names(part.features["noisy_label"])
-            texts = check_texts(part["text"][:], f"ds[{split!r}]['text']")
-            label = class_numbers(part["noisy_label"][:], f"ds[{split!r}]['noisy_label']")
-            p = self._refined(texts, label)
-            kept = part.remove_columns(
-                [c for c in ("refined_label", "refined_probability") if c in part.column_names]
-            )
-            kept = kept.add_column(
-                "refined_label", p.argmax(1).tolist(), feature=ClassLabel(names=self.label_names_)
-            )
-            result[split] = kept.add_column("refined_probability", p.max(1).astype(float).tolist())
-        return result
-
-    def report(self, dataset: Dataset) -> dict[str, Any]:
-        """Compare detection, prior and refined labels with the true labels of the training split.
-
-        Parameters
-        ----------
-        dataset : Dataset
-            ``ds["train"]`` as given to `fit`, with its column ``label``.
-
-        Returns
-        -------
-        dict
-            ``detection``: `nlkit.metrics.detection_report` and noise_rate_used; ``prior``:
-            `nlkit.metrics.prior_report`; ``correction``: `nlkit.metrics.correction_report` of the refined
-            labels.
-        """
-        self._check_fitted()
-        if len(dataset) != len(self.prior_):
-            raise ValueError(
-                f"dataset has {len(dataset)} samples, fit saw {len(self.prior_)}: give ds['train']"
-            )
-        label = class_numbers(dataset["label"][:], "dataset['label']")
-        noisy = class_numbers(dataset["noisy_label"][:], "dataset['noisy_label']")
-        found = detection_report(self.prior_["suspicion"].to_numpy(), noisy, label)
-        refined = self._refined(list(dataset["text"]), noisy).argmax(1)
-        return {
-            "detection": {**found, "noise_rate_used": self.noise_rate_},
-            "prior": prior_report(self.prior_["case"], self.prior_["likeliest"], label),
-            "correction": correction_report(noisy, refined, label),
-        }
-
-    # -- saving -------------------------------------------------------------------------------------------
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return {"branches": self.branches_, "denoiser": self.denoiser_, "snapshots": self.snapshots_}
-
-    def _extra_values(self) -> dict[str, Any]:
-        return {
-            "noise_rate": self.noise_rate_, "snapshots": self.snapshots_.count,
-            "condition_size": self.denoiser_.condition.weight.shape[1],
-            "warm_started": self.warm_start is not None or self._lost_warm_start,
-        }  # fmt: skip
-
-    def _rebuild(self, values: dict[str, Any]) -> None:
-        n_classes = len(self.label_names_)
-        self.branches_ = self._new_branches(n_classes)
-        # Filled with what was saved: only names and shapes count here.
-        self.snapshots_ = Snapshots([self.branches_.state_dict()] * values["snapshots"])
-        self.denoiser_ = new_denoiser(
-            self.config.branches, n_classes, values["condition_size"], self.config
-        ).eval()
-        self.noise_rate_ = values["noise_rate"]
-        self._lost_warm_start = values["warm_started"] and getattr(self, "warm_start", None) is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from nlkit.detection import SCORES, detect, margin, suspicion
+from nlkit.detection import SCORES, detect, detect_by_both, margin, suspicion
 from tests.reference import detection as twin
 
 C = 3
@@ -200,3 +200,72 @@ class TestDetect:
     def test_bad_rates_are_refused(self, rate: Any) -> None:
         with pytest.raises(ValueError, match="noise_rate="):
             detect([1.0], rate)
+
+    def test_clean_data_have_two_humps_too_but_none_above_zero(self) -> None:
+        rng = np.random.default_rng(0)
+        score = np.concatenate([rng.normal(-0.9, 0.05, 700), rng.normal(-0.3, 0.2, 300)])
+        assert detect(score, "auto")[1] == pytest.approx(0.3, abs=0.1)
+        assert detect(score, "auto", centred=True)[1] == (score > 0).mean() < 0.05
+
+    def test_humps_on_both_sides_of_zero_are_wrong_and_right_labels(self) -> None:
+        rng = np.random.default_rng(0)
+        score = np.concatenate([rng.normal(-0.6, 0.2, 600), rng.normal(0.4, 0.2, 400)])
+        assert detect(score, "auto", centred=True)[1] == pytest.approx(0.4, abs=0.03)
+
+
+class TestDetectByBoth:
+    @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=1, max_size=12))
+    def test_its_score_equals_its_twin(self, pairs: list[tuple[int, int]]) -> None:
+        first, second = (np.array(column, float) for column in zip(*pairs, strict=True))
+        first[0] = second[0] = np.nan
+        suspect, _, score = detect_by_both(first, second, 0.5, agreement=-1.0)
+        varied = len(set(first[1:])) > 1 and len(set(second[1:])) > 1
+        wanted = twin.combined(first.tolist(), (second if varied else first).tolist())
+        np.testing.assert_allclose(score, wanted)
+        assert suspect.tolist() == twin.detect(wanted, 0.5)
+
+    @staticmethod
+    def two_views(n: int = 600) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Wrong labels of which each of two scores finds some that the other does not."""
+        rng = np.random.default_rng(0)
+        wrong = rng.random(n) < 0.5
+        seen = rng.random((2, n)) < 0.75
+        first, second = (rng.normal(np.where(wrong & s, 0.5, -0.5), 0.1) for s in seen)
+        return wrong, first, second
+
+    def test_either_score_makes_suspect(self) -> None:
+        wrong, first, second = self.two_views()
+        suspect, rate, score = detect_by_both(first, second, "auto", agreement=0.3)
+        either = detect(first, centred=True)[0] | detect(second, centred=True)[0]
+        assert suspect.tolist() == either.tolist()
+        assert rate == suspect.mean()
+        assert suspect[wrong].mean() > detect(first)[0][wrong].mean() + 0.1
+        assert roc_auc_score(wrong, score) > max(roc_auc_score(wrong, s) for s in (first, second))
+
+    def test_scores_that_contradict_each_other_leave_the_first_alone(self) -> None:
+        _, first, second = self.two_views()
+        contrary = -second
+        suspect, rate, score = detect_by_both(first, contrary, "auto")
+        assert suspect.tolist() == detect(first, centred=True)[0].tolist()
+        assert rate == suspect.mean()
+        assert np.argsort(score).tolist() == np.argsort(first).tolist()
+
+    @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+    def test_a_given_rate_is_taken(self, rate: float) -> None:
+        _, first, second = self.two_views()
+        suspect, used, score = detect_by_both(first, second, rate)
+        assert suspect.mean() == pytest.approx(rate)
+        assert used == rate
+        if 0 < rate < 1:
+            assert score[suspect].min() >= score[~suspect].max()
+
+    def test_nothing_to_tell_apart(self) -> None:
+        suspect, rate, _ = detect_by_both([np.nan, 0.2, 0.2], [np.nan, 0.1, 0.1])
+        assert suspect.tolist() == [False, False, False]
+        assert rate == 0.0
+
+    def test_scores_of_other_samples_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"first \(2,\) and second \(3,\)"):
+            detect_by_both([1.0, 2.0], [1.0, 2.0, 3.0])
+        with pytest.raises(ValueError, match="the same samples"):
+            detect_by_both([np.nan, 2.0], [1.0, 2.0])

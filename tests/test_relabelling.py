@@ -221,7 +221,9 @@ def test_bad_settings_are_named(method: Any, settings: dict[str, Any], message: 
 def test_without_cleanlab_the_remedy_is_named(noisy: DatasetDict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cleanlab", None)
     monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
-    monkeypatch.setattr(relabelling, "_embed", lambda *_: pytest.fail("no work before the error"))
+    monkeypatch.setattr(
+        relabelling.ConfidentLearning, "_text_embedding", lambda *_: pytest.fail("no work before the error")
+    )
     with pytest.raises(ImportError, match=r"pip install 'nlkit\[baselines\]'"):
         ConfidentLearning(**QUICK).fit(noisy)
 

@@ -642,3 +642,25 @@ class TestAfterNoiseAL:
             warnings.simplefilter("error")
             again.fit(noisy)
         assert np.array_equal(sane(again, noisy), sane(warm, noisy))
+
+
+class TestChain:
+    def test_it_goes_from_noise_to_an_answer_of_which_predictions_are_the_mean(
+        self, fitted: nk.SiDyP, noisy: DatasetDict
+    ) -> None:
+        texts, label = noisy["train"]["text"][:4], noisy["train"]["noisy_label"][:4]
+        chain = fitted.chain(texts, label)
+        c = fitted.config
+        assert chain.shape == (c.sampling_steps + 1, c.branches, 4, len(fitted.label_names_))
+        np.testing.assert_allclose(chain.sum(-1), 1, atol=1e-5)
+        # All start from the same noise, and end apart.
+        assert (chain[0] == chain[0][:, :1]).all()
+        assert not np.allclose(chain[-1][:, 0], chain[-1][:, 1])
+        alone = fitted.chain(texts[2:3], label[2:3])
+        np.testing.assert_allclose(alone[:, :, 0], chain[:, :, 2], atol=1e-5)
+
+    def test_what_does_not_fit_is_refused(self, fitted: nk.SiDyP) -> None:
+        with pytest.raises(ValueError, match="2 labels for 1 texts"):
+            fitted.chain(["a"], [0, 1])
+        with pytest.raises(ValueError, match="noisy_label holds 99 to 99"):
+            fitted.chain(["a"], [99])

@@ -74,3 +74,15 @@ def detect(score: Sequence[float], rate: float) -> list[bool]:
     known = [i for i, s in enumerate(score) if not math.isnan(s)]
     worst = sorted(known, key=lambda i: (-score[i], i))[: round(rate * len(known))]
     return [i in worst for i in range(len(score))]
+
+
+def rank(score: Sequence[float], i: int) -> float:
+    """The place of a text's score among all that have one, from 0 (lowest) to 1; equal scores share it."""
+    known = [s for s in score if not math.isnan(s)]
+    below, equal = sum(s < score[i] for s in known), sum(s == score[i] for s in known)
+    return (below + (equal - 1) / 2) / max(1, len(known) - 1)
+
+
+def combined(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    """The higher of a text's two ranks."""
+    return [math.nan if math.isnan(s) else max(rank(first, i), rank(second, i)) for i, s in enumerate(first)]
