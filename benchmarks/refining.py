@@ -43,6 +43,7 @@ ROWS = {
     "sidyp": "SiDyP",
     "fixed_prior": "SiDyP, prior not moved",
     "no_diffusion": "SiDyP's prior, its likeliest label, then CE",
+    "published_answer": "SiDyP, loss weighted, predictions after ten steps (as published)",
     "no_coregularisation": "SiDyP without co-regularisation",
     "one_branch": "SiDyP with one branch",
     "clean": "CE on clean labels (upper bound)",
@@ -50,6 +51,7 @@ ROWS = {
 ABLATIONS: dict[str, dict[str, Any]] = {
     "sidyp": {},
     "fixed_prior": {"dynamic_prior": False},
+    "published_answer": {"weighted_loss": True, "prediction_steps": 10, "chains": 4},
     "no_coregularisation": {"coregularisation": 0.0, "diffusion_coregularisation": 0.0},
     "one_branch": {"branches": 1},
 }

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Feedback", "q1", "q2", "q3"]
+__all__ = ["Feedback", "q1", "q2", "q3", "q4"]
 
 
 @dataclass(frozen=True)
@@ -88,3 +88,25 @@ def q3(answer: Any) -> Feedback:
     if r != "same":
         return Feedback(False, "move only the margin and watch R: which comparison decides about R?")
     return Feedback(False, "R is right. For P the mean prediction must exceed the threshold by σ.")
+
+
+def q4(answer: Any) -> Feedback:
+    """Check: the share of right labels after a correction: 40 % wrong, correction 0.8, harm 0.1."""
+    value = _number(answer)
+    if value is None:
+        return Feedback(False, "give a number between 0 and 1, such as 0.25.")
+    if math.isclose(value, 0.86, abs_tol=0.001):
+        return Feedback(
+            True,
+            "0.4 · 0.8 = 0.32 are turned right and 0.6 · 0.9 = 0.54 stay right. Where most labels are right "
+            "already, a small harm rate costs more than it seems.",
+        )
+    if math.isclose(value, 0.92, abs_tol=0.001):
+        return Feedback(False, "close. Some labels that were right are turned wrong: how many?")
+    if math.isclose(value, 0.54, abs_tol=0.001):
+        return Feedback(False, "these stay right. Which wrong ones are turned right, too?")
+    if math.isclose(value, 0.32, abs_tol=0.001):
+        return Feedback(False, "these are turned right. Which ones stay right, too?")
+    if 1 < value <= 100:
+        return Feedback(False, "a share lies between 0 and 1; divide percents by 100.")
+    return Feedback(False, "count the wrong labels that are turned right and the right ones that stay right.")

@@ -22,7 +22,7 @@ NAME = "00_start_here"
 
 
 def demo(parameters: Mapping[str, Any] | None = None, out: str | Path | None = None) -> int:
-    """Execute notebook 00_start_here, print its final table, and say where the executed copy is.
+    """Execute notebook 00_start_here, print its tables, and say where the executed copy is.
 
     Parameters
     ----------
@@ -46,14 +46,16 @@ def demo(parameters: Mapping[str, Any] | None = None, out: str | Path | None = N
             print(f"\n{failure(error, target)}", file=sys.stderr)
             return 1
         found = json.loads(results.read_text("utf-8"))
-    print(f"\n{terminal_table(found['table'])}\n\n{found['note']}\nThe executed notebook: {_near(target)}")
+    for rows, note in (("table", "note"), ("sidyp", "sidyp_note")):
+        print(f"\n{terminal_table(found[rows])}\n\n{found[note]}")
+    print(f"The executed notebook: {_near(target)}")
     return 0
 
 
 def terminal_table(rows: list[dict[str, Any]]) -> str:
-    """Return the final table as text."""
+    """Return a table of the notebook as text, its shares in percent."""
     table = pd.DataFrame(rows)
-    for column in ("test accuracy", "macro F1"):
+    for column in table.columns.intersection(["test accuracy", "macro F1", "ECE"]):
         table[column] = [f"{100 * value:.1f} %" for value in table[column]]
     return table.to_string(index=False)
 

@@ -69,10 +69,10 @@ def answer_probabilities(
     denoiser: Denoiser,
     condition: Tensor,
     observed: Tensor,
-    config: SiDyPConfig,
+    steps: int,
     draws: torch.Generator,
     *,
-    chains: int,
+    chains: int = 1,
     shared_noise: bool = False,
 ) -> Tensor:
     """Return P_diff,m(y | ỹ, x), shape (M, B, C): the reverse chain's final probabilities, mean over chains.
@@ -84,7 +84,7 @@ def answer_probabilities(
     condition : Tensor, shape (M, B, P)
     observed : Tensor of int64, shape (B,)
         ỹ of each sample; −1 is missing.
-    config : SiDyPConfig
+    steps : int
         T' of the chains.
     draws : torch.Generator
         Draws all noise.
@@ -93,7 +93,7 @@ def answer_probabilities(
     shared_noise : bool
         As in `nlkit.diffusion.reverse_chain`.
     """
-    levels = alpha_bar(config.sampling_steps).to(condition.device)
+    levels = alpha_bar(steps).to(condition.device)
     M, B, _ = condition.shape
     result = condition.new_zeros(M, B, denoiser.out.weight.shape[-1])
     for _ in range(chains):
@@ -153,7 +153,13 @@ def posterior(
         draws = torch.Generator(condition.device).manual_seed(config.seed)
         i, c = sample[part], label[part]
         p = answer_probabilities(
-            denoiser, condition[:, i], c, config, draws, chains=chains or config.chains, shared_noise=True
+            denoiser,
+            condition[:, i],
+            c,
+            config.prediction_steps,
+            draws,
+            chains=chains or config.chains,
+            shared_noise=True,
         )
         result.index_add_(1, i, p * share[:, i, c].unsqueeze(-1))
     mean: Any = result.mean(0)
@@ -184,7 +190,13 @@ def refined(
         draws = torch.Generator(condition.device).manual_seed(config.seed)
         label = torch.from_numpy(noisy_label[known]).to(condition.device)
         p = answer_probabilities(
-            denoiser, condition[:, known], label, config, draws, chains=config.chains, shared_noise=True
+            denoiser,
+            condition[:, known],
+            label,
+            config.prediction_steps,
+            draws,
+            chains=config.chains,
+            shared_noise=True,
         ).mean(0)
         result[known] = (p / p.sum(-1, keepdim=True)).cpu().numpy()
     if len(missing):

@@ -175,9 +175,10 @@ class Refinement:
         noised = diffuse(corner(label, C, c.scale), level, noise, c.scale)
         seen = corner(self.observed[index], C, c.scale).expand(M, B, C)
         logits = self.denoiser(noised, level, seen, self.condition[:, index])
-        trust = weight.gather(-1, label[..., None]).squeeze(-1)
         each = nn.functional.cross_entropy(logits.flatten(0, 1), label.flatten(), reduction="none")
-        loss = (trust.flatten() * each).mean()
+        if c.weighted_loss:
+            each = each * weight.gather(-1, label[..., None]).flatten()
+        loss = each.mean()
         if not warm and c.diffusion_coregularisation:
             loss = loss + c.diffusion_coregularisation * losses.co_regularisation(logits).mean()
         self.optimizer.zero_grad(set_to_none=True)
@@ -195,7 +196,7 @@ class Refinement:
             self.weight[:, open_] = self.neighbours_weight[open_]
         for _ in range(c.update_rounds if len(open_) else 0):
             answer = answer_probabilities(
-                self.denoiser, self.condition[:, open_], self.observed[open_], c, draws, chains=1
+                self.denoiser, self.condition[:, open_], self.observed[open_], c.sampling_steps, draws
             ).argmax(-1)
             self.weight[:, open_] = reinforce(self.weight[:, open_], answer.cpu().numpy(), c.update_rounds)
 
@@ -206,8 +207,8 @@ class Refinement:
         condition, observed, target = self.validation
         draws = torch.Generator(self.device).manual_seed(self.config.seed)
         found = answer_probabilities(
-            self.denoiser, condition.to(self.device), torch.from_numpy(observed).to(self.device), self.config,
-            draws, chains=1,
+            self.denoiser, condition.to(self.device), torch.from_numpy(observed).to(self.device),
+            self.config.prediction_steps, draws,
         ).mean(0).argmax(-1)  # fmt: skip
         row["agreement_validation_prior"] = float((found.cpu().numpy() == target).mean())
         # Of equal epochs the later one: it has learnt from more of the prior.

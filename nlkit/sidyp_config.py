@@ -55,7 +55,7 @@ class SiDyPConfig(TrainingConfig):
     diffusion_epochs, diffusion_batch_size, lr_diffusion
         Of the second stage.
     diffusion_steps, sampling_steps
-        T of the training, T' of the reverse chain.
+        T of the training, T' of the reverse chains whose answers move the prior.
     scale
         k: a label is the vector k (2 onehot − 1).
     hidden_size, blocks, diffusion_dropout
@@ -73,8 +73,13 @@ class SiDyPConfig(TrainingConfig):
         J, reverse chains an epoch for each sample that is not certain.
     averaging
         How many epochs the moving average of the denoiser's weights reaches back; it is what samples.
-    chains
-        Reverse chains for each observed label in a prediction; their final probabilities are averaged.
+    prediction_steps, chains
+        T' of the reverse chains that predict, and how many of them for each observed label; their final
+        probabilities are averaged. One step, the answer to pure noise, is as often right as ten, and better
+        calibrated: the later steps see a label that the chain has chosen itself, and are too sure of it.
+    weighted_loss
+        Whether the loss of a drawn label is weighted by its prior weight, as published. A label is drawn by
+        that weight already, so this favours the likeliest candidates twice.
     observed_mass
         The sum over observed labels leaves out the least likely ones of a text, once the others hold this
         much of its probability. 1: none is left out.
@@ -108,9 +113,11 @@ class SiDyPConfig(TrainingConfig):
     diffusion_coregularisation: float = 1.0
     dynamic_prior: bool = True
     prior_memory: bool = False
-    update_rounds: int = 4
+    update_rounds: int = 6
     averaging: float = 2.0
-    chains: int = 4
+    prediction_steps: int = 1
+    chains: int = 8
+    weighted_loss: bool = False
     observed_mass: float = 0.99
 
     profiles: ClassVar[dict[str, dict[str, Any]]] = {
@@ -128,7 +135,8 @@ class SiDyPConfig(TrainingConfig):
         super().__post_init__()
         for name in (
             "branches", "trajectory_points", "neighbours", "diffusion_epochs", "diffusion_batch_size",
-            "diffusion_steps", "sampling_steps", "hidden_size", "blocks", "update_rounds", "chains",
+            "diffusion_steps", "sampling_steps", "prediction_steps", "hidden_size", "blocks",
+            "update_rounds", "chains",
         ):  # fmt: skip
             self._number(name, low=1, whole=True)
         for name in ("coregularisation", "diffusion_coregularisation", "branch_averaging"):
@@ -146,8 +154,11 @@ class SiDyPConfig(TrainingConfig):
             self._number("noise_rate", low=0.0, high=1.0)
         self._choice("score", SCORES)
         self._choice("neighbour_space", ("text", "trajectory"))
-        for name in ("restore_coregularisation", "normalise", "dynamic_prior", "prior_memory"):
+        for name in (
+            "restore_coregularisation", "normalise", "dynamic_prior", "prior_memory", "weighted_loss",
+        ):  # fmt: skip
             if not isinstance(getattr(self, name), bool):
                 reject(name, getattr(self, name), "True or False")
-        if self.sampling_steps > self.diffusion_steps:
-            reject("sampling_steps", self.sampling_steps, f"at most diffusion_steps={self.diffusion_steps}")
+        for name in ("sampling_steps", "prediction_steps"):
+            if getattr(self, name) > self.diffusion_steps:
+                reject(name, getattr(self, name), f"at most diffusion_steps={self.diffusion_steps}")
