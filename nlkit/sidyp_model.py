@@ -96,7 +96,7 @@ class FittedSiDyP(Method):
         -------
         ndarray, shape (T' + 1, M, n, C)
             Points of the simplex (rows sum to 1): pure noise first, the chain's class probabilities last. One
-            chain a branch; all texts see the same noise, the first of those that `predict_proba` averages.
+            chain a branch; all texts see the same noise.
         """
         checked = self._checked(texts)
         label = class_numbers(list(noisy_label), "noisy_label")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from benchmarks import accuracy, cost
+from benchmarks import accuracy, cost, refining
 
 TINY: dict[str, Any] = {
     "kinds": ("symmetric", "asymmetric"), "seeds": (0,), "profile": "quick", "train_size": 120,
@@ -123,3 +123,56 @@ def test_the_largest_classes_are_numbered_anew() -> None:
     assert sorted(zip(found["test"]["text"], found["test"]["label"], strict=True)) == [
         ("text of 1", 0), ("text of 3", 1)
     ]  # fmt: skip
+
+
+REFINING: dict[str, Any] = {
+    "sets": ("r8 symmetric",), "seeds": (0,), "train_size": 100, "test_size": 40,
+    "settings": {"epochs": 2, "max_length": 16},
+}  # fmt: skip
+
+
+def test_sidyp_its_rivals_and_ablations_have_a_row_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, settings in list(refining.ABLATIONS.items()):
+        monkeypatch.setitem(refining.ABLATIONS, name, {**settings, "diffusion_epochs": 2, "chains": 1})
+    runs = refining.measure(**REFINING)
+    assert sorted(runs["method"]) == sorted(refining.ROWS)
+    assert runs["accuracy"].between(0, 1).all()
+    assert runs["ece"].between(0, 1).all()
+    steps = runs.set_index("method").loc["sidyp"]
+    assert 0.2 < steps["noise"] < 0.6
+    assert steps[["auc", "prior_right", "accuracy_after", "harm_rate"]].between(0, 1).all()
+
+
+def test_a_set_labelled_by_the_llm_is_the_same_for_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(refining, "llm_labelled", lambda *a, **named: asked.append((a, named)))
+    refining.data.cache_clear()
+    for seed in (0, 1):
+        refining.data("r52-10 pool", seed, 50, None)
+    refining.data.cache_clear()
+    assert asked == [(("r52-10", "pool"), {"train_size": 50})] * 2
+    assert [name for name in refining.SETS if refining.is_llm(name)] == [
+        "r8 fixed", "r8 pool", "r52-10 fixed", "r52-10 pool",
+    ]  # fmt: skip
+
+
+def test_the_summary_compares_with_cross_entropy_over_the_llms_sets() -> None:
+    columns = (
+        "noise",
+        "noise_rate_used",
+        "auc",
+        "prior_right",
+        "accuracy_after",
+        "correction_rate",
+        "harm_rate",
+    )
+    rows = [
+        {"set": name, "seed": seed, "method": method, "accuracy": 0.9 if method == "sidyp" else 0.8,
+         "ece": 0.05 if method == "sidyp" else 0.2, **dict.fromkeys(columns, 0.5)}
+        for name in ("r8 fixed", "r8 pool", "20ng symmetric") for seed in (0, 1) for method in refining.ROWS
+    ]  # fmt: skip
+    summary = refining.summarise(pd.DataFrame(rows))
+    assert "SiDyP is +10.0 points from CE's last epoch (wanted: +7), its ECE is 0.25 of CE's" in summary
+    assert "| SiDyP | 90.0 ± 0.0 | 90.0 ± 0.0 |" in summary
+    assert "20 Newsgroups, symmetric 0.4" in summary
+    assert "asymmetric" not in summary

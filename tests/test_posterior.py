@@ -22,7 +22,7 @@ M, N, C, P = 2, 5, 3, 4
 
 
 def settings(**more: Any) -> SiDyPConfig:
-    small = {"branches": M, "hidden_size": 16, "blocks": 1, "diffusion_steps": 20, "sampling_steps": 3,
+    small = {"branches": M, "hidden_size": 16, "blocks": 1, "diffusion_steps": 20, "prediction_steps": 3,
              "chains": 2, "observed_mass": 1.0, "device": "cpu"}  # fmt: skip
     return SiDyPConfig.make("quick", **{**small, **more})
 
@@ -43,7 +43,7 @@ def naive_answer(
     """P_diff of one text, branch and observed label, by the noise that the config's seed gives."""
     drawn = torch.Generator().manual_seed(config.seed)
     noise = [
-        [torch.randn(M, 1, C, generator=drawn)[m, 0].tolist() for _ in range(config.sampling_steps + 1)]
+        [torch.randn(M, 1, C, generator=drawn)[m, 0].tolist() for _ in range(config.prediction_steps + 1)]
         for _ in range(config.chains)
     ]
 
@@ -56,7 +56,7 @@ def naive_answer(
             logits: Tensor = denoiser(s, torch.full((M, 1), level), seen, told)[m, 0]
         return logits.tolist()
 
-    return twin.answered(denoise, noise, alpha_bar(config.sampling_steps).tolist(), config.scale)
+    return twin.answered(denoise, noise, alpha_bar(config.prediction_steps).tolist(), config.scale)
 
 
 class TestConditions:

@@ -21,6 +21,7 @@ NAMES = notebooks.names()
 START = "00_start_here"
 TINY = {
     "train_size": 300, "test_size": 200, "query_budget": 8, "noise": "asymmetric", "annotator": "simulated",
+    "llm_labelled": 90,
 }  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def absolute_paths(text):
 
 
 def run_solved(folder, **parameters):
-    """Run notebook 00 with its solutions; return the executed copy and the table it wrote."""
+    """Run notebook 00 with its solutions; return the executed copy and the tables it wrote."""
     results = folder / "results.json"
     given = {**parameters, "results": str(results)}
     path = notebooks.run(START, given, folder / "00.ipynb", solutions=True)
@@ -115,7 +116,7 @@ class TestCommitted:
         for part in ("## Takeaways", "## Exercises", "## Next"):
             assert part in everything
         tags = [tag for cell in nb.cells for tag in cell.metadata.get("tags", [])]
-        assert tags.count("exercise") == 3
+        assert tags.count("exercise") == 4
         assert tags.count("check") >= 3
 
     @pytest.mark.parametrize("name", NAMES)
@@ -127,7 +128,7 @@ class TestCommitted:
     def test_stubs_hold_no_solution(self):
         student, solved = (notebooks.read_source(START, solutions=s) for s in (False, True))
         pairs = [(a.source, b.source) for a, b in zip(student.cells, solved.cells, strict=True) if a != b]
-        assert len(pairs) == 3
+        assert len(pairs) == 4
         for stub, solution in pairs:
             assert "None" in stub
             assert "stub" not in stub + solution
@@ -139,7 +140,7 @@ class TestExecuted:
     def test_solutions_are_right(self, executed):
         nb, _ = executed
         said = [o["data"]["text/plain"] for c, o in outputs(nb) if "solution" in c.metadata.tags]
-        assert len(said) == 3
+        assert len(said) == 4
         assert all(line.startswith("Right: ") for line in said)
 
     def test_widgets_are_gone_and_their_pictures_stay(self, executed):
@@ -158,9 +159,11 @@ class TestExecuted:
         shown = next(o["data"]["text/plain"] for _, o in outputs(nb) if o.output_type == "execute_result")
         assert "train 300" in shown
         assert "at most 8 questions" in shown
+        assert "labels for 90 training texts" in shown
         assert "300 training texts" in results["note"]
         assert "asymmetric noise 0.4" in results["note"]
         assert "annotator simulated" in results["note"]
+        assert "90 training texts labelled by simulated" in results["sidyp_note"]
 
     def test_the_table_says_what_was_selected(self, executed):
         _, results = executed
@@ -172,21 +175,40 @@ class TestExecuted:
         text = demo.terminal_table(results["table"])
         assert all(f"{100 * row['test accuracy']:.1f} %" in text for row in rows.values())
 
+    def test_the_second_table_has_calibration_beside_accuracy(self, executed):
+        _, results = executed
+        rows = {row["method"]: row for row in results["sidyp"]}
+        assert list(rows) == ["CE", "SiDyP's first stage", "SiDyP"]
+        assert all(row["selected"] == "last epoch" for row in rows.values())
+        for row in rows.values():
+            assert 0.2 < row["test accuracy"] <= 1
+            assert 0 < row["macro F1"] <= 1
+            assert 0 <= row["ECE"] < 0.6
+        text = demo.terminal_table(results["sidyp"])
+        assert all(f"{100 * row['ECE']:.1f} %" in text for row in rows.values())
+
 
 class TestAsGiven:
     def test_what_the_prose_claims_holds(self, as_given):
         # A failed check would have stopped the run; these say that the checks were not passed over.
         nb, results = as_given
         checks = [cell for cell in nb.cells if "check" in cell.metadata.tags]
-        assert sum("if as_given:" in cell.source for cell in checks) >= 4
+        assert sum("if as_given:" in cell.source for cell in checks) >= 7
         assert all(cell.execution_count for cell in checks)
         assert "r8, 2000 training texts, symmetric noise 0.4, profile quick" in results["note"]
         assert "annotator smollm2" in results["note"]
+        assert "r8, 300 training texts labelled by smollm2" in results["sidyp_note"]
 
     def test_noiseal_rescues_what_cross_entropy_loses(self, as_given):
         _, results = as_given
         accuracy = {row["method"]: row["test accuracy"] for row in results["table"]}
         assert accuracy["CE"] < accuracy["NoiseAL"] < accuracy["CE on clean labels"] + 0.01
+
+    def test_sidyp_gains_accuracy_and_calibration_on_llm_labels(self, as_given):
+        _, results = as_given
+        rows = {row["method"]: row for row in results["sidyp"]}
+        assert rows["SiDyP"]["test accuracy"] > rows["CE"]["test accuracy"] + 0.1
+        assert rows["SiDyP"]["ECE"] < rows["CE"]["ECE"]
 
 
 class TestRun:
@@ -215,11 +237,13 @@ class TestRun:
 
 
 class TestDemo:
-    def test_prints_table_and_place(self, tmp_path, capsys, monkeypatch):
+    def test_prints_tables_and_place(self, tmp_path, capsys, monkeypatch):
         rows = [{"method": "CE", "selected": "last epoch", "test accuracy": 0.5, "macro F1": 0.25}]
+        more = [{**rows[0], "method": "SiDyP", "test accuracy": 0.75, "ECE": 0.125}]
+        found = {"table": rows, "note": "what ran", "sidyp": more, "sidyp_note": "what was labelled"}
 
         def run(name, parameters, out, **settings):
-            Path(parameters["results"]).write_text(json.dumps({"table": rows, "note": "what ran"}))
+            Path(parameters["results"]).write_text(json.dumps(found))
 
         monkeypatch.setattr(notebooks, "run", run)
         monkeypatch.chdir(tmp_path)
@@ -227,6 +251,9 @@ class TestDemo:
         said = capsys.readouterr().out
         for part in ("50.0 %", "25.0 %", "last epoch", "what ran", f"outputs{os.sep}00.ipynb"):
             assert part in said
+        for part in ("SiDyP", "75.0 %", "12.5 %", "what was labelled"):
+            assert part in said
+        assert said.index("what ran") < said.index("SiDyP")
         assert str(tmp_path) not in said
 
     def test_failure_names_the_section(self, tmp_path):

@@ -40,6 +40,7 @@ def step_loss(
     noise: Sequence[Vector],
     scale: float,
     coregularisation: float,
+    weighted: bool,
 ) -> float:
     """The loss of one batch: `weight` is (M, B, C), `uniform`, `level` and `noise` have one entry a text.
 
@@ -54,8 +55,9 @@ def step_loss(
             start = diffusion.corner(label, classes, scale)
             noised = diffusion.diffuse(start, level[i], noise[i], scale)
             logits = denoise(m, i, noised, level[i], diffusion.corner(own, classes, scale))
-            # A label counts as much as it is believed.
-            entropies.append(-prior[i][label] * math.log(losses.softmax(logits)[label]))
+            # As published a label counts as much as it is believed.
+            counted = prior[i][label] if weighted else 1.0
+            entropies.append(-counted * math.log(losses.softmax(logits)[label]))
             of_branches.append(logits)
         apart.append(losses.co_regularisation(of_branches))
     return mean(entropies) + coregularisation * mean(apart)
