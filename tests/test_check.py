@@ -18,6 +18,7 @@ from nlkit import check
         (check.q1, 0.4 / 7), (check.q1, 0.057), (check.q1, np.float32(0.4 / 7)),
         (check.q2, 0.6), (check.q2, 1 - 0.4),
         (check.q3, ("same", "smaller")), (check.q3, ["same", "smaller"]),
+        (check.q4, 0.86), (check.q4, 0.4 * 0.8 + 0.6 * 0.9),
     ],
 )  # fmt: skip
 def test_right(question, answer):
@@ -35,6 +36,8 @@ def test_right(question, answer):
         (check.q2, 0.1, "true class"), (check.q2, math.nan, "give a number"),
         (check.q3, ("smaller", "smaller"), "watch R"), (check.q3, ("same", "larger"), "R is right"),
         (check.q3, (None, None), "two words"), (check.q3, "same", "two words"),
+        (check.q4, 0.92, "turned wrong"), (check.q4, 0.54, "turned right"), (check.q4, 0.32, "stay right"),
+        (check.q4, 86, "percents"), (check.q4, 0.1, "count"), (check.q4, None, "give a number"),
     ],
 )  # fmt: skip
 def test_wrong_gets_its_hint(question, answer, hint):
@@ -53,7 +56,7 @@ ANYTHING = st.one_of(
 
 
 @given(answer=ANYTHING)
-@pytest.mark.parametrize("question", [check.q1, check.q2, check.q3])
+@pytest.mark.parametrize("question", [check.q1, check.q2, check.q3, check.q4])
 def test_nothing_raises(question, answer):
     feedback = question(answer)
     assert feedback.message
@@ -61,4 +64,4 @@ def test_nothing_raises(question, answer):
 
 
 def test_all_is_public():
-    assert set(check.__all__) == {"Feedback", "q1", "q2", "q3"}
+    assert set(check.__all__) == {"Feedback", "q1", "q2", "q3", "q4"}
