@@ -159,7 +159,7 @@ class TestExecuted:
         shown = next(o["data"]["text/plain"] for _, o in outputs(nb) if o.output_type == "execute_result")
         assert "train 300" in shown
         assert "at most 8 questions" in shown
-        assert "labels for 90 training texts" in shown
+        assert "then 90 labels" in shown
         assert "300 training texts" in results["note"]
         assert "asymmetric noise 0.4" in results["note"]
         assert "annotator simulated" in results["note"]
