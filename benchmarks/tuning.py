@@ -1,12 +1,13 @@
-"""Try settings of NoiseAL or CE on seeds that no reported figure uses, judged on clean validation labels.
+"""Try settings on seeds that no reported figure uses, judged on clean validation labels.
 
 python benchmarks/tuning.py --kind asymmetric --seeds 10 11 --try '{}' '{"momentum": 0.3}' '{"decay": 1}'
 python benchmarks/tuning.py --method ce --profile quick --try '{"lr_head": 0.003}'
+python benchmarks/tuning.py --method sidyp --profile quick --train-size 1000 --try '{"score": "distance"}'
 
 The annotator is simulated (93 % right) unless ``--annotator smollm2`` is given: what is compared is what the
 two models make of the same answers. The test split is never looked at. Prints one line for each setting,
 with one figure a seed: accuracy on the validation split's true labels after the last epoch and at its best,
-and, after the last epoch, precision and recall of R.
+and, after the last epoch, precision and recall of R, or how well SiDyP detects and corrects wrong labels.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ def try_settings(
     """Train once; return what the line shows."""
     if method == "ce":
         clf: Any = nk.Baseline(loss="ce", profile=profile, seed=seed, **settings)
+    elif method == "sidyp":
+        clf = nk.SiDyP(profile=profile, seed=seed, **settings)
     else:
         who: Any = annotator
         if annotator == "simulated":
@@ -48,6 +51,10 @@ def try_settings(
         sets = report["sets"].set_index("set")
         found |= {"R precision": sets.loc["R", "precision"], "R recall": sets.loc["R", "recall"]}
         found |= {"answers right": report["annotations"]["accuracy"]}
+    if method == "sidyp":
+        report = clf.report(ds["train"])
+        found |= {name: report["detection"][name] for name in ("auc", "noise_rate", "noise_rate_used")}
+        found |= {"refined right": report["correction"]["accuracy_after"]}
     return {name: float(value) for name, value in found.items()}
 
 
@@ -56,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kind", choices=KINDS, default="asymmetric")
     parser.add_argument("--seeds", nargs="+", type=int, default=[10, 11])
-    parser.add_argument("--method", choices=("noiseal", "ce"), default="noiseal")
+    parser.add_argument("--method", choices=("noiseal", "sidyp", "ce"), default="noiseal")
     parser.add_argument("--profile", default="class")
     parser.add_argument("--annotator", default="simulated")
     parser.add_argument("--query-budget", type=int, default=300)
