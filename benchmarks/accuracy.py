@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 import nlkit as nk
+from nlkit._columns import with_column
 from nlkit._util import atomic_write, cache_folder, content_hash
 from nlkit.baselines import BaselineConfig
 from nlkit.encoder import TextEncoder
@@ -89,8 +90,7 @@ def run_ce(ds: DatasetDict, settings: dict[str, Any], seed: int) -> dict[str, di
 
 def with_labels(part: Dataset, label: Sequence[int]) -> Dataset:
     """Return a split with other noisy labels."""
-    feature = part.features["noisy_label"]
-    return part.remove_columns("noisy_label").add_column("noisy_label", list(label), feature=feature)
+    return with_column(part, "noisy_label", label, part.features["noisy_label"])
 
 
 def run_clean(ds: DatasetDict, settings: dict[str, Any], seed: int) -> dict[str, dict[str, Any]]:
@@ -225,6 +225,13 @@ def one_thread_each(workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
             os.environ["OMP_NUM_THREADS"] = before
 
 
+def spread(values: pd.Series) -> str:
+    """Return mean and standard deviation of shares, in percent."""
+    mean = f"{100 * values.mean():.1f}"
+    # One seed has no spread; saying 0 would claim one.
+    return f"{mean} ± {100 * values.std(ddof=1):.1f}" if len(values) > 1 else mean
+
+
 def summarise(runs: pd.DataFrame) -> str:
     """Return the tables of means and standard deviations over seeds, as Markdown."""
     kinds = list(dict.fromkeys(runs["noise"]))
@@ -234,10 +241,8 @@ def summarise(runs: pd.DataFrame) -> str:
 
     def row(title: str, method: str, column: str) -> str:
         mine = runs[runs["method"] == method]
-        cells = [100 * mine.loc[mine["noise"] == kind, column].astype(float) for kind in kinds]
-        # One seed has no spread; saying 0 would claim one.
-        texts = [f"{c.mean():.1f} ± {c.std(ddof=1):.1f}" if len(c) > 1 else f"{c.mean():.1f}" for c in cells]
-        return f"| {title} | " + " | ".join(texts) + " |"
+        cells = [mine.loc[mine["noise"] == kind, column].astype(float) for kind in kinds]
+        return f"| {title} | " + " | ".join(map(spread, cells)) + " |"
 
     lines = ["Test accuracy in %, mean ± standard deviation over seeds:", ""]
     lines += ["| method | " + " | ".join(head) + " |", rule]

@@ -17,18 +17,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, DatasetDict
+from datasets import DatasetDict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import nlkit as nk
-from nlkit._sampling import draw
+from benchmarks.labels import largest_classes
 
 Job = dict[str, Any]
 Measured = dict[str, Any]
@@ -109,21 +108,6 @@ def data(job: Job) -> DatasetDict:
     return nk.add_noise(ds, kind="symmetric", rate=0.4, seed=0)
 
 
-def largest_classes(ds: DatasetDict, n_classes: int, sizes: Job) -> DatasetDict:
-    """Return at most so many texts a split of the largest classes, stratified, classes numbered anew."""
-    names, counts = ds["train"].features["label"].names, Counter(ds["train"]["label"])
-    kept = sorted(sorted(counts, key=lambda c: (-counts[c], c))[:n_classes])
-    feature, rng = ClassLabel(names=[names[c] for c in kept]), np.random.default_rng(0)
-    result = DatasetDict()
-    for split, part in ds.items():
-        label = np.array([kept.index(y) if y in kept else -1 for y in part["label"]])
-        chosen = np.flatnonzero(label >= 0)
-        chosen = chosen[draw(label[chosen], min(sizes[split], len(chosen)), rng)]
-        plain = part.select(chosen).remove_columns("label")
-        result[split] = plain.add_column("label", label[chosen].tolist(), feature=feature)
-    return result
-
-
 def child(job: Job) -> Measured:
     """Fit and evaluate once in this process; return time and peak memory by stage."""
     from nlkit import encoder, refinement, sidyp
@@ -134,7 +118,8 @@ def child(job: Job) -> Measured:
     watch.timed(encoder.TextEncoder, "loading")("minilm", device="cpu")  # the process keeps what it loads
     for owner, name, stage in (
         (encoder.TextEncoder, "prepare", "encode"), (sidyp.SiDyP, "_first_stage", "first"),
-        (sidyp.SiDyP, "_prior", "prior"), (sidyp.SiDyP, "_refinement", "diffusion"),
+        (sidyp.SiDyP, "_suspects", "prior"), (sidyp.SiDyP, "_prior", "prior"),
+        (sidyp.SiDyP, "_refinement", "diffusion"),
         (refinement.Refinement, "fit", "diffusion"), (sidyp.SiDyP, "evaluate", "prediction"),
     ):  # fmt: skip
         setattr(owner, name, watch.timed(getattr(owner, name), stage))
@@ -246,23 +231,16 @@ def summarise(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Parse arguments, measure, print, write."""
+    """Be the child of `run_job`, or print the tables of some parts; run.py writes those of all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="little data: does it run?")
     parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=tuple(PARTS))
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         print(json.dumps(child(json.loads(given.child))))
-        return
-    from benchmarks.run import machine, write  # late: it imports this module
-
-    result = measure(smoke=given.smoke, parts=given.only)
-    summary = summarise(result)
-    print("\n" + summary)
-    write(given.out / "cost.json", json.dumps({"machine": machine(), **result}, indent=1))
-    write(given.out / "cost.md", summary)
+    else:
+        print(summarise(measure(smoke=given.smoke, parts=given.only)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,16 @@ import pandas as pd
 from datasets import DatasetDict
 
 import nlkit as nk
-from benchmarks.accuracy import RATE, Job, one_thread_each, remembered, run_ce, with_labels
+from benchmarks.accuracy import (
+    RATE,
+    Job,
+    one_thread_each,
+    remembered,
+    run_ce,
+    run_clean,
+    spread,
+    with_labels,
+)
 from benchmarks.labels import llm_labelled
 from nlkit.baselines import BaselineConfig
 from nlkit.relabelling import ConfidentLearningConfig, KNNRelabelConfig
@@ -114,8 +123,7 @@ def run_job(job: Job) -> dict[str, dict[str, Any]]:
         case "cleanlab":
             result = {"cleanlab": nk.ConfidentLearning(seed=seed, **settings).fit(ds).evaluate(ds["test"])}
         case "clean":
-            truth = DatasetDict({**ds, "train": with_labels(ds["train"], ds["train"]["label"][:])})
-            result = {"clean": nk.Baseline(seed=seed, **settings).fit(truth).evaluate(ds["test"])}
+            result = run_clean(ds, settings, seed)
         case name:
             result = run_sidyp(ds, settings, seed, name)
     for row in result.values():
@@ -172,19 +180,13 @@ def measure(
     return pd.DataFrame(rows)
 
 
-def _spread(values: pd.Series) -> str:
-    # One seed has no spread; saying 0 would claim one.
-    mean = f"{100 * values.mean():.1f}"
-    return f"{mean} ± {100 * values.std(ddof=1):.1f}" if len(values) > 1 else mean
-
-
 def _table(runs: pd.DataFrame, sets: Sequence[str], rows: Mapping[str, tuple[str, str]]) -> list[str]:
     """Return a Markdown table: title → (method, column), one column a set."""
     head = " | ".join(SETS[name] for name in sets)
     lines = [f"| in %, mean ± standard deviation | {head} |", "|---" * (len(sets) + 1) + "|"]
     for title, (method, column) in rows.items():
         cells = [
-            _spread(runs.loc[(runs["set"] == name) & (runs["method"] == method), column].astype(float))
+            spread(runs.loc[(runs["set"] == name) & (runs["method"] == method), column].astype(float))
             for name in sets
         ]
         lines.append(f"| {title} | {' | '.join(cells)} |")

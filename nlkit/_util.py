@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["atomic_write", "cache_folder", "content_hash", "progress", "reject"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["atomic_write", "cache_folder", "content_hash", "progress", "reject", "unit_rows"]
 
 
 def cache_folder(*parts: str) -> Path:
@@ -61,6 +64,13 @@ def content_hash(*parts: str) -> str:
         digest.update(len(raw).to_bytes(8, "little"))
         digest.update(raw)
     return digest.hexdigest()
+
+
+def unit_rows(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Return vectors, shape (…, D), at length 1 (L2); zeros stay zeros."""
+    norm = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    result: NDArray[Any] = vectors / np.where(norm > 0, norm, 1.0).astype(norm.dtype)
+    return result
 
 
 def reject(field: str, value: object, allowed: str) -> NoReturn:

@@ -30,9 +30,26 @@ from nlkit.observed import Observed, observed_validation
 from nlkit.persistence import save_tensors
 from nlkit.training import Callback, Prediction, Trainer, copied_weights, predict
 
-__all__ = ["BestEpoch", "Method", "Watch", "predict_texts"]
+__all__ = ["BestEpoch", "Method", "Watch", "predict_texts", "watched"]
 
 Probabilities = NDArray[np.float32]
+
+
+def watched(
+    ds: Mapping[str, Dataset], splits: Sequence[str]
+) -> list[tuple[str, list[str], NDArray[np.int64]]]:
+    """Return name, texts and true labels of the splits to watch, without the samples that have no label."""
+    parts = []
+    for split in splits:
+        if split not in ds or "label" not in ds[split].column_names:
+            raise ValueError(f"watch={split!r}: ds has no such split with true labels in column 'label'")
+        label = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
+        known = np.flatnonzero(label >= 0)
+        if not len(known):
+            raise ValueError(f"watch={split!r}: every label of this split is missing (-1)")
+        texts = list(ds[split]["text"])
+        parts.append((split, [texts[i] for i in known], label[known]))
+    return parts
 
 
 class Watch(Callback):
@@ -43,17 +60,10 @@ class Watch(Callback):
         averaged: bool = False,
     ) -> None:  # fmt: skip
         self.name, self.averaged = name, averaged
-        self._parts: list[tuple[str, Inputs, NDArray[np.int64]]] = []
-        for split in splits:
-            if split not in ds or "label" not in ds[split].column_names:
-                raise ValueError(f"watch={split!r}: ds has no such split with true labels in column 'label'")
-            label = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
-            known = np.flatnonzero(label >= 0)
-            if not len(known):
-                raise ValueError(f"watch={split!r}: every label of this split is missing (-1)")
-            texts = list(ds[split]["text"])
-            inputs = model.prepare([texts[i] for i in known])  # type: ignore[operator]
-            self._parts.append((split, inputs, label[known]))
+        self._parts: list[tuple[str, Inputs, NDArray[np.int64]]] = [
+            (split, model.prepare(texts), label)  # type: ignore[operator]
+            for split, texts, label in watched(ds, splits)
+        ]
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
         """Add one column a watched split."""
@@ -167,6 +177,11 @@ class Method:
                 f"dataset's label names {list(feature.names)} are not those the method learned, "
                 f"{self.label_names_}, or in another order"
             )
+
+    def _check_trained_on(self, dataset: Any, n: int) -> None:
+        """Raise ValueError if a data set is not the training split, of n samples, that `fit` saw."""
+        if len(dataset) != n:
+            raise ValueError(f"dataset has {len(dataset)} samples, fit saw {n}: give ds['train']")
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "label_names_"):

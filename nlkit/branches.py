@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +35,6 @@ __all__ = [
     "BranchedClassifier",
     "Snapshots",
     "TrajectoryRecorder",
-    "mean_direction",
     "snapshot_epochs",
 ]
 
@@ -119,47 +118,19 @@ class BranchObjective(Callback):
         loss = ce + self.weight * apart
         return loss, {"loss": loss.item(), "loss_ce": ce.item(), "loss_coreg": apart.item()}
 
-    def on_fit_start(self, trainer: Trainer) -> None:
-        """Set α for the first epoch, or the first one after a resume."""
-        self._set(trainer)
-
-    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Write this epoch's α into the history and set the next one's."""
-        row["coregularisation"] = self.weight
-        self._set(trainer)
-
-    def state(self) -> tuple[Tensors, dict[str, Any]]:
-        """Return the next epoch's α: a checkpoint is restored after `on_fit_start`."""
-        return {}, {"weight": self.weight}
-
-    def restore(self, tensors: Tensors, values: dict[str, Any]) -> None:
-        """Take it back."""
-        self.weight = values["weight"]
-
-    def _set(self, trainer: Trainer) -> None:
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        """Set this epoch's α."""
         warm = trainer.epoch < math.ceil(self.warmup * trainer.epochs)
         self.weight = self.coregularisation if self.restored and not warm else 0.0
+
+    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
+        """Write this epoch's α into the history."""
+        row["coregularisation"] = self.weight
 
 
 def snapshot_epochs(epochs: int, points: int) -> list[int]:
     """Return at most `points` epochs of 1 … E, evenly spaced, the last and, with two or more, the first."""
     return sorted({round(e) for e in np.linspace(epochs, 1, min(points, epochs))})
-
-
-def mean_direction(trajectory: NDArray[Any]) -> NDArray[np.float32]:
-    """Return where trajectories, shape (M, E, N, D), point on average, shape (N, D), rows of length 1.
-
-    The mean over branches and epochs of embeddings at unit length.
-    """
-    total: NDArray[Any] = np.zeros(trajectory.shape[2:], np.float32)
-    for m, e in np.ndindex(*trajectory.shape[:2]):  # one epoch at a time, to spare memory
-        total += _unit(trajectory[m, e].astype(np.float32))
-    return _unit(total)
-
-
-def _unit(rows: NDArray[Any]) -> NDArray[Any]:
-    length = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return cast("NDArray[Any]", rows / np.where(length > 0, length, 1).astype(rows.dtype))
 
 
 class TrajectoryRecorder(Callback):

@@ -27,6 +27,9 @@ class Callback:
     def on_fit_start(self, trainer: Trainer) -> None:
         """Before the first epoch, or before the first one after a resume."""
 
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        """Before each epoch, also the first one after a resume; `trainer.epoch` are finished."""
+
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
         """After each epoch; what is put in `row` becomes columns of `Trainer.history`."""
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nlkit._checks import check_labels
-from nlkit._util import reject
+from nlkit._util import reject, unit_rows
 
 __all__ = ["SCORES", "detect", "detect_by_both", "margin", "suspects", "suspicion"]
 
@@ -86,8 +86,7 @@ def _centroid_distances(
     """Return each sample's distance to its own class's centroid and to the nearest other one, (N,) each."""
     z = z.astype(np.float64)
     if normalise:
-        norm = np.linalg.norm(z, axis=-1, keepdims=True)
-        z /= np.where(norm > 0, norm, 1.0)
+        z = unit_rows(z)
     member = np.eye(n_classes)[label]  # (N, C)
     size = member.sum(0)
     centroid = (member.T @ z) / np.maximum(size, 1)[:, None]  # (C, D)

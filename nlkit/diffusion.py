@@ -148,19 +148,22 @@ class Denoiser(nn.Module):
         condition : Tensor, shape (M, B, P)
             What is known of the text.
         """
-        return self.denoise(noised, level, self.context(observed, condition))
+        return self.denoise(noised, level, self.observed(observed / self.scale) + self.told(condition))
 
-    def context(self, observed: Tensor, condition: Tensor) -> Tensor:
-        """Return what stays the same over all steps of a sample, shape (M, B, H): computed once a chain."""
-        seen: Tensor = self.observed(observed / self.scale) + self.condition(self.dropout(condition))
-        return seen
+    def told(self, condition: Tensor) -> Tensor:
+        """Return what the condition comes to, shape (M, B, H): the costly part, the same in all chains."""
+        inside: Tensor = self.condition(self.dropout(condition))
+        return inside
 
-    def denoise(self, noised: Tensor, level: Tensor, context: Tensor) -> Tensor:
-        """Return class logits, shape (M, B, C), as `forward` does, from a sample's `context`."""
+    def denoise(self, noised: Tensor, level: Tensor, seen: Tensor) -> Tensor:
+        """Return class logits, shape (M, B, C), as `forward` does.
+
+        `seen`, (M, B, H), is the sum of what the observed label and the condition come to.
+        """
         octave = 2.0 ** torch.arange(self.FREQUENCIES, device=level.device, dtype=level.dtype)
         angle = level.unsqueeze(-1) * octave * math.pi / 2
         time = torch.cat([angle.sin(), angle.cos()], -1)
-        h = self.noised(noised / self.scale) + self.time(time) + context
+        h = self.noised(noised / self.scale) + self.time(time) + seen
         for norm, widen, narrow in zip(self.norms, self.widen, self.narrow, strict=True):
             h = h + narrow(nn.functional.gelu(widen(norm(h))))
         logits: Tensor = self.out(h)
@@ -171,7 +174,7 @@ class Denoiser(nn.Module):
 def reverse_chain(
     denoiser: Denoiser,
     observed: Tensor,
-    condition: Tensor,
+    told: Tensor,
     levels: Tensor,
     *,
     generator: torch.Generator | None = None,
@@ -186,8 +189,8 @@ def reverse_chain(
         In evaluation mode.
     observed : Tensor of int, shape (M, B)
         Observed labels; −1 is missing.
-    condition : Tensor, shape (M, B, P)
-        As in `Denoiser.forward`.
+    told : Tensor, shape (M, B, H)
+        What is known of the texts, by `Denoiser.told`.
     levels : Tensor, shape (T' + 1,)
         ᾱ_0 = 1 … ᾱ_T' of the steps that are made (`alpha_bar`), walked from the last to the first.
     generator : torch.Generator, optional
@@ -205,20 +208,19 @@ def reverse_chain(
     """
     M, B = observed.shape
     classes, k = denoiser.out.weight.shape[-1], denoiser.scale
-    seen = corner(observed, classes, k)
 
     def noise() -> Tensor:
         samples = 1 if shared_noise else B
-        drawn = torch.randn(M, samples, classes, generator=generator, device=condition.device)
+        drawn = torch.randn(M, samples, classes, generator=generator, device=told.device)
         return drawn.expand(M, B, classes)
 
-    context = denoiser.context(seen, condition)
+    seen = denoiser.observed(corner(observed, classes, k) / k) + told
     state = k * noise()
-    probability = torch.full((M, B, classes), 1 / classes, device=condition.device)
+    probability = torch.full((M, B, classes), 1 / classes, device=told.device)
     for t in range(len(levels) - 1, 0, -1):
         if trace is not None:
             trace.append(state.softmax(-1))
-        logits = denoiser.denoise(state, levels[t].expand(M, B), context)
+        logits = denoiser.denoise(state, levels[t].expand(M, B), seen)
         probability = logits.softmax(-1)
         state = diffuse(corner(logits.argmax(-1), classes, k), levels[t - 1].expand(M, B), noise(), k)
     if trace is not None:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
+import pandas as pd
+from datasets import ClassLabel, Dataset, DatasetDict
 from numpy.typing import NDArray
 
 from nlkit._checks import check_texts, class_names, class_numbers
+from nlkit._columns import with_column
+from nlkit._noise_report import noise_report
 from nlkit._util import reject
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from datasets import Dataset, DatasetDict
-
-    from nlkit.annotate.base import Annotator, Demonstration
+from nlkit.annotate.base import Annotator, Demonstration, annotator_name, as_annotator, checked_answers
+from nlkit.annotate.demonstrations import nearest, worded
+from nlkit.annotate.prompts import clean
+from nlkit.encoder import TextEncoder
 
 __all__ = ["gold_pool", "label_with_llm"]
 
@@ -127,9 +129,7 @@ def label_with_llm(
     texts = {split: _texts(ds[split], f"ds[{split!r}]") for split in chosen}
     names = _names(ds, chosen)
     everything = [text for split in chosen for text in texts[split]]
-    annotator = _annotator(annotator)
-    if hasattr(annotator, "ready"):  # a missing model is found before the texts are embedded
-        annotator.ready(names)
+    annotator = as_annotator(annotator, names)  # a missing model is found before the texts are embedded
     if pool is not None:
         answers = _ask_with_pool(annotator, everything, names, pool, shots, encoder)
     else:
@@ -197,16 +197,6 @@ def _names(ds: DatasetDict, splits: Sequence[str]) -> list[str]:
     return names
 
 
-def _annotator(annotator: str | Annotator) -> Any:
-    if isinstance(annotator, str):
-        from nlkit.annotate.local import LocalLLM
-
-        return LocalLLM(annotator, precision="auto")
-    if isinstance(annotator, type) or not callable(getattr(annotator, "annotate", None)):
-        reject("annotator", annotator, 'a model\'s name, such as "smollm2", or an object with annotate(…)')
-    return annotator
-
-
 def _gold(ds: Mapping[str, Dataset], who: str) -> tuple[list[str], Labels, list[str]]:
     """Return texts, true labels (-1: missing) and class names of train."""
     if "train" not in ds:
@@ -231,7 +221,7 @@ def _in_rounds(
     """
     first: dict[str, int] = {}
     for i in np.flatnonzero(label >= 0).tolist():
-        first.setdefault(_words(texts[i]), i)
+        first.setdefault(clean(texts[i]), i)
     kept = np.array(sorted(first.values()), dtype=np.int64)
     members = [rng.permutation(kept[label[kept] == c]).tolist() for c in range(n_classes)]
     return [
@@ -242,14 +232,8 @@ def _in_rounds(
     ]
 
 
-def _words(text: str) -> str:
-    return " ".join(text.split())
-
-
 def _fixed(ds: DatasetDict, names: Sequence[str], shots: int, seed: int) -> list[Demonstration]:
     """Draw `shots` demonstrations of each class from train."""
-    from nlkit.annotate.base import Demonstration
-
     texts, label, own = _gold(ds, f"shots={shots} without a pool")
     if own != list(names):
         reject("the classes of train", own, f"those of the split to label: {list(names)}")
@@ -265,8 +249,6 @@ def _fixed(ds: DatasetDict, names: Sequence[str], shots: int, seed: int) -> list
 
 
 def _ask(annotator: Any, texts: Sequence[str], names: Sequence[str], demonstrations: Any) -> Labels:
-    from nlkit.annotate.base import annotator_name, checked_answers
-
     answers = annotator.annotate(list(texts), list(names), demonstrations)
     table = checked_answers(answers, len(texts), len(names), annotator_name(annotator))
     label: Labels = table["label"].to_numpy(dtype=np.int64)
@@ -277,13 +259,13 @@ def _ask_with_fixed(
     annotator: Any, texts: Sequence[str], names: Sequence[str], shown: list[Demonstration]
 ) -> Labels:
     """Show all texts the same demonstrations, but none of them itself; no demonstrations: zero-shot."""
-    given = {_words(d.text) for d in shown}
-    is_shown = np.array([_words(text) in given for text in texts], dtype=bool)
+    given = {clean(d.text) for d in shown}
+    is_shown = np.array([clean(text) in given for text in texts], dtype=bool)
     answers = np.full(len(texts), -1, dtype=np.int64)
     others, own = np.flatnonzero(~is_shown).tolist(), np.flatnonzero(is_shown).tolist()
     if others:
         answers[others] = _ask(annotator, [texts[i] for i in others], names, shown or None)
-    left = {i: [d for d in shown if _words(d.text) != _words(texts[i])] for i in own}
+    left = {i: [d for d in shown if clean(d.text) != clean(texts[i])] for i in own}
     if own and getattr(annotator, "calibration", None) == "batch":
         # Together: a batch of one text, calibrated by its own mean, would say nothing.
         answers[own] = _ask(annotator, [texts[i] for i in own], names, list(left.values()))
@@ -298,9 +280,6 @@ def _ask_with_pool(
     annotator: Any, texts: Sequence[str], names: Sequence[str], pool: Dataset, k: int, encoder: str
 ) -> Labels:
     """Show each text the `k` nearest of the pool, the nearest last."""
-    from nlkit.annotate.demonstrations import nearest, worded
-    from nlkit.encoder import TextEncoder
-
     columns = getattr(pool, "column_names", None)
     if not isinstance(columns, list) or not {"text", "label"} <= set(columns):
         reject("pool", columns or type(pool).__name__, "a Dataset with the columns text and label")
@@ -323,27 +302,15 @@ def _labelled(
     ds: DatasetDict, sizes: Mapping[str, int], names: Sequence[str], answers: Labels, return_report: bool
 ) -> DatasetDict | tuple[DatasetDict, pd.DataFrame]:
     """Write the answers, which stand in the order of `sizes`, beside the texts; and count them."""
-    from datasets import ClassLabel
-
     result, rows, start = type(ds)(ds), [], 0
     for split, n in sizes.items():
         own = answers[start : start + n]
         start += n
-        plain = ds[split].remove_columns([c for c in ("noisy_label",) if c in ds[split].column_names])
-        feature = ClassLabel(names=list(names))
-        result[split] = plain.add_column("noisy_label", own.tolist(), feature=feature)
+        result[split] = with_column(ds[split], "noisy_label", own.tolist(), ClassLabel(names=list(names)))
         if return_report:
-            rows.append((split, n, int((own >= 0).sum()), int((own < 0).sum()), _rate(ds[split], own)))
+            judged = "label" in ds[split].column_names
+            rate = noise_report(result, split).rate if judged else float("nan")
+            rows.append((split, n, int((own >= 0).sum()), int((own < 0).sum()), rate))
     if not return_report:
         return result
-    import pandas as pd
-
     return result, pd.DataFrame(rows, columns=["split", "n", "answered", "abstained", "rate"])
-
-
-def _rate(data: Dataset, answers: Labels) -> float:
-    if "label" not in data.column_names:
-        return float("nan")
-    truth = class_numbers(data["label"][:], "label")
-    known = (truth >= 0) & (answers >= 0)
-    return float((truth != answers)[known].mean()) if known.any() else float("nan")

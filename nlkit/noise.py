@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nlkit._checks import class_names, class_numbers
+from nlkit._columns import with_column
 from nlkit._instance_noise import choose, class_probabilities, flip_by_instance, flip_rates
 from nlkit._noise_report import NoiseReport, noise_report, rates
 from nlkit._util import reject
@@ -228,8 +229,8 @@ def add_noise(
         else:
             noisy = _flip_by_class(labels[split], T, rngs[split])
             wanted[split] = 1 - np.diag(T)
-        plain = ds[split].remove_columns([c for c in ("noisy_label",) if c in ds[split].column_names])
-        result[split] = plain.add_column("noisy_label", noisy.tolist(), feature=ds["train"].features["label"])
+        feature = ds["train"].features["label"]
+        result[split] = with_column(ds[split], "noisy_label", noisy.tolist(), feature)
     return (result, rates(result, splits, wanted, names)) if return_report else result
 
 

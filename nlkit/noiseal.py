@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nlkit._checks import check_texts, class_numbers
-from nlkit.annotate.base import Annotator, Demonstration, annotator_name
+from nlkit.annotate.base import Annotator, Demonstration, annotator_name, as_annotator, check_annotator
 from nlkit.annotate.demonstrations import balance_report, nearest, worded
 from nlkit.base import Method, Watch, predict_texts
 from nlkit.classifiers import StrongClassifier, Vocabulary, WeakClassifier
@@ -91,11 +91,8 @@ class NoiseAL(Method):
         self.config = NoiseALConfig.make(
             profile, encoder=encoder, query_budget=query_budget, seed=seed, **settings
         )
-        if annotator is not None and not isinstance(annotator, str) and not hasattr(annotator, "annotate"):
-            raise ValueError(
-                f"annotator={annotator!r} is not allowed: a model name such as 'smollm2', an object with "
-                "annotate(texts, label_names, demonstrations), or None"
-            )
+        if annotator is not None:
+            check_annotator(annotator)
         self.annotator = annotator
         self._lost_annotator: str | None = None
 
@@ -109,14 +106,7 @@ class NoiseAL(Method):
                 "asked: set .annotator before fit",
                 stacklevel=3,
             )
-        annotator: Any = self.annotator
-        if isinstance(annotator, str):
-            from nlkit.annotate.local import LocalLLM
-
-            annotator = LocalLLM(annotator, precision="auto")
-        if hasattr(annotator, "ready"):
-            annotator.ready(names)
-        return cast("Annotator | None", annotator)
+        return None if self.annotator is None else as_annotator(self.annotator, names)
 
     def _new_weak(self, vocabulary: Vocabulary, n_classes: int) -> WeakClassifier:
         with torch.random.fork_rng():
@@ -207,7 +197,8 @@ class NoiseAL(Method):
             questions asked; ``demonstrations``: `nlkit.annotate.demonstrations.balance_report` of the (noisy)
             labels that were shown with them.
         """
-        self._check_trained_on(dataset)
+        self._check_fitted()
+        self._check_trained_on(dataset, len(self.partition_))
         label = class_numbers(dataset["label"][:], "dataset['label']")
         asked = self.annotations_["index"].to_numpy()
         shown = [i for row in self.annotations_.get("demonstrations", []) for i in row]
@@ -238,7 +229,8 @@ class NoiseAL(Method):
         list of Q lists
             For ``annotator.annotate(texts, label_names, …)``; shorter lists where R holds fewer texts.
         """
-        self._check_trained_on(dataset)
+        self._check_fitted()
+        self._check_trained_on(dataset, len(self.partition_))
         c, partition = self.config, self.partition_
         label = class_numbers(dataset["noisy_label"][:], "dataset['noisy_label']")
         sets, answer = partition["set"].to_numpy(), partition["llm_label"].to_numpy()
@@ -274,18 +266,12 @@ class NoiseAL(Method):
         believed : ndarray of bool, shape (N,)
             True in the clean set R and where the annotator answered; what is left is open.
         """
-        self._check_trained_on(data.texts)
+        self._check_fitted()
+        self._check_trained_on(data.texts, len(self.partition_))
         answer = self.partition_["llm_label"].to_numpy()
         label = np.where(answer >= 0, answer, data.noisy_label)
         clean = (self.partition_["set"] == "R").to_numpy()
         return Observed(data.texts, label), (clean | (answer >= 0)) & (label >= 0)
-
-    def _check_trained_on(self, dataset: Any) -> None:
-        self._check_fitted()
-        if len(dataset) != len(self.partition_):
-            raise ValueError(
-                f"dataset has {len(dataset)} samples, fit saw {len(self.partition_)}: give ds['train']"
-            )
 
     def _extra_values(self) -> dict[str, Any]:
         # Only a name can be saved: who used an annotator of their own gives it again to fit anew.

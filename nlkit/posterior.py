@@ -65,9 +65,10 @@ def _chunks(n: int) -> Iterator[slice]:
     yield from (slice(start, start + CHUNK) for start in range(0, n, CHUNK))
 
 
+@torch.no_grad()
 def answer_probabilities(
     denoiser: Denoiser,
-    condition: Tensor,
+    told: Tensor,
     observed: Tensor,
     steps: int,
     draws: torch.Generator,
@@ -81,7 +82,8 @@ def answer_probabilities(
     ----------
     denoiser : Denoiser
         In evaluation mode.
-    condition : Tensor, shape (M, B, P)
+    told : Tensor, shape (M, B, H)
+        What is known of the texts, by `Denoiser.told`.
     observed : Tensor of int64, shape (B,)
         ỹ of each sample; −1 is missing.
     steps : int
@@ -93,9 +95,9 @@ def answer_probabilities(
     shared_noise : bool
         As in `nlkit.diffusion.reverse_chain`.
     """
-    levels = alpha_bar(steps).to(condition.device)
-    M, B, _ = condition.shape
-    result = condition.new_zeros(M, B, denoiser.out.weight.shape[-1])
+    levels = alpha_bar(steps).to(told.device)
+    M, B, _ = told.shape
+    result = told.new_zeros(M, B, denoiser.out.weight.shape[-1])
     for _ in range(chains):
         # Every chunk starts from the same random state where noise is shared, so that chunks do not matter.
         state = draws.get_state()
@@ -103,7 +105,7 @@ def answer_probabilities(
             if shared_noise:
                 draws.set_state(state)
             result[:, part] += reverse_chain(
-                denoiser, observed[part].expand(M, -1), condition[:, part], levels, generator=draws,
+                denoiser, observed[part].expand(M, -1), told[:, part], levels, generator=draws,
                 shared_noise=shared_noise,
             )  # fmt: skip
     return result / chains
@@ -148,19 +150,14 @@ def posterior(
     share = p_observed * wanted
     # A branch may be sure of a label that the mean leaves out: it then has no part in the sum.
     share = share / share.sum(-1, keepdim=True).clamp(min=1e-12)
-    result = condition.new_zeros(M, N, C)
+    told, result = denoiser.told(condition), condition.new_zeros(M, N, C)
     for part in _chunks(len(sample)):
         draws = torch.Generator(condition.device).manual_seed(config.seed)
         i, c = sample[part], label[part]
         p = answer_probabilities(
-            denoiser,
-            condition[:, i],
-            c,
-            config.prediction_steps,
-            draws,
-            chains=chains or config.chains,
+            denoiser, told[:, i], c, config.prediction_steps, draws, chains=chains or config.chains,
             shared_noise=True,
-        )
+        )  # fmt: skip
         result.index_add_(1, i, p * share[:, i, c].unsqueeze(-1))
     mean: Any = result.mean(0)
     found: Probabilities = (mean / mean.sum(-1, keepdim=True)).cpu().numpy()
@@ -190,14 +187,9 @@ def refined(
         draws = torch.Generator(condition.device).manual_seed(config.seed)
         label = torch.from_numpy(noisy_label[known]).to(condition.device)
         p = answer_probabilities(
-            denoiser,
-            condition[:, known],
-            label,
-            config.prediction_steps,
-            draws,
-            chains=config.chains,
-            shared_noise=True,
-        ).mean(0)
+            denoiser, denoiser.told(condition[:, known]), label, config.prediction_steps, draws,
+            chains=config.chains, shared_noise=True,
+        ).mean(0)  # fmt: skip
         result[known] = (p / p.sum(-1, keepdim=True)).cpu().numpy()
     if len(missing):
         result[missing] = posterior(denoiser, condition[:, missing], p_observed[:, missing], config)

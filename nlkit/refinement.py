@@ -194,9 +194,13 @@ class Refinement:
         self.denoiser.eval()
         if not c.prior_memory:
             self.weight[:, open_] = self.neighbours_weight[open_]
-        for _ in range(c.update_rounds if len(open_) else 0):
+        if not len(open_):
+            return
+        with torch.no_grad():
+            told = self.denoiser.told(self.condition[:, open_])
+        for _ in range(c.update_rounds):
             answer = answer_probabilities(
-                self.denoiser, self.condition[:, open_], self.observed[open_], c.sampling_steps, draws
+                self.denoiser, told, self.observed[open_], c.sampling_steps, draws
             ).argmax(-1)
             self.weight[:, open_] = reinforce(self.weight[:, open_], answer.cpu().numpy(), c.update_rounds)
 
@@ -206,9 +210,11 @@ class Refinement:
             return
         condition, observed, target = self.validation
         draws = torch.Generator(self.device).manual_seed(self.config.seed)
+        with torch.no_grad():
+            told = self.denoiser.told(condition.to(self.device))
         found = answer_probabilities(
-            self.denoiser, condition.to(self.device), torch.from_numpy(observed).to(self.device),
-            self.config.prediction_steps, draws,
+            self.denoiser, told, torch.from_numpy(observed).to(self.device), self.config.prediction_steps,
+            draws,
         ).mean(0).argmax(-1)  # fmt: skip
         row["agreement_validation_prior"] = float((found.cpu().numpy() == target).mean())
         # Of equal epochs the later one: it has learnt from more of the prior.

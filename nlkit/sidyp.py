@@ -18,14 +18,13 @@ import pandas as pd
 from datasets import Dataset, DatasetDict
 from numpy.typing import NDArray
 
-from nlkit._checks import check_texts, class_numbers
+from nlkit._checks import check_texts
 from nlkit._util import content_hash
-from nlkit.base import Watch
+from nlkit.base import Watch, watched
 from nlkit.branches import (
     BranchObjective,
     Snapshots,
     TrajectoryRecorder,
-    mean_direction,
     snapshot_epochs,
 )
 from nlkit.detection import suspects
@@ -147,10 +146,16 @@ class SiDyP(FittedSiDyP):
         if self.warm_start is not None:
             data, believed = self.warm_start.believed(data)
         recorder, rows = self._first_stage(ds, data, believed, len(names), watch, checkpoint)
-        prior, score = self._prior(ds, data, believed, recorder, len(names))
-        self.label_names_ = names
+        # Each of these is large or takes time, so it is made once.
+        trajectory = {split: recorder.trajectory(split) for split in recorder.embedding}
+        embedding = {"train": self._text_embedding(data.texts)}
+        if "validation" in trajectory:
+            embedding["validation"] = self._text_embedding(list(ds["validation"]["text"]))
+        suspect, score = self._suspects(recorder, trajectory["train"], data, believed)
+        prior = self._prior(embedding, data, suspect, believed, len(names))
+        refinement = self._refinement(data, recorder, trajectory, embedding, prior)
         n = len(data.texts)
-        refinement = self._refinement(data, ds, recorder, prior)
+        self.label_names_ = names
         try:
             refinement.fit(self._watcher(ds, watch))
         finally:
@@ -164,7 +169,7 @@ class SiDyP(FittedSiDyP):
                 .table(names, data.noisy_label)
                 .assign(suspicion=score, refined_weight=refinement.weight.mean(0).max(1))
             )
-            self.prior_weight_, self.trajectory_ = prior.weight[:n], recorder.trajectory("train")
+            self.prior_weight_, self.trajectory_ = prior.weight[:n], trajectory["train"]
             self.best_epoch_ = refinement.best_epoch or None
             self._best = ("denoiser", refinement.best_weights) if refinement.best_weights else None
             if self._best and self.config.selection == "noisy_validation":
@@ -203,27 +208,28 @@ class SiDyP(FittedSiDyP):
         self.snapshots_ = Snapshots([recorder.weights[e] for e in sorted(recorder.weights)[:-1]])
         return recorder, trainer.history
 
-    def _prior(
-        self, ds: Mapping[str, Dataset], data: Observed, believed: NDArray[np.bool_] | None,
-        recorder: TrajectoryRecorder, n_classes: int,
-    ) -> tuple[Prior, NDArray[np.float64]]:  # fmt: skip
-        """Return the prior of training and validation texts, in this order, and the training texts' score."""
+    def _suspects(
+        self, recorder: TrajectoryRecorder, trajectory: NDArray[np.float16], data: Observed,
+        believed: NDArray[np.bool_] | None,
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:  # fmt: skip
+        """Return who is suspect and the score of every training text."""
         c = self.config
-        suspect, rate, score = suspects(
-            recorder.dynamics("train"), recorder.trajectory("train"), data.noisy_label, score=c.score,
+        suspect, self.noise_rate_, score = suspects(
+            recorder.dynamics("train"), trajectory, data.noisy_label, score=c.score,
             noise_rate=c.noise_rate, margin_epochs=c.margin_epochs, normalise=c.normalise,
             agreement=c.agreement, seed=c.seed,
         )  # fmt: skip
         if believed is not None:
             suspect = ~believed & (data.noisy_label >= 0)
-            rate = float(suspect.mean())
-        self.noise_rate_ = rate
-        splits = [split for split in ("train", "validation") if split in recorder.embedding]
-        if c.neighbour_space == "text":
-            texts = [*data.texts, *(ds["validation"]["text"] if "validation" in splits else [])]
-            space = self._text_embedding(texts)
-        else:
-            space = np.concatenate([mean_direction(recorder.trajectory(split)) for split in splits])
+            self.noise_rate_ = float(suspect.mean())
+        return suspect, score
+
+    def _prior(
+        self, embedding: Mapping[str, NDArray[np.float32]], data: Observed, suspect: NDArray[np.bool_],
+        believed: NDArray[np.bool_] | None, n_classes: int,
+    ) -> Prior:  # fmt: skip
+        """Return the prior of training and validation texts, in this order."""
+        c, space = self.config, np.concatenate(list(embedding.values()))
         # Validation texts are nobody's neighbours: their labels are for judging.
         others = len(space) - len(data.texts)
         label = np.concatenate([data.noisy_label, np.full(others, -1)])
@@ -231,24 +237,23 @@ class SiDyP(FittedSiDyP):
         prior = neighbour_prior(
             space, label, doubted, n_classes, k=c.neighbours, certain=c.certain, dominant=c.dominant
         )
-        if believed is not None:
-            prior = prior.fixed(np.flatnonzero(believed), data.noisy_label)
-        return prior, score
+        return prior if believed is None else prior.fixed(np.flatnonzero(believed), data.noisy_label)
 
     def _refinement(
-        self, data: Observed, ds: Mapping[str, Dataset], recorder: TrajectoryRecorder, prior: Prior
-    ) -> Refinement:
-        n, place = len(data.texts), choose_device(self.config.device)
-        at = [e - 1 for e in sorted(recorder.weights)]
-        condition = conditions(recorder.trajectory("train")[:, at], self._text_embedding(data.texts))
+        self, data: Observed, recorder: TrajectoryRecorder, trajectory: Mapping[str, NDArray[np.float16]],
+        embedding: Mapping[str, NDArray[np.float32]], prior: Prior,
+    ) -> Refinement:  # fmt: skip
+        n, at = len(data.texts), [e - 1 for e in sorted(recorder.weights)]
+        condition = {split: conditions(z[:, at], embedding[split]) for split, z in trajectory.items()}
         validation = None
-        if len(prior.case) > n:
-            embedding = self._text_embedding(list(ds["validation"]["text"]))
-            seen = conditions(recorder.trajectory("validation")[:, at], embedding)
+        if "validation" in condition:
             # The chain has to be told an observed label: the one the first stage finds likeliest.
             guess = recorder.probability["validation"][-1].mean(1).argmax(1).astype(np.int64)
-            validation = (seen, guess, prior.weight[n:].argmax(1))
-        return Refinement(condition, data.noisy_label, prior.first(n), self.config, place, validation)
+            validation = (condition["validation"], guess, prior.weight[n:].argmax(1))
+        place = choose_device(self.config.device)
+        return Refinement(
+            condition["train"], data.noisy_label, prior.first(n), self.config, place, validation
+        )
 
     def _watcher(
         self, ds: Mapping[str, Dataset], watch: Sequence[str]
@@ -256,12 +261,7 @@ class SiDyP(FittedSiDyP):
         """Return a function that writes accuracies on true labels into the second stage's history."""
         if not watch:
             return None
-        parts = []
-        for split in watch:
-            label = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
-            known = np.flatnonzero(label >= 0)
-            texts = list(ds[split]["text"])
-            parts.append((split, *self._known([texts[i] for i in known])[:2], label[known]))
+        parts = [(split, *self._known(texts)[:2], label) for split, texts, label in watched(ds, watch)]
 
         def write(denoiser: Denoiser, row: dict[str, float]) -> None:
             for split, condition, p_observed, label in parts:

@@ -49,9 +49,6 @@ class SiDyPConfig(TrainingConfig):
         With "both": rank correlation of the two below which margin alone is believed.
     neighbours, certain, dominant
         K, γ and δ of the neighbours' prior (`nlkit.prior.neighbour_prior`).
-    neighbour_space
-        Where neighbours are looked for: "text", the pre-trained encoder's space, as published, or
-        "trajectory", the mean direction of a text's trajectory over branches and epochs.
     diffusion_epochs, diffusion_batch_size, lr_diffusion
         Of the second stage.
     diffusion_steps, sampling_steps
@@ -99,7 +96,6 @@ class SiDyPConfig(TrainingConfig):
     neighbours: int = 10
     certain: float = 0.9
     dominant: float = 0.8
-    neighbour_space: str = "text"
     diffusion_epochs: int = 20
     diffusion_batch_size: int = 128
     lr_diffusion: float = 3e-3
@@ -153,7 +149,6 @@ class SiDyPConfig(TrainingConfig):
                 reject("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto'")
             self._number("noise_rate", low=0.0, high=1.0)
         self._choice("score", SCORES)
-        self._choice("neighbour_space", ("text", "trajectory"))
         for name in (
             "restore_coregularisation", "normalise", "dynamic_prior", "prior_memory", "weighted_loss",
         ):  # fmt: skip

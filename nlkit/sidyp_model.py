@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nlkit._checks import check_labels, check_texts, class_numbers
+from nlkit._columns import with_column
 from nlkit.base import Method
 from nlkit.branches import BranchedClassifier, Snapshots
 from nlkit.diffusion import Denoiser, alpha_bar, reverse_chain
@@ -105,11 +106,13 @@ class FittedSiDyP(Method):
         check_labels(label, len(self.label_names_))
         condition, _, _ = self._known(checked)
         steps: list[Tensor] = []
-        observed = torch.from_numpy(label).to(condition.device).expand(len(condition), -1)
+        place, denoiser = condition.device, self.denoiser_.to(condition.device)
+        with torch.no_grad():
+            told = denoiser.told(condition)
         reverse_chain(
-            self.denoiser_.to(condition.device), observed, condition,
-            alpha_bar(self.config.sampling_steps).to(condition.device), shared_noise=True, trace=steps,
-            generator=torch.Generator(condition.device).manual_seed(self.config.seed),
+            denoiser, torch.from_numpy(label).to(place).expand(len(condition), -1), told,
+            alpha_bar(self.config.sampling_steps).to(place), shared_noise=True, trace=steps,
+            generator=torch.Generator(place).manual_seed(self.config.seed),
         )  # fmt: skip
         return torch.stack(steps).cpu().numpy()
 
@@ -136,13 +139,9 @@ class FittedSiDyP(Method):
             texts = check_texts(part["text"][:], f"ds[{split!r}]['text']")
             label = class_numbers(part["noisy_label"][:], f"ds[{split!r}]['noisy_label']")
             p = self._refined(texts, label)
-            kept = part.remove_columns(
-                [c for c in ("refined_label", "refined_probability") if c in part.column_names]
-            )
-            kept = kept.add_column(
-                "refined_label", p.argmax(1).tolist(), feature=ClassLabel(names=self.label_names_)
-            )
-            result[split] = kept.add_column("refined_probability", p.max(1).astype(float).tolist())
+            names = ClassLabel(names=self.label_names_)
+            part = with_column(part, "refined_label", p.argmax(1).tolist(), names)
+            result[split] = with_column(part, "refined_probability", p.max(1).astype(float).tolist())
         return result
 
     def report(self, dataset: Dataset) -> dict[str, Any]:
@@ -161,10 +160,7 @@ class FittedSiDyP(Method):
             labels.
         """
         self._check_fitted()
-        if len(dataset) != len(self.prior_):
-            raise ValueError(
-                f"dataset has {len(dataset)} samples, fit saw {len(self.prior_)}: give ds['train']"
-            )
+        self._check_trained_on(dataset, len(self.prior_))
         label = class_numbers(dataset["label"][:], "dataset['label']")
         noisy = class_numbers(dataset["noisy_label"][:], "dataset['noisy_label']")
         found = detection_report(self.prior_["suspicion"].to_numpy(), noisy, label)

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from nlkit._checks import check_labels
 from nlkit._util import reject
 
 __all__ = ["REASONS", "SETS", "Split", "ThresholdSplitter", "replay", "split_samples", "update_thresholds"]
@@ -116,8 +117,7 @@ def split_samples(
         raise ValueError(
             f"noisy_label {label.shape}, tau_strong {ts.shape} and tau_weak {tw.shape} must be ({n},)"
         )
-    if label.size and not -1 <= label.min() <= label.max() < classes:
-        raise ValueError(f"noisy_label holds {label.min()} to {label.max()}; allowed are -1 to {classes - 1}")
+    check_labels(label, classes)
     row = np.arange(n)
     known = label >= 0
     trust_s = np.where(known, ps[row, label], 0.0)

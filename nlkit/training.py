@@ -198,6 +198,8 @@ class Trainer:
         torch.manual_seed(int(rng.integers(2**62)) + self.accelerator.process_index)
         started = time.perf_counter()
         sums: dict[str, float] = {}
+        for callback in self.callbacks:
+            callback.on_epoch_start(self)
         for model in self.models.values():
             model.train()
         batches = bucketed_batches(self._lengths, self.batch_size, rng)

@@ -131,6 +131,16 @@ class TestPosterior:
         # What is left out is at most 1 − mass, and is dealt out again.
         assert (np.abs(near - whole).sum(1) <= 2 * (1 - mass) + 1e-4).all()
 
+    def test_a_text_is_told_once_however_many_chains_and_labels_are_asked_about(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        denoiser, condition, p_observed = asked()
+        told: list[int] = []
+        plain = denoiser.told
+        monkeypatch.setattr(denoiser, "told", lambda c: told.append(c.shape[1]) or plain(c))
+        posterior(denoiser, condition, p_observed, settings(chains=5, observed_mass=1.0))
+        assert told == [N]
+
     def test_a_smaller_mass_asks_fewer_questions(self, monkeypatch: pytest.MonkeyPatch) -> None:
         denoiser, condition, _ = asked(2)
         p_observed = torch.tensor([[0.8, 0.15, 0.05], [0.1, 0.5, 0.4]]).expand(M, -1, -1)

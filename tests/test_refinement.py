@@ -269,7 +269,7 @@ class TestValidation:
             states.append(state(denoiser))
             condition, observed, target = validation
             p = answer_probabilities(
-                denoiser, condition, torch.from_numpy(observed), settings().prediction_steps,
+                denoiser, denoiser.told(condition), torch.from_numpy(observed), settings().prediction_steps,
                 torch.Generator().manual_seed(0), chains=1,
             )  # fmt: skip
             found.append(float((p.mean(0).argmax(-1).numpy() == target).mean()))

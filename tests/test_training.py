@@ -421,3 +421,16 @@ def test_two_processes_learn_one_model(tmp_path: Path) -> None:
     assert (zero["p"].argmax(1) == label).mean() > 0.9
     assert zero["dynamics"].shape == (6, N, CLASSES)
     assert (tmp_path / "checkpoint" / "checkpoint.safetensors").exists()
+
+
+def test_epochs_are_announced_also_the_first_one_after_a_resume(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Announced(Callback):
+        def on_epoch_start(self, trainer: Trainer) -> None:
+            seen.append(trainer.epoch)
+
+    make(2, callbacks=[Announced(), Checkpoint(tmp_path, "run")]).fit()
+    assert seen == [0, 1]
+    make(4, callbacks=[Announced(), Checkpoint(tmp_path, "run")]).fit()
+    assert seen == [0, 1, 2, 3]

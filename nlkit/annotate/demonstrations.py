@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nlkit._util import reject
+from nlkit._util import reject, unit_rows
 from nlkit.annotate.base import Demonstration
+from nlkit.annotate.prompts import clean
 
 __all__ = ["MISSING", "balance_report", "balanced_pool", "nearest", "worded"]
 
@@ -92,7 +93,7 @@ def nearest(
     if (query_index is None) != (pool_index is None) or (query_texts is None) != (pool_texts is None):
         raise ValueError("give query_index and pool_index (or query_texts and pool_texts) both or neither")
     Q, P = len(query), len(pool)
-    similarity = _unit(query) @ _unit(pool).T  # (Q, P)
+    similarity = unit_rows(query) @ unit_rows(pool).T  # (Q, P)
     # Rounding makes equal pairs differ in the last bits, by the order BLAS sums in; ties must not depend on
     # that.
     similarity = np.round(similarity, 12)
@@ -144,12 +145,5 @@ def balance_report(label: npt.ArrayLike, label_names: Sequence[str]) -> pd.DataF
     return pd.DataFrame({"label": list(label_names), "n": n, "share": n / max(1, n.sum())})
 
 
-def _unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    # A zero vector is equally far from everything: similarity 0.
-    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: npt.NDArray[np.float64] = vectors / np.where(norm > 0, norm, 1.0)
-    return result
-
-
 def _words(texts: Sequence[str] | None) -> npt.NDArray[np.object_] | None:
-    return None if texts is None else np.array([" ".join(text.split()) for text in texts], dtype=object)
+    return None if texts is None else np.array([clean(text) for text in texts], dtype=object)

@@ -10,6 +10,7 @@ import shutil
 import uuid
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -123,8 +124,23 @@ def load_tokenizer(source: ModelSource) -> Any:
     return AutoTokenizer.from_pretrained(str(_ready_folder(source)), use_fast=True)
 
 
+_loaded: WeakValueDictionary[tuple[str, str, str, str], torch.nn.Module] = WeakValueDictionary()
+"""What is in use: annotators that ask the same model in other ways share it in memory."""
+
+
 def load_model(source: ModelSource, *, precision: str, device: torch.device) -> Any:
-    """Load a located model for inference as ``fp32``, ``bf16`` or ``int8`` (linear layers, CPU only)."""
+    """Return a located model for inference as ``fp32``, ``bf16`` or ``int8`` (linear layers, CPU only).
+
+    It is loaded once as long as anyone holds it.
+    """
+    key = (source.place, source.identity, precision, str(device))
+    model = _loaded.get(key)
+    if model is None:
+        model = _loaded[key] = _load(source, precision, device)
+    return model
+
+
+def _load(source: ModelSource, precision: str, device: torch.device) -> Any:
     from transformers import AutoModelForCausalLM
 
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32

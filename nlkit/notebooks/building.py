@@ -12,23 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import nbformat as untyped_nbformat
-import psutil
 from nbformat import NotebookNode
 
 from nlkit._util import cache_folder, progress
-from nlkit.notebooks.measuring import Measure, keep_measurement
 from nlkit.notebooks.paths import folder
 from nlkit.notebooks.running import QUIET_KERNEL, tidy, write
-from nlkit.notebooks.source import KERNEL, parameters_of, read_source
+from nlkit.notebooks.source import KERNEL, read_source
 
 __all__ = ["LARGEST", "build", "refuse_unfit"]
 
 nbformat: Any = untyped_nbformat
 
 LARGEST = 1_500_000
-
-BUSY_PERCENT = 20.0
-"""Use of all cores together before a run, above which its times say nothing."""
 
 
 def build(name: str) -> Path:
@@ -42,13 +37,7 @@ def build(name: str) -> Path:
         If the result is too large or holds a path of this machine.
     """
     solved = read_source(name, solutions=True)
-    busy = psutil.cpu_percent(interval=2.0) > BUSY_PERCENT
-    with Measure() as measured:
-        _execute(solved)
-    if busy:
-        print(f"{name}: other work is running here, so the notebook's header keeps its old times")
-    else:
-        keep_measurement(name, parameters_of(solved).get("profile", "quick"), measured)
+    _execute(solved)
     student = read_source(name)
     for cell, done in zip(student.cells, solved.cells, strict=True):
         if cell.cell_type == "code":

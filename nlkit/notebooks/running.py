@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +120,24 @@ def write(nb: NotebookNode, path: Path) -> None:
 
 
 def measure(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Run a notebook for its profile's time and peak memory, and write them where `build` reads them."""
-    with tempfile.TemporaryDirectory() as place, Measure() as measured:
+    """Run a notebook for its profile's time and peak memory, and write them where `build` reads them.
+
+    The run starts with an empty cache: nothing is embedded, and no question answered, before it. Other work
+    on the machine makes its time useless.
+    """
+    with tempfile.TemporaryDirectory() as place, _cache_in(f"{place}/cache"), Measure() as measured:
         run(name, parameters, Path(place) / f"{name}.ipynb", solutions=True, show_progress=True)
     return keep_measurement(name, str(parameters.get("profile", "quick")), measured)
+
+
+@contextmanager
+def _cache_in(folder: str) -> Iterator[None]:
+    """Let kernels that are started inside the block have their cache in a folder."""
+    before = os.environ.get("NLKIT_CACHE")
+    os.environ["NLKIT_CACHE"] = folder
+    try:
+        yield
+    finally:
+        del os.environ["NLKIT_CACHE"]
+        if before is not None:
+            os.environ["NLKIT_CACHE"] = before

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from nlkit.annotate.base import (
     Demonstration,
     annotator_name,
     answer_table,
+    as_annotator,
     check_request,
     checked_answers,
 )
-from nlkit.annotators import Simulated
+from nlkit.annotators import LocalLLM, Simulated
 
 NAMES = ["a", "b", "c"]
 
@@ -119,3 +121,18 @@ class Nameless:
 
 def test_an_annotator_without_a_name_is_called_by_its_class() -> None:
     assert annotator_name(Nameless()) == "Nameless"
+
+
+def test_a_name_is_a_local_model_and_an_annotator_stays_itself() -> None:
+    told: list[list[str]] = []
+    given = SimpleNamespace(name="own", annotate=lambda *_: None, ready=told.append)
+    assert as_annotator(given, ("a", "b")) is given
+    assert told == [["a", "b"]]
+    made = as_annotator("smollm2", ["a", "b"])
+    assert isinstance(made, LocalLLM)
+
+
+@pytest.mark.parametrize("given", [7, LocalLLM, SimpleNamespace(annotate="no function")])
+def test_what_cannot_annotate_is_refused(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"annotator=.*a model name such as 'smollm2'"):
+        as_annotator(given, ["a", "b"])

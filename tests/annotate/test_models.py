@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +149,17 @@ def test_a_model_is_known_by_its_weights(tiny_folder: Path, tmp_path: Path) -> N
 
 def test_smollm2_is_the_installed_file(private_cache: str) -> None:
     assert models.locate("smollm2").gguf == assets.find("smollm2").path
+
+
+def test_a_model_is_loaded_once_for_all_who_hold_it(
+    small: tuple[Path, dict[str, np.ndarray[Any, Any]]],
+) -> None:
+    source = models.locate(small[0])
+    one = models.load_model(source, precision="fp32", device=CPU)
+    assert models.load_model(source, precision="fp32", device=CPU) is one
+    assert models.load_model(source, precision="bf16", device=CPU) is not one
+    gone = weakref.ref(one)
+    del one
+    gc.collect()
+    assert gone() is None  # nobody holds it: its memory is free
+    assert models.load_model(source, precision="fp32", device=CPU) is not None

@@ -333,3 +333,18 @@ class TestParts:
         with pytest.raises(ValueError, match="MB; allowed"):
             building.refuse_unfit(notebook_with("x" * building.LARGEST), "name")
         building.refuse_unfit(notebook_with("1 + 1"), "name")
+
+
+def test_a_measurement_starts_with_an_empty_cache(monkeypatch):
+    monkeypatch.setenv("NLKIT_CACHE", "the reader's own")
+    caches = []
+
+    def run(name, parameters, out, **settings):
+        caches.append(Path(os.environ["NLKIT_CACHE"]))
+        assert not caches[-1].exists()
+
+    monkeypatch.setattr(running, "run", run)
+    monkeypatch.setattr(running, "keep_measurement", lambda name, profile, measured: (name, profile))
+    assert running.measure(START, {"profile": "class"}) == (START, "class")
+    assert os.environ["NLKIT_CACHE"] == "the reader's own"
+    assert len(caches) == 1
