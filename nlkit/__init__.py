@@ -39,6 +39,7 @@ _PUBLIC: dict[str, str | None] = {
     "plots": None,
     "detection": None,
     "prior": None,
+    "recorded": None,
     "reliability": "metrics",
     "split": None,
     "training": None,

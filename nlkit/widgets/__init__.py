@@ -8,7 +8,8 @@ Nothing fails in silence: an explorer that cannot be drawn raises where it is ma
 slider position is shown in the explorer and raised.
 """
 
-from nlkit.widgets.explorer import Explorer
+from nlkit.widgets.explorer import Explorer, try_all
+from nlkit.widgets.live import Live, explore
 from nlkit.widgets.noise import NoiseView, compute_noise, noise_explorer
 from nlkit.widgets.partition import (
     PartitionView,
@@ -20,12 +21,15 @@ from nlkit.widgets.partition import (
 
 __all__ = [
     "Explorer",
+    "Live",
     "NoiseView",
     "PartitionView",
     "compute_noise",
     "compute_partition",
     "compute_quality",
     "compute_splits",
+    "explore",
     "noise_explorer",
     "threshold_explorer",
+    "try_all",
 ]

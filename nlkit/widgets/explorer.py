@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,10 @@ from nlkit import plots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Explorer", "shorten", "slider", "table"]
+__all__ = ["Explorer", "choice", "shorten", "slider", "steps", "table", "try_all"]
+
+_MADE: weakref.WeakSet[Explorer] = weakref.WeakSet()
+LABEL = {"description_width": "11em"}
 
 
 class Explorer:
@@ -42,6 +46,31 @@ class Explorer:
         self.update()
         for control in self.controls.values():
             control.observe(self._changed, names="value")
+        _MADE.add(self)
+
+    def try_controls(self) -> int:
+        """Move each control to the ends of its range, or to all its options, and back; count the moves.
+
+        Raises
+        ------
+        RuntimeError
+            If a position cannot be drawn; the control and its value are named.
+        """
+        moves = 0
+        for name, control in self.controls.items():
+            start = control.value
+            # A dropdown's options are plain values, or (shown, value) pairs.
+            options = getattr(control, "options", None) or (control.min, control.max)
+            values = [o[1] if isinstance(o, tuple) else o for o in options]
+            for value in [*values, start]:
+                try:
+                    control.value = value
+                except Exception as error:
+                    raise RuntimeError(f"{control.description} ({name}) at {value!r}: {error}") from error
+                if self.error.value:
+                    raise RuntimeError(f"{control.description} ({name}) at {value!r}: {self.error.value}")
+                moves += 1
+        return moves
 
     def update(self) -> None:
         """Draw for the controls' present values."""
@@ -68,12 +97,35 @@ class Explorer:
         plots.show(*self.static)
 
 
+def try_all() -> int:
+    """Try the controls of every explorer that is alive (`Explorer.try_controls`); return the moves made.
+
+    The tests run it at the end of each notebook: an error at another position than the first does not hide.
+    """
+    return sum(explorer.try_controls() for explorer in list(_MADE))
+
+
 def slider(description: str, value: float, low: float, high: float, step: float) -> Any:
     """Return a slider with room for its description, which sends a value when it is let go."""
     return ipywidgets.FloatSlider(
         description=description, value=value, min=low, max=high, step=step, readout_format=".2f",
-        continuous_update=False, style={"description_width": "11em"}, layout={"width": "30em"},
+        continuous_update=False, style=LABEL, layout={"width": "30em"},
     )  # fmt: skip
+
+
+def steps(description: str, value: int, low: int, high: int) -> Any:
+    """Return a slider over whole numbers, such as epochs."""
+    return ipywidgets.IntSlider(
+        description=description, value=value, min=low, max=high,
+        continuous_update=False, style=LABEL, layout={"width": "30em"},
+    )  # fmt: skip
+
+
+def choice(description: str, value: Any, options: Sequence[Any]) -> Any:
+    """Return a list to choose from: of values, or of (shown, value) pairs."""
+    return ipywidgets.Dropdown(
+        description=description, options=options, value=value, style=LABEL, layout={"width": "30em"}
+    )
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str], caption: str) -> str:

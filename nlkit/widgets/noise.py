@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets
 import numpy as np
 import pandas as pd
 
 from nlkit import plots
 from nlkit._util import reject
 from nlkit.noise import KINDS, Kind, add_noise, noise_report
-from nlkit.widgets.explorer import Explorer, shorten, slider, table
+from nlkit.widgets.explorer import Explorer, choice, shorten, slider, table
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -78,9 +77,7 @@ def noise_explorer(
     if not 0 <= rate <= 1:
         reject("rate", rate, "a number from 0 to 1")
     controls = {
-        "kind": ipywidgets.Dropdown(
-            description="kind of noise", options=KINDS, value=kind, style={"description_width": "11em"}
-        ),
+        "kind": choice("kind of noise", kind, KINDS),
         "rate": slider("noise rate", rate, 0.0, 1.0, 0.05),
     }
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -15,7 +14,7 @@ from nlkit import plots
 from nlkit._util import reject
 from nlkit.metrics import split_report
 from nlkit.split import Split, replay
-from nlkit.widgets.explorer import Explorer, shorten, slider, table
+from nlkit.widgets.explorer import Explorer, shorten, slider, steps, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,11 +127,8 @@ def threshold_explorer(
     controls = {
         "momentum": slider("momentum m", momentum, 0.0, 0.99, 0.01),
         "margin": slider("margin σ", margin, 0.0, 1.0, 0.05),
-        "epoch": ipywidgets.IntSlider(
-            description="epoch", value=epoch, min=1, max=last,
-            continuous_update=False, style={"description_width": "11em"}, layout={"width": "30em"},
-        ),
-    }  # fmt: skip
+        "epoch": steps("epoch", epoch, 1, last),
+    }
     kept: dict[tuple[float, float], list[Split]] = {(momentum, margin): default}
 
     def splits() -> list[Split]:

@@ -641,7 +641,7 @@ if results:
 answer = 0.4 / 7
 # stub:
 # answer = None  # a number
-nk.check.q1(answer)
+nk.check.start_here.q1(answer)
 
 # %% [markdown]
 # **2.** A classifier that is always right meets a validation set of which 40 % of the labels are wrong. What
@@ -651,7 +651,7 @@ nk.check.q1(answer)
 answer = 1 - 0.4
 # stub:
 # answer = None  # a number
-nk.check.q2(answer)
+nk.check.start_here.q2(answer)
 
 # %% [markdown]
 # **3.** In the explorer of section 5, raise the margin σ. What happens to R and to P: is each `"smaller"`,
@@ -668,7 +668,7 @@ assert sizes[1]["P"] <= sizes[0]["P"]
 answer = ("same", "smaller")
 # stub:
 # answer = (None, None)  # two words: for R, for P
-nk.check.q3(answer)
+nk.check.start_here.q3(answer)
 
 # %% [markdown]
 # **4.** Of a set's labels, 40 % are wrong. A correction turns 80 % of the wrong ones right (correction rate)
@@ -678,7 +678,7 @@ nk.check.q3(answer)
 answer = 0.4 * 0.8 + 0.6 * (1 - 0.1)
 # stub:
 # answer = None  # a number
-nk.check.q4(answer)
+nk.check.start_here.q4(answer)
 
 # %% [markdown]
 # ## Next

@@ -1,0 +1,27 @@
+"""Answers to the notebooks' exercises, checked at once.
+
+Each notebook has a module here that is named after it: ``nk.check.start_here.q1(answer)`` asks question 1.
+A question returns a `Feedback` that prints as one sentence: why the answer is right, or a hint. A missing or
+odd answer gets a hint too, never a stack trace.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from nlkit.check.answers import Choice, Feedback, Number, Question
+
+TOPICS = (
+    "start_here", "label_noise", "memorisation", "splitting", "llm_annotator", "noiseal", "llm_noise",
+    "dynamic_prior", "simplex_diffusion", "sidyp", "compare",
+)  # fmt: skip
+"""The modules, one a notebook, in the order of the course."""
+
+__all__ = ["TOPICS", "Choice", "Feedback", "Number", "Question", *TOPICS]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in TOPICS:
+        raise AttributeError(f"module 'nlkit.check' has no attribute {name!r}: one of {', '.join(TOPICS)}")
+    return import_module(f"nlkit.check.{name}")
