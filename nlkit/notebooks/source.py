@@ -9,6 +9,9 @@ tags say what is done with them:
   cell is tagged ``exercise``.
 - ``check``: asserts what the prose claims.
 - ``machine``: its output depends on the machine and is not stored in the committed notebook.
+
+Three placeholders are filled in: ``{{measured}}`` (a table of time and memory), ``{{places}}`` (where the
+notebook can be run), and in a code cell tagged ``setup`` the comment ``# {{setup}}`` (the first code cell).
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from nbformat import NotebookNode
 
 from nlkit.notebooks.measuring import measured_table
 from nlkit.notebooks.paths import checked, folder
+from nlkit.notebooks.places import places, setup_cell
 
 __all__ = ["KERNEL", "parameters_of", "read_source"]
 
@@ -29,7 +33,6 @@ nbformat: Any = untyped_nbformat
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 STUB = "# stub:"
-MEASURED = "{{measured}}"
 
 
 def read_source(name: str, *, solutions: bool = False) -> NotebookNode:
@@ -39,6 +42,11 @@ def read_source(name: str, *, solutions: bool = False) -> NotebookNode:
     """
     path = folder() / "source" / f"{checked(name)}.py"
     nb: NotebookNode = jupytext.reads(path.read_text("utf-8"), fmt="py:percent")
+    texts = {
+        "{{measured}}": measured_table(name),
+        "{{places}}": places(name),
+        "# {{setup}}": setup_cell(),
+    }
     for number, cell in enumerate(nb.cells):
         tags = list(cell.metadata.get("tags", []))
         if "solution" in tags:
@@ -46,7 +54,8 @@ def read_source(name: str, *, solutions: bool = False) -> NotebookNode:
             cell.source = solution if solutions else stub
             if not solutions:
                 tags[tags.index("solution")] = "exercise"
-        cell.source = cell.source.replace(MEASURED, measured_table(name))
+        for placeholder, text in texts.items():
+            cell.source = cell.source.replace(placeholder, text)
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         cell.id = f"{name.split('_')[0]}-{number:02d}"
         if cell.cell_type == "code":

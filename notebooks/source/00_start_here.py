@@ -14,6 +14,8 @@
 #
 # {{measured}}
 #
+# {{places}}
+#
 # **The methods** are implemented after the published descriptions of NoiseAL, [*Hide and Seek in Noise
 # Labels*](https://arxiv.org/abs/2504.02901), and of SiDyP, [simplex label diffusion with a dynamic
 # prior](https://arxiv.org/abs/2505.19675). Where these give no number, nlkit chose one and says so.
@@ -31,6 +33,9 @@
 # | simplex diffusion, reverse chain | `nlkit.diffusion` |
 # | training it with the dynamic prior | `nlkit.refinement` |
 # | prediction: the sum over observed labels | `nlkit.posterior` |
+
+# %% tags=["setup"]
+# {{setup}}
 
 # %% tags=["parameters"]
 profile = "quick"
