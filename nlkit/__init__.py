@@ -24,6 +24,7 @@ _PUBLIC: dict[str, str | None] = {
     "assets": None,
     "check": None,
     "correction_report": "metrics",
+    "course": None,
     "data": None,
     "doctor": "doctor",
     "diffusion": None,

@@ -9,15 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import nbformat as untyped_nbformat
 import pandas as pd
 from papermill import PapermillExecutionError
 
 from nlkit import notebooks
+from nlkit.notebooks.courses import failure, near
 
 __all__ = ["demo"]
 
-nbformat: Any = untyped_nbformat
 NAME = "00_start_here"
 
 
@@ -41,14 +40,16 @@ def demo(parameters: Mapping[str, Any] | None = None, out: str | Path | None = N
     with tempfile.TemporaryDirectory() as place:
         results = Path(place) / "results.json"
         try:
-            notebooks.run(NAME, {**(parameters or {}), "results": str(results)}, target, show_progress=True)
+            notebooks.execute(
+                NAME, {**(parameters or {}), "results": str(results)}, target, show_progress=True
+            )
         except PapermillExecutionError as error:
             print(f"\n{failure(error, target)}", file=sys.stderr)
             return 1
         found = json.loads(results.read_text("utf-8"))
     for rows, note in (("table", "note"), ("sidyp", "sidyp_note")):
         print(f"\n{terminal_table(found[rows])}\n\n{found[note]}")
-    print(f"The executed notebook: {_near(target)}")
+    print(f"The executed notebook: {near(target)}")
     return 0
 
 
@@ -58,28 +59,6 @@ def terminal_table(rows: list[dict[str, Any]]) -> str:
     for column in table.columns.intersection(["test accuracy", "macro F1", "ECE"]):
         table[column] = [f"{100 * value:.1f} %" for value in table[column]]
     return table.to_string(index=False)
-
-
-def failure(error: PapermillExecutionError, target: Path) -> str:
-    """Say which cell failed, under which heading, why, and where the partly run notebook is."""
-    heading = ""
-    for cell in nbformat.read(target, as_version=4).cells:
-        if cell.cell_type == "markdown":
-            heads = [line for line in cell.source.splitlines() if line.startswith("#")]
-            heading = heads[-1].lstrip("# ") if heads else heading
-        elif any(output.output_type == "error" for output in cell.get("outputs", [])):
-            break
-    source = error.source.strip().splitlines() or [""]
-    return (
-        f"Cell [{error.exec_count}] failed, under {heading!r}, beginning with: {source[0]}\n"
-        f"{error.ename}: {error.evalue}\n"
-        f"The notebook as far as it ran: {_near(target)}"
-    )
-
-
-def _near(path: Path) -> str:
-    """Write a path as seen from here, where it is below."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Run", "experiment", "folder", "names"]
+__all__ = ["RECORD", "Run", "experiment", "folder", "names"]
 
 RECORD = "NLKIT_RECORD"
 """Environment variable: when it is set, `experiment` computes everything and writes recordings.

@@ -8,15 +8,13 @@ odd answer gets a hint too, never a stack trace.
 from __future__ import annotations
 
 from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 
 from nlkit.check.answers import Choice, Feedback, Number, Question
 
-TOPICS = (
-    "start_here", "label_noise", "memorisation", "splitting", "llm_annotator", "noiseal", "llm_noise",
-    "dynamic_prior", "simplex_diffusion", "sidyp", "compare",
-)  # fmt: skip
-"""The modules, one a notebook, in the order of the course."""
+TOPICS = tuple(module.name for module in iter_modules(__path__) if module.name != "answers")
+"""The modules, one a notebook."""
 
 __all__ = ["TOPICS", "Choice", "Feedback", "Number", "Question", *TOPICS]
 

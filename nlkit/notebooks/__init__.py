@@ -4,13 +4,15 @@
 """
 
 from nlkit.notebooks.building import build
+from nlkit.notebooks.courses import run
 from nlkit.notebooks.measuring import measured_table
 from nlkit.notebooks.paths import folder, names
-from nlkit.notebooks.running import measure, run, tidy
+from nlkit.notebooks.running import execute, measure, tidy
 from nlkit.notebooks.source import parameters_of, read_source
 
 __all__ = [
     "build",
+    "execute",
     "folder",
     "measure",
     "measured_table",

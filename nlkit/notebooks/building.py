@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from nbformat import NotebookNode
 
 from nlkit._util import cache_folder, progress
 from nlkit.notebooks.paths import folder
-from nlkit.notebooks.running import QUIET_KERNEL, tidy, write
+from nlkit.notebooks.running import QUIET_KERNEL, environment, tidy, write
 from nlkit.notebooks.source import KERNEL, read_source
+from nlkit.recorded import RECORD
+from nlkit.recorded import folder as recordings
 
 __all__ = ["LARGEST", "build", "refuse_unfit"]
 
@@ -26,8 +28,16 @@ nbformat: Any = untyped_nbformat
 LARGEST = 1_500_000
 
 
-def build(name: str) -> Path:
+def build(name: str, *, record: bool = True) -> Path:
     """Write ``notebooks/<name>.ipynb``: the student's copy, with the outputs of a run with the solutions.
+
+    Parameters
+    ----------
+    name : str
+        Such as "00_start_here".
+    record : bool
+        Compute all its experiments and write their recordings (`nlkit.recorded`). False uses the recordings
+        there are: enough where only the prose has changed.
 
     Raises
     ------
@@ -37,7 +47,8 @@ def build(name: str) -> Path:
         If the result is too large or holds a path of this machine.
     """
     solved = read_source(name, solutions=True)
-    _execute(solved)
+    with environment(RECORD, str(recordings())) if record else nullcontext():
+        _execute(solved)
     student = read_source(name)
     for cell, done in zip(student.cells, solved.cells, strict=True):
         if cell.cell_type == "code":

@@ -17,7 +17,17 @@ from nlkit.notebooks.measuring import Measure, keep_measurement
 from nlkit.notebooks.paths import checked, folder
 from nlkit.notebooks.source import KERNEL, parameters_of, read_source
 
-__all__ = ["QUIET_KERNEL", "WIDGET", "drop_widgets", "measure", "run", "tidy", "write"]
+__all__ = [
+    "QUIET_KERNEL",
+    "WIDGET",
+    "drop_widgets",
+    "environment",
+    "execute",
+    "longest_cell",
+    "measure",
+    "tidy",
+    "write",
+]
 
 nbformat: Any = untyped_nbformat
 
@@ -26,15 +36,16 @@ QUIET_KERNEL = ["--log-level=50"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def run(
+def execute(
     name: str,
     parameters: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     *,
     solutions: bool = False,
     show_progress: bool = False,
+    then: str = "",
 ) -> Path:
-    """Execute a notebook with papermill.
+    """Execute one notebook with papermill.
 
     Parameters
     ----------
@@ -49,6 +60,8 @@ def run(
         Run the notebook with its solutions, not the student's copy.
     show_progress : bool
         Show a bar, one step a cell.
+    then : str
+        Code of one more cell at the end; the tests look at the notebook's objects with it.
 
     Returns
     -------
@@ -72,6 +85,8 @@ def run(
     for parameter in parameters or {}:
         if parameter not in allowed:
             raise ValueError(f"{parameter!r} is not a parameter of {name}: one of {', '.join(allowed)}")
+    if then:
+        nb.cells.append(nbformat.v4.new_code_cell(then))
     with tempfile.TemporaryDirectory() as place:
         source = Path(place) / student.name
         nbformat.write(nb, source)
@@ -119,25 +134,35 @@ def write(nb: NotebookNode, path: Path) -> None:
         nbformat.write(nb, temporary)
 
 
-def measure(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Run a notebook for its profile's time and peak memory, and write them where `build` reads them.
+def longest_cell(nb: NotebookNode) -> float:
+    """Return the seconds of the slowest cell of a notebook that papermill ran."""
+    return max((cell.metadata.get("papermill", {}).get("duration") or 0.0 for cell in nb.cells), default=0.0)
 
-    The run starts with an empty cache: nothing is embedded, and no question answered, before it. Other work
-    on the machine makes its time useless.
+
+def measure(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a notebook live for its profile's time and peak memory, and write them where `build` reads them.
+
+    The run starts with an empty cache: nothing is embedded, and no question answered, before it. Nothing
+    recorded is used. Other work on the machine makes its time useless.
     """
-    with tempfile.TemporaryDirectory() as place, _cache_in(f"{place}/cache"), Measure() as measured:
-        run(name, parameters, Path(place) / f"{name}.ipynb", solutions=True, show_progress=True)
-    return keep_measurement(name, str(parameters.get("profile", "quick")), measured)
+    given = dict(parameters)
+    if "recorded" in parameters_of(read_source(name)):
+        given["recorded"] = False
+    with tempfile.TemporaryDirectory() as place:
+        with environment("NLKIT_CACHE", f"{place}/cache"), Measure() as measured:
+            done = execute(name, given, Path(place) / f"{name}.ipynb", solutions=True, show_progress=True)
+        slowest = longest_cell(nbformat.read(done, as_version=4))
+    return keep_measurement(name, str(parameters.get("profile", "quick")), measured, slowest)
 
 
 @contextmanager
-def _cache_in(folder: str) -> Iterator[None]:
-    """Let kernels that are started inside the block have their cache in a folder."""
-    before = os.environ.get("NLKIT_CACHE")
-    os.environ["NLKIT_CACHE"] = folder
+def environment(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable for the kernels that are started inside the block."""
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
-        del os.environ["NLKIT_CACHE"]
+        del os.environ[name]
         if before is not None:
-            os.environ["NLKIT_CACHE"] = before
+            os.environ[name] = before

@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from papermill import PapermillExecutionError
 
 from nlkit import demo, notebooks
-from nlkit.notebooks import building, running
+from nlkit.notebooks import building, courses, running
 from nlkit.notebooks import source as sources
 
 NAMES = notebooks.names()
@@ -53,7 +53,7 @@ def run_solved(folder, **parameters):
     """Run notebook 00 with its solutions; return the executed copy and the tables it wrote."""
     results = folder / "results.json"
     given = {**parameters, "results": str(results)}
-    path = notebooks.run(START, given, folder / "00.ipynb", solutions=True)
+    path = notebooks.execute(START, given, folder / "00.ipynb", solutions=True)
     return nbformat.read(path, as_version=4), json.loads(results.read_text("utf-8"))
 
 
@@ -111,7 +111,7 @@ class TestCommitted:
         nb = notebooks.read_source(name)
         for part in ("You will learn", "You need", "| profile | time |"):
             assert part in nb.cells[0].source
-        assert re.search(r"\| quick \| [\d.]+ (s|min) \| [\d.]+ GB \|", nb.cells[0].source)
+        assert re.search(r"\| quick \| [\d.]+ (s|min) \| \d+ s \| [\d.]+ GB \|", nb.cells[0].source)
         everything = "\n".join(cell.source for cell in nb.cells)
         for part in ("## Takeaways", "## Exercises", "## Next"):
             assert part in everything
@@ -216,9 +216,9 @@ class TestRun:
         with pytest.raises(
             ValueError, match="'trainsize' is not a parameter of 00_start_here: one of profile"
         ):
-            notebooks.run(START, {"trainsize": 3}, tmp_path / "x.ipynb", solutions=True)
+            notebooks.execute(START, {"trainsize": 3}, tmp_path / "x.ipynb", solutions=True)
         with pytest.raises(ValueError, match="name='99'"):
-            notebooks.run("99", {}, tmp_path / "x.ipynb")
+            notebooks.execute("99", {}, tmp_path / "x.ipynb")
         assert not list(tmp_path.iterdir())
 
     def test_bad_value_fails_in_the_first_cells_and_the_demo_says_where(self, tmp_path, capsys):
@@ -245,7 +245,7 @@ class TestDemo:
         def run(name, parameters, out, **settings):
             Path(parameters["results"]).write_text(json.dumps(found))
 
-        monkeypatch.setattr(notebooks, "run", run)
+        monkeypatch.setattr(notebooks, "execute", run)
         monkeypatch.chdir(tmp_path)
         assert demo.demo(out=tmp_path / "outputs" / "00.ipynb") == 0
         said = capsys.readouterr().out
@@ -270,7 +270,7 @@ class TestDemo:
         error = PapermillExecutionError(
             cell_index=3, exec_count=7, source="\nboom()", ename="E", evalue="v", traceback=[]
         )
-        said = demo.failure(error, tmp_path / "x.ipynb")
+        said = courses.failure(error, tmp_path / "x.ipynb")
         assert "Cell [7] failed, under '2. Bad', beginning with: boom()" in said
         assert "E: v" in said
 
@@ -335,16 +335,32 @@ class TestParts:
         building.refuse_unfit(notebook_with("1 + 1"), "name")
 
 
-def test_a_measurement_starts_with_an_empty_cache(monkeypatch):
-    monkeypatch.setenv("NLKIT_CACHE", "the reader's own")
-    caches = []
+class TestMeasure:
+    @pytest.fixture
+    def runs(self, monkeypatch, tmp_path):
+        """What `measure` executes and keeps, without executing anything."""
+        monkeypatch.setenv("NLKIT_CACHE", "the reader's own")
+        found = []
 
-    def run(name, parameters, out, **settings):
-        caches.append(Path(os.environ["NLKIT_CACHE"]))
-        assert not caches[-1].exists()
+        def execute(name, parameters, out, **settings):
+            cells = [new_code_cell("1", metadata={"papermill": {"duration": d}}) for d in (1.0, 7.5, None)]
+            nbformat.write(new_notebook(cells=[*cells, new_markdown_cell("words")]), out)
+            found.append({"cache": Path(os.environ["NLKIT_CACHE"]), "parameters": parameters})
+            assert not found[-1]["cache"].exists()
+            return out
 
-    monkeypatch.setattr(running, "run", run)
-    monkeypatch.setattr(running, "keep_measurement", lambda name, profile, measured: (name, profile))
-    assert running.measure(START, {"profile": "class"}) == (START, "class")
-    assert os.environ["NLKIT_CACHE"] == "the reader's own"
-    assert len(caches) == 1
+        monkeypatch.setattr(running, "execute", execute)
+        monkeypatch.setattr(running, "keep_measurement", lambda *kept: kept)
+        return found
+
+    def test_starts_with_an_empty_cache_and_keeps_the_slowest_cell(self, runs):
+        name, profile, _, slowest = running.measure(START, {"profile": "class"})
+        assert (name, profile, slowest) == (START, "class", 7.5)
+        assert os.environ["NLKIT_CACHE"] == "the reader's own"
+        assert len(runs) == 1
+        assert runs[0]["parameters"] == {"profile": "class"}
+
+    @pytest.mark.parametrize("name", [name for name in NAMES if name != START])
+    def test_uses_nothing_recorded(self, runs, name):
+        running.measure(name, {"profile": "quick"})
+        assert runs[0]["parameters"] == {"profile": "quick", "recorded": False}

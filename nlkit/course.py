@@ -1,0 +1,258 @@
+"""The set-up that all notebooks of the course share: their parameters, checked, and what follows from them.
+
+A notebook's parameters are flat literals, so that papermill can replace them. `setup` checks them all before
+anything runs, shows what will be run, and gives the data, the annotators and the recorded runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlkit._util import atomic_write, reject
+from nlkit.config import PROFILES
+from nlkit.noise import KINDS
+from nlkit.recorded import Run, experiment
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+    from nlkit.annotate.base import Annotator
+
+__all__ = ["LABEL_WORDS", "Setup", "labeller", "reference", "setup"]
+
+LABEL_WORDS = {
+    "acq": "acquisition",
+    "crude": "oil",
+    "earn": "earnings",
+    "interest": "interest rates",
+    "money-fx": "currency",
+    "money-supply": "money supply",
+    "ship": "shipping",
+}
+"""What a language model reads and is scored on where Reuters' own class name says little."""
+
+DEMONSTRATION_SEED = 3
+"""Draw of the fixed demonstrations with which SmolLM2 labels R8: many labels are wrong, most topics stay.
+
+`benchmarks/labels.py` says how it was chosen.
+"""
+
+
+def labeller(annotator: str, ds: DatasetDict) -> Annotator:
+    """Return the annotator that labels whole training sets in the course.
+
+    A language model reads words that mean something (`LABEL_WORDS`) and is calibrated by an empty text.
+    "simulated" is right six times in ten.
+    """
+    from nlkit.annotators import LocalLLM, Simulated
+
+    if annotator == "simulated":
+        return Simulated(accuracy=0.6, reference=reference(ds))
+    names = ds["train"].features["label"].names
+    return LocalLLM(
+        annotator, precision="auto", calibration="contextual", normalise="sum", list_labels=False,
+        label_words={name: word for name, word in LABEL_WORDS.items() if name in names}, max_text_tokens=48,
+    )  # fmt: skip
+
+
+def reference(ds: DatasetDict) -> dict[str, int]:
+    """Return the true label of each training and validation text, for a simulated annotator."""
+    return {row["text"]: row["label"] for split in ("validation", "train") for row in ds[split]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """A notebook's parameters and what follows from them; made by `setup`.
+
+    Attributes
+    ----------
+    profile, seed, encoder
+        Of every method.
+    dataset, train_size, test_size
+        See `nlkit.load_dataset`; None is all there is.
+    noise, noise_rate
+        "symmetric", "asymmetric" or "instance" of that rate; or "llm": the annotator labels train and
+        validation, shown one true example a class, and the rate is what comes out.
+    annotator
+        A language model's name such as "smollm2", or "simulated".
+    recorded
+        Whether recorded runs are used where the settings are theirs.
+    results
+        File that `write` writes; "" is none.
+    """
+
+    profile: str
+    seed: int
+    dataset: str
+    train_size: int | None
+    test_size: int | None
+    noise: str
+    noise_rate: float
+    encoder: str
+    annotator: str
+    recorded: bool
+    results: str
+
+    @cached_property
+    def clean(self) -> DatasetDict:
+        """Train, validation and test without noise: texts and true labels."""
+        from nlkit.data import load_dataset
+
+        return load_dataset(
+            self.dataset, train_size=self.train_size, seed=self.seed, test_size=self.test_size
+        )
+
+    @cached_property
+    def ds(self) -> DatasetDict:
+        """The same, train and validation with `noisy_label`. With noise "llm" this asks the annotator."""
+        from nlkit.labelling import label_with_llm
+        from nlkit.noise import add_noise
+
+        if self.noise == "llm":
+            llm = labeller(self.annotator, self.clean)
+            return label_with_llm(self.clean, llm, shots=1, seed=DEMONSTRATION_SEED)
+        kind: Any = self.noise
+        return add_noise(self.clean, kind=kind, rate=self.noise_rate, seed=self.seed)
+
+    @property
+    def texts(self) -> list[str]:
+        """The N training texts."""
+        found: list[str] = self.clean["train"]["text"][:]
+        return found
+
+    @property
+    def label(self) -> NDArray[np.int64]:
+        """Their true labels, shape (N,): for looking and scoring only, no method sees them."""
+        return np.asarray(self.clean["train"]["label"][:], np.int64)
+
+    @property
+    def noisy_label(self) -> NDArray[np.int64]:
+        """Their observed labels, shape (N,)."""
+        return np.asarray(self.ds["train"]["noisy_label"][:], np.int64)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the C classes, by number."""
+        named: list[str] = self.clean["train"].features["label"].names
+        return named
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The arguments that every method takes: encoder, profile, seed."""
+        return {"encoder": self.encoder, "profile": self.profile, "seed": self.seed}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that a result depends on, as plain literals."""
+        return {name: value for name, value in asdict(self).items() if name not in ("recorded", "results")}
+
+    def make_annotator(self) -> Annotator:
+        """Return the annotator that is asked about single texts; "simulated" is right nine times in ten."""
+        from nlkit.annotators import LocalLLM, Simulated
+
+        if self.annotator == "simulated":
+            return Simulated(accuracy=0.9, reference=reference(self.clean), seed=self.seed)
+        return LocalLLM(self.annotator, precision="auto")
+
+    def run(self, name: str, compute: Callable[[], Mapping[str, Any]], **more: Any) -> Run:
+        """Return the recorded run of an experiment where its settings are these, or run it.
+
+        Parameters
+        ----------
+        name : str
+            Of the experiment; `nlkit.recorded.names` lists the recorded ones.
+        compute : callable
+            Returns tables and arrays by name.
+        **more
+            Further settings that the result depends on.
+        """
+        return experiment(name, compute, self.settings | more, recorded=self.recorded)
+
+    def write(self, **found: Any) -> None:
+        """Write what a notebook found, with its settings, as JSON to `results`; nothing if that is "".
+
+        Tables become lists of rows. A sweep by papermill collects these files.
+        """
+        if not self.results:
+            return
+        plain = {k: v.to_dict("records") if hasattr(v, "to_dict") else v for k, v in found.items()}
+        text = json.dumps({"settings": self.settings, **plain}, indent=2, default=float)
+        with atomic_write(Path(self.results)) as path:
+            path.write_text(text + "\n", "utf-8")
+
+    def _rows(self) -> dict[str, str]:
+        texts = ", ".join(f"{split} {len(part):,}" for split, part in self.clean.items())
+        made = (
+            f"labels by {self.annotator}"
+            if self.noise == "llm"
+            else f"{self.noise}, rate {self.noise_rate:g}, on train and validation; test stays clean"
+        )
+        return {
+            "texts": f"{self.dataset}: {texts}",
+            "classes": f"{len(self.names)}: {', '.join(self.names[:8])}{' …' * (len(self.names) > 8)}",
+            "noise": made,
+            "encoder": self.encoder,
+            "annotator": self.annotator,
+            "profile": f"{self.profile}, seed {self.seed}",
+            "runs": "recorded where the settings are theirs" if self.recorded else "live",
+        }
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<10} {value}" for name, value in self._rows().items())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><th scope="row" style="text-align:left">{escape(name)}</th>'
+            f'<td style="text-align:left">{escape(value)}</td></tr>'
+            for name, value in self._rows().items()
+        )
+        return f"<table><caption>What is run</caption><tbody>{rows}</tbody></table>"
+
+
+def setup(**parameters: Any) -> Setup:
+    """Check a notebook's parameters and return what follows from them.
+
+    Parameters
+    ----------
+    **parameters
+        The fields of `Setup`, by name.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not allowed: the field, its value, and what is.
+    OSError
+        If a model is not there, with the remedy.
+    """
+    from nlkit.annotators import LocalLLM
+    from nlkit.assets import resolve_model
+    from nlkit.encoder import TextEncoder
+
+    checked = Setup(**parameters)
+    if checked.profile not in PROFILES:
+        reject("profile", checked.profile, f"one of {', '.join(PROFILES)}")
+    if checked.noise not in (*KINDS, "llm"):
+        reject("noise", checked.noise, f"one of {', '.join(KINDS)}, llm")
+    rate = checked.noise_rate
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+        reject("noise_rate", rate, "a number from 0 to 1")
+    if isinstance(checked.seed, bool) or not isinstance(checked.seed, int) or checked.seed < 0:
+        reject("seed", checked.seed, "a whole number of at least 0")
+    if not isinstance(checked.recorded, bool):
+        reject("recorded", checked.recorded, "True or False")
+    names = checked.names  # reads the data set
+    # Models are looked for now, not in the middle of a run. What is no file here must be loaded to be seen.
+    if not Path(resolve_model(checked.encoder)).exists():
+        TextEncoder(checked.encoder)
+    if checked.annotator != "simulated":
+        LocalLLM(checked.annotator).ready(names)
+    return checked

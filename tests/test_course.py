@@ -1,0 +1,93 @@
+"""The notebooks' shared set-up: bad parameters fail at once, and what follows from good ones."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nlkit import course
+
+GOOD = {
+    "profile": "quick", "seed": 0, "dataset": "r8", "train_size": 120, "test_size": 60, "noise": "symmetric",
+    "noise_rate": 0.4, "encoder": "minilm", "annotator": "simulated", "recorded": True, "results": "",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def good():
+    return course.setup(**GOOD)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("profile", "slow", "profile='slow' is not allowed: one of quick, class, paper"),
+        ("seed", -1, "seed=-1 is not allowed"), ("seed", True, "seed=True is not allowed"),
+        ("dataset", "r9", "source='r9' is not allowed: one of r8"),
+        ("train_size", 0, "train_size=0 is not allowed"),
+        ("noise", "loud", "noise='loud' is not allowed: one of symmetric, asymmetric, instance, llm"),
+        ("noise_rate", 1.5, "noise_rate=1.5 is not allowed: a number from 0 to 1"),
+        ("noise_rate", "much", "noise_rate='much' is not allowed"),
+        ("encoder", "r8", "model='r8' is not allowed"),
+        ("recorded", "yes", "recorded='yes' is not allowed: True or False"),
+    ],
+)  # fmt: skip
+def test_a_bad_parameter_is_named(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        course.setup(**GOOD | {field: value})
+
+
+@pytest.mark.parametrize("field", ["encoder", "annotator"])
+def test_a_model_that_is_not_there(field):
+    with pytest.raises((OSError, ValueError), match="nowhere/to-be-found"):
+        course.setup(**GOOD | {field: "nowhere/to-be-found"})
+
+
+def test_data(good):
+    assert "noisy_label" not in good.clean["train"].column_names
+    assert good.texts == good.ds["train"]["text"][:]
+    assert (good.label == np.array(good.ds["train"]["label"])).all()
+    assert 0.2 < (good.noisy_label != good.label).mean() < 0.6
+    assert len(good.names) == 8
+    assert good.shared == {"encoder": "minilm", "profile": "quick", "seed": 0}
+
+
+def test_labels_by_the_annotator():
+    made = course.setup(**GOOD | {"noise": "llm"})
+    again = course.setup(**GOOD | {"noise": "llm"})
+    wrong = made.noisy_label != made.label
+    assert 0.2 < wrong.mean() < 0.6
+    assert (again.noisy_label == made.noisy_label).all()
+
+
+def test_shows_what_runs(good):
+    said = repr(good)
+    for part in ("train 120", "test 60", "symmetric, rate 0.4", "simulated", "quick, seed 0", "recorded"):
+        assert part in said
+    assert "<caption>" in good._repr_html_()
+
+
+def test_single_questions(good):
+    answers = good.make_annotator().annotate(good.texts, good.names)
+    assert (answers["label"].to_numpy() == good.label).mean() > 0.8
+
+
+def test_settings_name_all_that_a_result_depends_on(good):
+    assert good.settings == {k: v for k, v in GOOD.items() if k not in ("recorded", "results")}
+    run = good.run("never recorded", lambda: {"x": np.arange(3)}, rounds=2)
+    assert run.settings == good.settings | {"rounds": 2}
+
+
+def test_results(good, tmp_path):
+    path = tmp_path / "found.json"
+    made = course.setup(**GOOD | {"results": str(path)})
+    made.write(table=pd.DataFrame({"method": ["CE"], "accuracy": [np.float32(0.5)]}), n=np.int64(3))
+    found = json.loads(path.read_text("utf-8"))
+    assert found["table"] == [{"method": "CE", "accuracy": 0.5}]
+    assert found["n"] == 3
+    assert found["settings"] == made.settings
+    good.write(table=1)
+    assert list(tmp_path.iterdir()) == [path]
