@@ -10,23 +10,15 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from html import escape
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from nlkit import assets
+from nlkit import _places, assets
+from nlkit._findings import Finding, Report, Status
 from nlkit._util import atomic_write, cache_folder
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = ["Finding", "Report", "doctor"]
-
-Status = Literal["ok", "warn", "fail"]
-MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
 
 NOTEBOOK_PACKAGES = (
     "jupyterlab",
@@ -37,73 +29,9 @@ NOTEBOOK_PACKAGES = (
     "papermill",
     "jupytext",
 )
+COLAB_PACKAGES = ("ipykernel", "ipywidgets", "matplotlib", "seaborn")
 INSTALL_NOTEBOOKS = 'pip install -c constraints.txt -e ".[notebooks]"   (or: make setup)'
 GB = 1e9
-
-
-class Finding(NamedTuple):
-    """One row of the report."""
-
-    check: str
-    status: Status
-    found: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the doctor found; it prints as a table in a terminal and in a notebook.
-
-    Attributes
-    ----------
-    findings
-        One `Finding` a check.
-    """
-
-    findings: tuple[Finding, ...]
-
-    @property
-    def ok(self) -> bool:
-        """True when no check failed; warnings are allowed."""
-        return all(finding.status != "fail" for finding in self.findings)
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """One row a check: check, status ("ok", "warn" or "fail"), found, remedy."""
-        import pandas as pd
-
-        return pd.DataFrame(self.findings, columns=list(Finding._fields))
-
-    @property
-    def summary(self) -> str:
-        """One sentence."""
-        count = {status: sum(f.status == status for f in self.findings) for status in MARKS}
-        if not self.ok:
-            return f"{count['fail']} of {len(self.findings)} checks failed; the remedies are beside them."
-        return f"Everything that is needed works ({count['ok']} ok, {count['warn']} to look at)."
-
-    def __repr__(self) -> str:
-        width = max(len(finding.check) for finding in self.findings)
-        lines = []
-        for finding in self.findings:
-            lines.append(f"{MARKS[finding.status]} {finding.check:<{width}}  {finding.found}")
-            if finding.status != "ok" and finding.remedy:
-                lines += [f"  {'':<{width}}  → {line.strip()}" for line in finding.remedy.splitlines()]
-        return "\n".join([*lines, "", self.summary])
-
-    def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in Finding._fields)
-        body = "".join(
-            f'<tr><th scope="row" style="text-align:left">{escape(f.check)}</th>'
-            f"<td>{MARKS[f.status]} {f.status}</td>"
-            f'<td style="text-align:left">{escape(f.found)}</td>'
-            f'<td style="text-align:left"><code>{escape(f.remedy * (f.status != "ok"))}</code></td></tr>'
-            for f in self.findings
-        )
-        return (
-            f"<table><caption>{escape(self.summary)}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table>"
-        )
 
 
 def doctor() -> Report:
@@ -247,16 +175,20 @@ def _assets() -> Iterable[Finding]:
 
 
 def _notebooks() -> Iterable[Finding]:
-    found = {name: _version(name) for name in NOTEBOOK_PACKAGES}
+    on_colab = _places.place() == "Colab"  # it has a front end and a kernel of its own
+    found = {name: _version(name) for name in (COLAB_PACKAGES if on_colab else NOTEBOOK_PACKAGES)}
     missing = [name for name, number in found.items() if number is None]
     have = ", ".join(f"{name} {number}" for name, number in found.items() if number)
     if missing:
-        yield Finding("notebook packages", "warn", f"missing: {', '.join(missing)}", INSTALL_NOTEBOOKS)
+        remedy = f"%pip install {' '.join(missing)}" if on_colab else INSTALL_NOTEBOOKS
+        yield Finding("notebook packages", "warn", f"missing: {', '.join(missing)}", remedy)
     else:
         yield Finding("notebook packages", "ok", have)
 
 
 def _kernel() -> Iterable[Finding]:
+    if _places.place() == "Colab":
+        return
     remedy = "python -m ipykernel install --sys-prefix --name nlkit   (or: make setup)"
     try:
         from jupyter_client.kernelspec import KernelSpecManager
@@ -289,10 +221,13 @@ CHECKS: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
     ("packages", _packages),
     ("torch build", _torch),
     ("machine", _machine),
+    ("place", _places.here),
     ("offline assets", _assets),
     ("cache folder", _cache),
     ("notebook packages", _notebooks),
+    ("widgets", _places.widgets),
     ("notebook kernel", _kernel),
+    ("browser tests", _places.browser_tests),
     ("HF_HUB_OFFLINE", _hub),
 )
 

@@ -11,7 +11,7 @@ import pytest
 
 import nlkit
 import nlkit.doctor
-from nlkit import assets
+from nlkit import _places, assets
 from nlkit.cache import ActivationCache
 from nlkit.doctor import Finding, Report, doctor
 
@@ -230,3 +230,111 @@ def test_the_command_prints_and_exits(tmp_path):
     )
     assert bad.returncode == 1
     assert "✗ cache folder" in bad.stdout
+
+
+COLAB_MODULE = types.ModuleType("google.colab")
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Pretend to be in another place."""
+
+    def go(name, **environment):
+        for variable in [v for v in os.environ if v.startswith(("BINDER_", "JUPYTERHUB_", "COLAB_"))]:
+            monkeypatch.delenv(variable)
+        marks = {
+            "Binder": {"BINDER_LAUNCH_HOST": "x", "JUPYTERHUB_USER": "u"},
+            "JupyterHub": {"JUPYTERHUB_USER": "u"},
+        }
+        for variable, value in (marks.get(name, {}) | environment).items():
+            monkeypatch.setenv(variable, value)
+        monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+        if name == "Colab":
+            monkeypatch.setitem(sys.modules, "google.colab", COLAB_MODULE)
+        monkeypatch.setattr(_places, "_in_notebook", lambda: name == "Jupyter")
+
+    return go
+
+
+def with_versions(monkeypatch, **versions):
+    """Let these packages have these versions; None is missing."""
+    real = module.version
+
+    def fake(name):
+        if name in versions:
+            if versions[name] is None:
+                raise PackageNotFoundError(name)
+            return versions[name]
+        return real(name)
+
+    monkeypatch.setattr(module, "version", fake)
+    monkeypatch.setattr(_places, "version", fake)
+
+
+class TestPlaces:
+    @pytest.mark.parametrize("name", ["Binder", "Colab", "JupyterHub", "Jupyter", "terminal"])
+    def test_are_told_apart(self, at, name):
+        at(name)
+        assert finding(doctor(), "place").found.startswith(f"{name}: ")
+
+    def test_a_terminal_on_colab(self, at):
+        at("terminal", COLAB_RELEASE_TAG="release")
+        assert _places.place() == "Colab"
+
+    @pytest.mark.parametrize(("limit", "expected"), [(2 * 10**9, "warn"), (5 * 10**9, "ok")])
+    def test_a_hubs_memory_limit(self, at, monkeypatch, limit, expected):
+        at("Binder", MEM_LIMIT=str(limit))
+        monkeypatch.setattr(_places, "CGROUPS", ())
+        row = finding(doctor(), "memory limit")
+        assert row.status == expected
+        assert row.found.startswith(f"{limit / 1e9:.1f} GB")
+        assert "simulated" in row.remedy
+
+    @pytest.mark.parametrize(
+        ("written", "expected"), [("max", None), (str(2**63 - 4096), None), ("3000000000\n", 3.0)]
+    )
+    def test_a_containers_memory_limit(self, monkeypatch, tmp_path, written, expected):
+        (tmp_path / "memory.max").write_text(written)
+        monkeypatch.delenv("MEM_LIMIT", raising=False)
+        monkeypatch.setattr(_places, "CGROUPS", (tmp_path / "memory.max", tmp_path / "missing"))
+        assert _places.memory_limit() == expected
+
+    def test_colab_shows_widgets_of_version_7(self, at, monkeypatch):
+        at("Colab")
+        with_versions(monkeypatch, ipywidgets="7.7.1", jupyterlab=None, papermill=None, jupytext=None)
+        report = doctor()
+        assert status(report, "widgets") == "ok"
+        assert status(report, "notebook packages") == "ok"
+        assert "notebook kernel" not in {f.check for f in report.findings}
+        with_versions(monkeypatch, ipywidgets="8.1.9", seaborn=None)
+        report = doctor()
+        assert status(report, "widgets") == "warn"
+        assert '"ipywidgets<8"' in finding(report, "widgets").remedy
+        assert finding(report, "notebook packages").remedy == "%pip install seaborn"
+
+    @pytest.mark.parametrize("name", ["Binder", "JupyterHub", "Jupyter", "terminal"])
+    @pytest.mark.parametrize("front_end", [None, "1.0.0"])
+    def test_a_front_end_that_is_missing_or_old(self, at, monkeypatch, name, front_end):
+        at(name)
+        assert status(doctor(), "widgets") == "ok"
+        with_versions(monkeypatch, jupyterlab_widgets=front_end)
+        row = finding(doctor(), "widgets")
+        assert row.status == "warn"
+        assert 'pip install "jupyterlab' in row.remedy
+        assert ("look there" in row.remedy) == (name == "JupyterHub")
+
+    def test_no_widgets_at_all(self, at, monkeypatch):
+        at("Jupyter")
+        with_versions(monkeypatch, ipywidgets=None)
+        row = finding(doctor(), "widgets")
+        assert row.status == "warn"
+        assert "cannot be shown" in row.found
+
+    def test_the_course_needs_no_browser_of_the_tests(self, monkeypatch):
+        monkeypatch.setattr(_places.shutil, "which", lambda name: None)
+        row = finding(doctor(), "browser tests")
+        assert row.status == "ok"
+        assert "only the tests in tests/browser need it" in row.found
+        monkeypatch.setattr(_places.shutil, "which", lambda name: f"/bin/{name}")
+        with_versions(monkeypatch, playwright="1.50")
+        assert finding(doctor(), "browser tests").found == "playwright 1.50, chromium found"
