@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint notebooks bench clean
+.PHONY: help setup demo test lint notebooks site bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,9 +42,12 @@ lint: setup  ## ruff (rules and format) and mypy (strict)
 notebooks: setup  ## make the student notebooks from notebooks/source and run them
 	$(BIN)/python -m nlkit.notebooks build
 
+site: setup  ## write the executed notebooks as static pages to site/
+	$(BIN)/python -m nlkit.notebooks site
+
 bench: setup  ## run the benchmarks and write benchmarks/results
 	$(BIN)/python benchmarks/run.py
 
 clean:  ## remove the environment and everything generated
-	rm -rf $(VENV) build dist outputs *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist outputs site *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

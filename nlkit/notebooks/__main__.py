@@ -1,4 +1,4 @@
-"""``python -m nlkit.notebooks build``; `nlkit course` runs and measures the notebooks."""
+"""``python -m nlkit.notebooks build|site``; `nlkit course` runs and measures the notebooks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line: ``build``."""
+    """Command line: ``build`` and ``site``."""
     parser = argparse.ArgumentParser(prog="python -m nlkit.notebooks", description="Make the notebooks.")
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("build", help="write notebooks/*.ipynb from notebooks/source and run them")
     make.add_argument("name", nargs="*", help="all of them by default")
     make.add_argument("--keep-recorded", action="store_true", help="use the recorded runs there are")
+    render = commands.add_parser("site", help="write the executed notebooks as static pages")
+    render.add_argument("--out", metavar="DIR", help="site in the repository by default")
     chosen = parser.parse_args(arguments)
+    if chosen.command == "site":
+        from nlkit.notebooks.site import site
+
+        print(f"written; open {site(chosen.out) / 'index.html'}")
+        return
     for name in chosen.name or names():
         print(f"built {build(name, record=not chosen.keep_recorded)}")
 
