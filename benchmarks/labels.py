@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from nlkit._columns import with_column
 from nlkit._sampling import draw
 from nlkit.annotators import LocalLLM
+from nlkit.course import DEMONSTRATION_SEED, LABEL_WORDS
 from nlkit.data import load_dataset
 from nlkit.labelling import gold_pool, label_with_llm
 from nlkit.noise import NoiseReport, noise_report
@@ -42,17 +43,6 @@ TRAIN_SIZE = 1000
 N_CLASSES = 10  # of R52
 N_GOLD, GOLD_SEED = 100, 10  # texts to judge prompts on; drawn apart from the data of any benchmark seed
 WANTED = (0.25, 0.60)  # wrong labels
-
-WORDS = {
-    "acq": "acquisition",
-    "crude": "oil",
-    "earn": "earnings",
-    "interest": "interest rates",
-    "money-fx": "currency",
-    "money-supply": "money supply",
-    "ship": "shipping",
-}
-"""What the model reads and is scored on where Reuters' own name says little."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +71,7 @@ _COMMON = {"precision": "bf16", "normalise": "sum", "max_text_tokens": 48}
 WAYS = {
     "fixed": Way(
         shots=1,
-        demonstration_seed=3,
+        demonstration_seed=DEMONSTRATION_SEED,
         settings=_COMMON | {"calibration": "contextual", "list_labels": False},
     ),
     "pool": Way(shots=1, pool_size=64, settings=_COMMON | {"calibration": "batch", "list_labels": True}),
@@ -145,7 +135,7 @@ def largest_classes(
 
 def _annotator(way: Way, ds: DatasetDict, store: str) -> LocalLLM:
     names = ds["train"].features["label"].names
-    words = {name: word for name, word in WORDS.items() if name in names}
+    words = {name: word for name, word in LABEL_WORDS.items() if name in names}
     return LocalLLM("smollm2", label_words=words, store=store, **way.settings)
 
 

@@ -1,4 +1,4 @@
-"""``make bench``: measure accuracy, refining, speed and cost; print them, write them to benchmarks/results.
+"""``make bench``: measure all parts below, print them, and write them to benchmarks/results.
 
 python benchmarks/run.py                     everything (hours on two cores)
 python benchmarks/run.py --only speed        the ratios of speed alone
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from benchmarks import accuracy, cost, refining, speed
+from benchmarks import accuracy, cost, refining, speed, widgets
 from nlkit._util import atomic_write
 
 SMOKE: dict[str, Any] = {
@@ -35,7 +35,7 @@ SMOKE_REFINING: dict[str, Any] = {
     "sets": ("r8 symmetric",), "seeds": (0,), "train_size": 200, "test_size": 100,
     "settings": {"epochs": 4, "diffusion_epochs": 4},
 }  # fmt: skip
-PARTS = ("accuracy", "refining", "speed", "cost")
+PARTS = ("accuracy", "refining", "speed", "cost", "widgets")
 
 
 def machine() -> dict[str, Any]:
@@ -95,6 +95,9 @@ def main() -> None:
     if "cost" in given.only:
         costs = cost.measure(smoke=given.smoke)
         keep(given.out, "cost", cost.summarise(costs), {"machine": machine(), **costs})
+    if "widgets" in given.only:
+        redraws = widgets.measure(smoke=given.smoke)
+        keep(given.out, "widgets", widgets.summarise(redraws), {"machine": machine(), **redraws})
 
 
 if __name__ == "__main__":

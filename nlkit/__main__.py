@@ -59,8 +59,7 @@ def _parameter(text: str) -> tuple[str, Any]:
 def _course(chosen: argparse.Namespace, parameters: dict[str, Any]) -> int:
     from nlkit.notebooks import run
 
-    live = {"recorded": False} if chosen.live else {}
-    table = run(chosen.names or None, parameters | live, chosen.out, show_progress=True)
+    table = run(chosen.names or None, parameters, chosen.out, live=chosen.live, show_progress=True)
     for error in table["error"]:
         if error:
             print(f"\n{error}", file=sys.stderr)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from nlkit.annotate.base import Annotator
 
-__all__ = ["LABEL_WORDS", "Setup", "labeller", "reference", "setup"]
+__all__ = ["DEMONSTRATION_SEED", "LABEL_WORDS", "Setup", "labeller", "reference", "setup"]
 
 LABEL_WORDS = {
     "acq": "acquisition",

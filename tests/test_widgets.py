@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from nlkit import plots, widgets
+from nlkit import plots, recorded, widgets
 from nlkit.split import replay
 from nlkit.widgets import partition
 
@@ -207,3 +207,67 @@ def test_display_leaves_a_picture_with_words(explorer, monkeypatch):
     assert box is explorer.box
     assert picture.alt == explorer.static[1]
     assert "Below it the same scatter" in words.data
+
+
+class TestTryingControls:
+    def test_every_control_is_moved_and_comes_back(self, explorer, ds):
+        before = {name: control.value for name, control in explorer.controls.items()}
+        assert explorer.try_controls() == 9
+        assert {name: control.value for name, control in explorer.controls.items()} == before
+        made = widgets.noise_explorer(ds)
+        assert widgets.try_all() >= 9 + made.try_controls()
+
+    def test_a_failure_at_another_position_is_found(self, dynamics):
+        made = widgets.threshold_explorer(*dynamics)
+        made._redraw = lambda: 1 / made.controls["momentum"].value
+        with pytest.raises(RuntimeError, match=r"momentum m \(momentum\) at 0\.0: .*division by zero"):
+            made.try_controls()
+
+
+class TestLive:
+    @pytest.fixture
+    def run(self, dynamics):
+        strong, weak, noisy, label = dynamics
+
+        def compute():
+            return {"strong": strong, "weak": weak, "noisy_label": noisy, "label": label}
+
+        return recorded.experiment("never recorded", compute, {"dataset": "made up"})
+
+    @staticmethod
+    def make(run):
+        return widgets.threshold_explorer(run["strong"], run["weak"], run["noisy_label"], run["label"])
+
+    def test_shows_label_button_and_explorer(self, run):
+        live = widgets.explore(run, self.make)
+        assert "<strong>Live:</strong>" in live.label.value
+        assert "dataset made up" in live.label.value
+        assert live.button in live.box.children
+        assert live.explorer.box in live.box.children
+
+    def test_button_computes_and_replaces_the_explorer(self, run):
+        live = widgets.explore(run, self.make)
+        old, run.live = live.explorer, False
+        live.button.click()
+        assert run.live
+        assert live.explorer is not old
+        assert live.explorer.box in live.box.children
+        assert old.box not in live.box.children
+        assert not live.button.disabled
+        assert live.error.value == ""
+
+    def test_a_failure_is_shown_and_raised_and_the_old_explorer_stays(self, run):
+        live = widgets.explore(run, self.make)
+        run.compute = lambda: 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            live.recompute()
+        assert "Computing it failed" in live.error.value
+        assert "ZeroDivisionError" in live.error.value
+        assert live.explorer.box in live.box.children
+        assert not live.button.disabled
+
+    def test_static_copy_is_shown(self, run, monkeypatch):
+        shown = []
+        monkeypatch.setattr(IPython.display, "display", lambda *things, **_: shown.extend(things))
+        widgets.explore(run, self.make)._ipython_display_()
+        assert any(isinstance(thing, IPython.display.Image) for thing in shown)

@@ -26,8 +26,10 @@ def run(
     parameters: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     *,
+    live: bool = False,
     solutions: bool = False,
     show_progress: bool = False,
+    then: str = "",
 ) -> pd.DataFrame:
     """Execute notebooks with papermill, and go on after one that fails.
 
@@ -39,11 +41,16 @@ def run(
         Each goes to the notebooks that have it.
     out : path, optional
         Folder of the executed copies; ``outputs`` by default. A notebook that failed is there as far as it
-        came.
+        came. What a notebook found lies beside it as JSON, unless `parameters` name another file for
+        ``results``.
+    live : bool
+        Compute everything, whatever is recorded.
     solutions : bool
         Run the notebooks with their solutions, not the students' copies.
     show_progress : bool
         Show a bar over the notebooks, and one over the cells of each.
+    then : str
+        See `execute`.
 
     Returns
     -------
@@ -60,7 +67,9 @@ def run(
 
     chosen = [checked(name) for name in (all_names() if names is None else names)]
     target = Path(out) if out is not None else folder().parent / "outputs"
-    given = {name: _own(name, parameters or {}) for name in chosen}
+    given = {
+        name: _own(name, dict(parameters or {}) | ({"recorded": False} if live else {})) for name in chosen
+    }
     for parameter in parameters or {}:
         if not any(parameter in own for own in given.values()):
             known = sorted({p for name in chosen for p in parameters_of(read_source(name))})
@@ -72,9 +81,10 @@ def run(
         for name in chosen:
             bar.set_postfix_str(name)
             file, error = target / f"{name}.ipynb", ""
+            own = {"results": str(file.with_suffix(".json").resolve())} | given[name]
             with Measure() as measured:
                 try:
-                    execute(name, given[name], file, solutions=solutions, show_progress=show_progress)
+                    execute(name, own, file, solutions=solutions, show_progress=show_progress, then=then)
                 except PapermillExecutionError as failed:
                     error = failure(failed, file)
             rows.append({

@@ -58,9 +58,6 @@ results = ""
 # settings and shows what will run.
 
 # %%
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -68,41 +65,35 @@ import nlkit as nk
 
 pd.set_option("display.max_colwidth", 70)
 
-ds = nk.load_dataset(dataset, train_size=train_size, seed=seed, test_size=test_size)
-ds, noise_added = nk.add_noise(ds, kind=noise, rate=noise_rate, seed=seed, return_report=True)
-names = ds["train"].features["label"].names
+setup = nk.course.setup(
+    profile=profile, seed=seed, dataset=dataset, train_size=train_size, test_size=test_size, noise=noise,
+    noise_rate=noise_rate, encoder=encoder, annotator=annotator, recorded=False, results=results,
+)  # fmt: skip
+ds, names = setup.ds, setup.names
+noisy_label, label = setup.noisy_label, setup.label
 
-if annotator == "simulated":
-    truth = {row["text"]: row["label"] for split in ("validation", "train") for row in ds[split]}
-    llm = nk.annotators.Simulated(accuracy=0.9, reference=truth, seed=seed)
-else:
-    llm = nk.annotators.LocalLLM(annotator, precision="auto")
-    llm.ready(names)  # finds the model now, not in the middle of the run
-
-shared = {"encoder": encoder, "profile": profile, "seed": seed}
-noiseal = nk.NoiseAL(annotator=llm, query_budget=query_budget, **shared)
-ce = nk.Baseline(loss="ce", record=True, **shared)
+llm = setup.make_annotator()
+noiseal = nk.NoiseAL(annotator=llm, query_budget=query_budget, **setup.shared)
+ce = nk.Baseline(loss="ce", record=True, **setup.shared)
 
 # Few texts, so fewer neighbours than the default: ten would reach beyond a small topic.
-sidyp = nk.SiDyP(neighbours=5, **shared)
+sidyp = nk.SiDyP(neighbours=5, **setup.shared)
 
 settings = (
     profile, dataset, train_size, test_size, noise, noise_rate, encoder, annotator, query_budget, llm_labelled
 )  # fmt: skip
 as_given = settings == ("quick", "r8", 2000, None, "symmetric", 0.4, "minilm", "smollm2", 60, 300)
 
+setup
+
+# %%
 pd.DataFrame(
     {
-        "what": ["texts", "classes", "noise", "encoder", "epochs", "annotator", "machine profile"],
+        "what": ["epochs", "annotator"],
         "value": [
-            ", ".join(f"{split} {len(ds[split]):,}" for split in ds),
-            f"{len(names)}: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}",
-            f"{noise}, rate {noise_rate}, on train and validation; test stays clean",
-            f"{encoder}, trainable layers: {noiseal.config.trainable_layers}",
             f"{noiseal.config.epochs} (NoiseAL), {ce.config.epochs} (cross-entropy), "
             f"{sidyp.config.epochs} + {sidyp.config.diffusion_epochs} (SiDyP)",
             f"{llm.name}, at most {query_budget} questions; then {llm_labelled} labels",
-            f"{profile}, seed {seed}",
         ],
     }
 ).set_index("what")
@@ -152,6 +143,7 @@ nk.widgets.noise_explorer(ds, kind=noise, rate=noise_rate, seed=seed)
 # exactly it. From here on, methods see the column `noisy_label` only. `label` is kept for scoring.
 
 # %%
+_, noise_added = nk.add_noise(setup.clean, kind=noise, rate=noise_rate, seed=seed, return_report=True)
 noise_added.query("class_name == 'all'").round(3).reset_index(drop=True)
 
 # %% tags=["check"]
@@ -175,7 +167,6 @@ alt = nk.plots.draw_accuracy(
      "validation, noisy labels": ce.history_["accuracy_noisy_validation"]},
     axes[0], chosen=ce.best_epoch_,
 )  # fmt: skip
-noisy_label, label = (np.array(ds["train"][c]) for c in ("noisy_label", "label"))
 fitted = nk.plots.fitted_shares(ce.dynamics_["strong"], noisy_label, label)
 alt += " " + nk.plots.draw_fitted(fitted, axes[1])
 nk.plots.show(fig, alt)
@@ -356,14 +347,8 @@ if as_given:
 # noisy validation" is what CE can do for itself without a clean label.
 
 # %%
-clean_ds = type(ds)(ds)
-for split in ("train", "validation"):
-    clean_ds[split] = (
-        ds[split]
-        .remove_columns("noisy_label")
-        .add_column("noisy_label", ds[split]["label"][:], feature=ds[split].features["label"])
-    )
-upper_bound = nk.Baseline(loss="ce", **shared).fit(clean_ds)
+clean_ds = nk.add_noise(setup.clean, rate=0.0)
+upper_bound = nk.Baseline(loss="ce", **setup.shared).fit(clean_ds)
 
 CE_LAST, CE_BEST, NOISEAL, BOUND = "CE", "CE, early stopping", "NoiseAL", "CE on clean labels"
 fitted_methods = [
@@ -423,21 +408,10 @@ if as_given:
 # %%
 llm_ds = nk.load_dataset(dataset, train_size=llm_labelled, seed=seed, test_size=test_size)
 names = llm_ds["train"].features["label"].names
-
-if annotator == "simulated":
-    truth = {row["text"]: row["label"] for split in ("validation", "train") for row in llm_ds[split]}
-    labeller = nk.annotators.Simulated(accuracy=0.6, reference=truth, seed=seed)
-else:
-    words = {
-        "acq": "acquisition", "crude": "oil", "earn": "earnings", "interest": "interest rates",
-        "money-fx": "currency", "money-supply": "money supply", "ship": "shipping",
-    }  # fmt: skip
-    labeller = nk.annotators.LocalLLM(
-        annotator, precision="auto", calibration="contextual", normalise="sum", list_labels=False,
-        label_words={name: word for name, word in words.items() if name in names}, max_text_tokens=48,
-    )  # fmt: skip
-
-llm_ds, asked_for = nk.label_with_llm(llm_ds, labeller, shots=1, seed=3, return_report=True)
+labeller = nk.course.labeller(annotator, llm_ds)
+llm_ds, asked_for = nk.label_with_llm(
+    llm_ds, labeller, shots=1, seed=nk.course.DEMONSTRATION_SEED, return_report=True
+)
 asked_for.round(2)
 
 # %%
@@ -481,7 +455,7 @@ if as_given:
 # Below are the most suspicious labels. The true label stands beside them for us to see.
 
 # %%
-ce_llm = nk.Baseline(loss="ce", **shared).fit(llm_ds)
+ce_llm = nk.Baseline(loss="ce", **setup.shared).fit(llm_ds)
 sidyp.fit(llm_ds)
 
 texts = llm_ds["train"]["text"][:]
@@ -617,14 +591,11 @@ if as_given:
     assert gain["macro F1"] < gain["test accuracy"] - 0.1, "the small topics should gain less"
 
 # %%
-if results:
-    note = f"{dataset}, {train_size} training texts, {noise} noise {noise_rate}, profile {profile}, "
-    note += f"seed {seed}, annotator {llm.name} ({asked_of['n']} questions)"
-    sidyp_note = f"{dataset}, {llm_labelled} training texts labelled by {labeller.name} "
-    sidyp_note += f"({100 * made.rate:.0f} % wrong), profile {profile}, seed {seed}"
-    found = {"table": table.to_dict("records"), "note": note}
-    found |= {"sidyp": sidyp_table.to_dict("records"), "sidyp_note": sidyp_note}
-    Path(results).write_text(json.dumps(found), "utf-8")
+note = f"{dataset}, {train_size} training texts, {noise} noise {noise_rate}, profile {profile}, "
+note += f"seed {seed}, annotator {llm.name} ({asked_of['n']} questions)"
+sidyp_note = f"{dataset}, {llm_labelled} training texts labelled by {labeller.name} "
+sidyp_note += f"({100 * made.rate:.0f} % wrong), profile {profile}, seed {seed}"
+setup.write(table=table, note=note, sidyp=sidyp_table, sidyp_note=sidyp_note)
 
 # %% [markdown]
 # ## Takeaways

@@ -1,0 +1,294 @@
+"""The notebooks executed by papermill: live with their solutions, and as students get them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from papermill import PapermillExecutionError
+
+from nlkit import __main__ as command
+from nlkit import demo, notebooks
+from nlkit.notebooks import courses, running
+from tests.notebooks.test_notebooks import NAMES, START, outputs, pictures
+
+TINY = {
+    "train_size": 300, "test_size": 200, "query_budget": 8, "noise": "asymmetric", "annotator": "simulated",
+    "llm_labelled": 90,
+}  # fmt: skip
+# Every explorer's controls are moved at the end: an error at another position must not hide.
+TRY = "import nlkit\nprint('moves:', nlkit.widgets.try_all())"
+
+
+class Executed:
+    """A notebook that was run, the row of the course's table, and the results it wrote."""
+
+    def __init__(self, name, row, folder):
+        self.name, self.row = name, row
+        self.nb = nbformat.read(folder / f"{name}.ipynb", as_version=4)
+        written = folder / f"{name}.json"
+        self.results = json.loads(written.read_text("utf-8")) if written.exists() else {}
+
+    def tagged(self, tag):
+        return [cell for cell in self.nb.cells if tag in cell.metadata.get("tags", [])]
+
+
+def execute(folder, name, parameters, **how):
+    row = courses.run([name], parameters, folder, then=TRY, **how).iloc[0]
+    assert row["status"] == "done", row["error"]
+    return Executed(name, row, folder)
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def live(request, tmp_path_factory):
+    """Each notebook as it is, with solutions, nothing recorded: real models, every check of its prose."""
+    return execute(tmp_path_factory.mktemp("live"), request.param, {}, live=True, solutions=True)
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def student(request, tmp_path_factory):
+    """Each notebook as committed, its exercises open, on recorded runs; the first one on little data."""
+    parameters = TINY if request.param == START else {}
+    return execute(tmp_path_factory.mktemp("student"), request.param, parameters)
+
+
+class TestLive:
+    def test_checks_were_run_for_the_settings_of_the_prose(self, live):
+        checks = live.tagged("check")
+        assert all(cell.execution_count for cell in checks)
+        assert sum("as_given:" in cell.source for cell in checks) >= 1
+
+    def test_solutions_are_right(self, live):
+        said = [
+            o["data"]["text/plain"] for cell in live.tagged("solution") for o in cell.outputs if "data" in o
+        ]
+        assert len(said) == len(live.tagged("solution"))
+        assert all(line.startswith("Right: ") for line in said)
+
+    def test_says_that_it_is_live(self, live):
+        said = [o["data"]["text/plain"] for _, o in outputs(live.nb) if "data" in o]
+        labels = [line for line in said if line.startswith(("Live: ", "Recorded on "))]
+        if live.name not in (START, "10_compare"):
+            assert labels
+            assert all(line.startswith("Live: computed here in ") for line in labels)
+
+    def test_no_widget_failed(self, live):
+        no_widget_failed(live)
+
+    def test_memory(self, live):
+        assert live.row["peak_gb"] < 4
+
+    def test_results_are_written_with_their_settings(self, live):
+        assert len(live.results) >= 2
+        assert live.results["settings"]["profile"] == "quick"
+        assert live.results["settings"]["dataset"] == "r8"
+
+
+class TestStudent:
+    def test_stubs_fail_with_a_hint(self, student):
+        exercises = student.tagged("exercise")
+        assert 3 <= len(exercises) <= 5
+        for cell in exercises:
+            said = [o["data"]["text/plain"] for o in cell.outputs if "data" in o]
+            assert len(said) == 1
+            assert said[0].startswith("Not yet: give ")
+
+    def test_recorded_runs_say_so(self, student):
+        said = [o["data"]["text/plain"] for _, o in outputs(student.nb) if "data" in o]
+        if student.name != START:
+            labels = [line for line in said if line.startswith(("Live: ", "Recorded on "))]
+            assert labels
+            assert all(line.startswith("Recorded on ") for line in labels)
+
+    def test_widgets_are_gone_and_their_pictures_stay(self, student):
+        assert "widgets" not in student.nb.metadata
+        explorers = [cell for cell in student.nb.cells if "_explorer(" in cell.source]
+        assert explorers
+        for cell in explorers:
+            assert len([o for o in cell.outputs if "image/png" in o.get("data", {})]) == 1
+            assert not [o for o in cell.outputs if running.WIDGET in o.get("data", {})]
+        for picture in pictures(student.nb):
+            assert len(picture["metadata"]["image/png"]["alt"]) > 40
+
+    def test_no_widget_failed(self, student):
+        no_widget_failed(student)
+
+
+def no_widget_failed(made):
+    """Assert that controls were moved, and that nothing was said of an error on the way."""
+    last = made.nb.cells[-1]
+    assert last.source == TRY
+    moves = next(o["text"] for o in last.outputs if o.get("name") == "stdout")
+    assert int(moves.removeprefix("moves:")) >= 4
+    for _, output in outputs(made.nb):
+        assert "Traceback" not in output.get("text", "")
+        assert "This setting failed" not in json.dumps(output.get("data", {}))
+
+
+@pytest.mark.parametrize("live", [START], indirect=True)
+class TestStart:
+    """What the first notebook found."""
+
+    def test_noiseal_rescues_what_cross_entropy_loses(self, live):
+        found = live.results
+        rows = {row["method"]: row for row in found["table"]}
+        assert list(rows) == ["CE", "CE, early stopping", "NoiseAL", "CE on clean labels"]
+        assert "noisy validation" in rows["CE, early stopping"]["selected"]
+        assert "upper bound" in rows["CE on clean labels"]["selected"]
+        accuracy = {name: row["test accuracy"] for name, row in rows.items()}
+        assert accuracy["CE"] < accuracy["NoiseAL"] < accuracy["CE on clean labels"] + 0.01
+        text = demo.terminal_table(found["table"])
+        assert all(f"{100 * row['test accuracy']:.1f} %" in text for row in rows.values())
+
+    def test_sidyp_gains_accuracy_and_calibration_on_llm_labels(self, live):
+        found = live.results
+        rows = {row["method"]: row for row in found["sidyp"]}
+        assert list(rows) == ["CE", "SiDyP's first stage", "SiDyP"]
+        assert rows["SiDyP"]["test accuracy"] > rows["CE"]["test accuracy"] + 0.1
+        assert rows["SiDyP"]["ECE"] < rows["CE"]["ECE"]
+        text = demo.terminal_table(found["sidyp"])
+        assert all(f"{100 * row['ECE']:.1f} %" in text for row in rows.values())
+
+
+@pytest.mark.parametrize("student", [START], indirect=True)
+def test_parameters_reach_the_run(student):
+    found = student.results
+    assert "300 training texts" in found["note"]
+    assert "asymmetric noise 0.4" in found["note"]
+    assert "annotator simulated" in found["note"]
+    assert "90 training texts labelled by simulated" in found["sidyp_note"]
+    assert {**found["settings"], **{k: TINY[k] for k in ("train_size", "noise")}} == found["settings"]
+
+
+class TestExecute:
+    def test_unknown_parameter_or_notebook(self, tmp_path):
+        with pytest.raises(
+            ValueError, match="'trainsize' is not a parameter of 00_start_here: one of profile"
+        ):
+            notebooks.execute(START, {"trainsize": 3}, tmp_path / "x.ipynb", solutions=True)
+        with pytest.raises(ValueError, match="name='99'"):
+            notebooks.execute("99", {}, tmp_path / "x.ipynb")
+        assert not list(tmp_path.iterdir())
+
+    def test_bad_value_fails_in_the_first_cells_and_the_demo_says_where(self, tmp_path, capsys):
+        out = tmp_path / "00.ipynb"
+        assert demo.demo({**TINY, "noise": "loud"}, out) == 1
+        said = capsys.readouterr().err
+        assert "kind='loud' is not allowed: one of symmetric, asymmetric, instance" in said
+        assert "under 'Start here: learning from noisy labels in five minutes'" in said
+        assert str(out) in said
+        left = nbformat.read(out, as_version=4)
+        failed = [
+            n for n, c in enumerate(left.cells) if any(o.output_type == "error" for o in c.get("outputs", []))
+        ]
+        assert len(failed) == 1
+        assert failed[0] < 8
+
+
+class TestDemo:
+    def test_prints_tables_and_place(self, tmp_path, capsys, monkeypatch):
+        rows = [{"method": "CE", "selected": "last epoch", "test accuracy": 0.5, "macro F1": 0.25}]
+        more = [{**rows[0], "method": "SiDyP", "test accuracy": 0.75, "ECE": 0.125}]
+        found = {"table": rows, "note": "what ran", "sidyp": more, "sidyp_note": "what was labelled"}
+
+        def run(name, parameters, out, **settings):
+            Path(parameters["results"]).write_text(json.dumps(found))
+
+        monkeypatch.setattr(notebooks, "execute", run)
+        monkeypatch.chdir(tmp_path)
+        assert demo.demo(out=tmp_path / "outputs" / "00.ipynb") == 0
+        said = capsys.readouterr().out
+        for part in ("50.0 %", "25.0 %", "last epoch", "what ran", f"outputs{os.sep}00.ipynb"):
+            assert part in said
+        for part in ("SiDyP", "75.0 %", "12.5 %", "what was labelled"):
+            assert part in said
+        assert said.index("what ran") < said.index("SiDyP")
+        assert str(tmp_path) not in said
+
+    def test_failure_names_the_section(self, tmp_path):
+        nb = new_notebook(
+            cells=[
+                new_markdown_cell("# Top\n\n## 1. Good"),
+                new_code_cell("1"),
+                new_markdown_cell("## 2. Bad\ntext"),
+                new_code_cell("\nboom()", outputs=[new_output("error", ename="E", evalue="v", traceback=[])]),
+                new_markdown_cell("## 3. Later"),
+            ]
+        )
+        nbformat.write(nb, tmp_path / "x.ipynb")
+        error = PapermillExecutionError(
+            cell_index=3, exec_count=7, source="\nboom()", ename="E", evalue="v", traceback=[]
+        )
+        said = courses.failure(error, tmp_path / "x.ipynb")
+        assert "Cell [7] failed, under '2. Bad', beginning with: boom()" in said
+        assert "E: v" in said
+
+
+class TestCourse:
+    @pytest.fixture
+    def executed(self, monkeypatch):
+        """Notebooks whose only cell raises if they are told to fail; what they were given."""
+        given = {}
+
+        def execute(name, parameters, out, **settings):
+            given[name] = parameters
+            cell = new_code_cell("boom()", metadata={"papermill": {"duration": 2.0}})
+            failing = parameters.get("noise") == "fail" and name == "03_splitting"
+            if failing:
+                cell.outputs = [new_output("error", ename="NameError", evalue="boom", traceback=[])]
+            out.parent.mkdir(exist_ok=True)
+            nbformat.write(new_notebook(cells=[new_markdown_cell("## Here"), cell]), out)
+            if failing:
+                raise PapermillExecutionError(1, 1, "boom()", "NameError", "boom", [])
+
+        monkeypatch.setattr(courses, "execute", execute)
+        return given
+
+    def test_a_failure_is_told_and_the_rest_runs(self, executed, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        out = tmp_path / "done"
+        table = courses.run(["02_memorisation", "03_splitting", "04_llm_annotator"], {"noise": "fail"}, out)
+        assert table["status"].tolist() == ["done", "failed", "done"]
+        assert table["longest_cell"].tolist() == [2.0] * 3
+        assert "Cell [1] failed, under 'Here', beginning with: boom()" in table["error"][1]
+        assert str(Path("done", "03_splitting.ipynb")) in table["error"][1]
+        assert all(Path(file).exists() for file in table["file"])
+        said = ["course", "02_memorisation", "03_splitting", "-p", "noise=fail", "--out", "again"]
+        assert command.main(said) == 1
+        printed = capsys.readouterr()
+        assert "NameError: boom" in printed.err
+        assert "1 of 2 notebooks done" in printed.out
+
+    def test_parameters_go_where_they_belong(self, executed, tmp_path):
+        courses.run([START, "03_splitting"], {"seed": 1, "llm_labelled": 50}, tmp_path)
+        assert executed[START] == {"seed": 1, "llm_labelled": 50, "results": str(tmp_path / f"{START}.json")}
+        assert executed["03_splitting"] == {"seed": 1, "results": str(tmp_path / "03_splitting.json")}
+
+    def test_nothing_runs_with_a_parameter_or_name_that_nobody_has(self, executed, tmp_path, capsys):
+        with pytest.raises(ValueError, match="'trainsize' is no parameter of 03_splitting: one of"):
+            courses.run(["03_splitting"], {"trainsize": 3}, tmp_path)
+        with pytest.raises(ValueError, match="name='99' is not allowed: one of 00_start_here"):
+            courses.run(["99"], {}, tmp_path)
+        assert command.main(["course", "-p", "seed"]) == 2
+        assert "NAME=VALUE" in capsys.readouterr().err
+        assert not executed
+
+    def test_command_line(self, executed, tmp_path, capsys):
+        out = str(tmp_path)
+        assert (
+            command.main(
+                ["course", "--profile", "class", "--live", "-p", "dataset=r52", "-p", "seed=3", "--out", out]
+            )
+            == 0
+        )
+        assert list(executed) == NAMES
+        for name, given in executed.items():
+            assert given.get("recorded", False) is False
+            assert {**given, "profile": "class", "dataset": "r52", "seed": 3} == given, name
+        assert f"{len(NAMES)} of {len(NAMES)} notebooks done" in capsys.readouterr().out
+        assert command.main(["doctor"]) == 0
+        assert "Python" in capsys.readouterr().out
