@@ -134,13 +134,13 @@ function setUpSearch() {
   form.hidden = false;
 }
 
-// A region that scrolls must be reachable by Tab; one that does not would only be one stop more.
+// What scrolls must be reachable by Tab; what does not would only be one stop more.
 function markScrollable() {
   for (const box of document.querySelectorAll(".scroll, main pre")) {
     if (box.scrollWidth > box.clientWidth) {
       box.tabIndex = 0;
-      box.setAttribute("role", "region");
-      box.setAttribute("aria-label", box.dataset.label ?? "Code or output");
+      box.setAttribute("role", "group"); // not a region: a page would have dozens of landmarks
+      box.setAttribute("aria-label", box.dataset.label ?? (box.closest(".output") ? "Output" : "Code"));
     } else {
       for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
     }
