@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from nlkit._util import reject
 
-__all__ = ["BranchLinear", "Denoiser", "alpha_bar", "corner", "diffuse", "reverse_chain"]
+__all__ = ["BranchLinear", "Denoiser", "alpha_bar", "corner", "diffuse", "reverse_chain", "survival"]
 
 
 def alpha_bar(steps: int, offset: float = 0.008) -> Tensor:
@@ -66,6 +66,36 @@ def diffuse(start: Tensor, level: Tensor, noise: Tensor, scale: float = 5.0) -> 
     """
     kept = level.unsqueeze(-1)
     return kept.sqrt() * start + (1 - kept).sqrt() * scale * noise
+
+
+def survival(level: Tensor, n_classes: int) -> Tensor:
+    """Return how probable it is that the largest entry of a noised label is still its class.
+
+    The class's entry leads each other one by 2 k √ᾱ before noise of size k √(1 − ᾱ) comes to all of them, so
+    k makes no difference. With r = √(ᾱ / (1 − ᾱ)) and Φ the standard normal distribution function it is the
+    mean of Φ(z + 2 r) to the power C − 1 over standard normal z.
+
+    Parameters
+    ----------
+    level : Tensor, shape (…)
+        ᾱ_t, from 0 to 1.
+    n_classes : int
+        C.
+
+    Returns
+    -------
+    Tensor, shape (…)
+        From 1 / C at ᾱ = 0 to 1 at ᾱ = 1.
+    """
+    z = torch.linspace(
+        -8, 8, 801, dtype=torch.float64
+    )  # the trapezoidal rule is exact enough on a bell curve
+    density = torch.exp(-(z**2) / 2)
+    kept = level.double().unsqueeze(-1)
+    ahead = 2 * (kept / (1 - kept).clamp(min=1e-12)).sqrt()
+    below = torch.special.ndtr(z + ahead) ** (n_classes - 1)
+    kept_share: Tensor = ((below * density).sum(-1) / density.sum()).to(level.dtype)
+    return kept_share
 
 
 class BranchLinear(nn.Module):

@@ -5,8 +5,8 @@ one, with which settings, and how old it is. `experiment` is what the notebooks 
 where its settings are those asked for, and computes everything here where they are not.
 
 A recording is one Parquet file a table, with the settings in its metadata. Arrays of probabilities are kept
-in steps of 1/255 and other numbers in single precision. A live run passes through the same rounding, so both
-look the same to a notebook.
+in steps of 1/255 (where they sum to 1 along their last axis, they still do) and other numbers in single
+precision. A live run passes through the same rounding, so both look the same to a notebook.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nlkit import __version__
 from nlkit._util import atomic_write, reject
@@ -174,10 +175,25 @@ def _packed(name: str, value: Any) -> pa.Table:
     flat = value.ravel()
     if flat.dtype.kind == "f":
         if flat.size and flat.min() >= 0 and flat.max() <= 1:
-            flat, told["steps"] = np.round(flat * float(STEPS)).astype(np.uint8), STEPS
+            flat, told["steps"] = _in_steps(value).ravel(), STEPS
         else:
             flat = flat.astype(np.float32)
     return pa.table({"value": flat}).replace_schema_metadata({METADATA: json.dumps(told).encode()})
+
+
+def _in_steps(p: NDArray[Any]) -> NDArray[np.uint8]:
+    """Round probabilities to whole numbers of steps; distributions keep their sum.
+
+    What is left over after rounding down goes to the entries that lost most (the largest-remainder method).
+    """
+    steps = p.astype(np.float64) * STEPS
+    if p.ndim < 2 or not np.allclose(steps.sum(-1), STEPS, atol=1e-3 * STEPS):
+        return np.round(steps).astype(np.uint8)
+    whole = np.floor(steps + 1e-4)  # what is a whole number of steps already stays what it is
+    left = (STEPS - whole.sum(-1, keepdims=True)).clip(0)
+    rank = np.argsort(np.argsort(whole - steps, axis=-1, kind="stable"), axis=-1, kind="stable")
+    rounded: NDArray[np.uint8] = (whole + (rank < left)).astype(np.uint8)
+    return rounded
 
 
 def _narrow(frame: pd.DataFrame) -> pd.DataFrame:

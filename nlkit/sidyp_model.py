@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from nlkit._checks import check_labels, check_texts, class_numbers
 from nlkit._columns import with_column
+from nlkit._util import reject
 from nlkit.base import Method
 from nlkit.branches import BranchedClassifier, Snapshots
-from nlkit.diffusion import Denoiser, alpha_bar, reverse_chain
+from nlkit.diffusion import Denoiser, alpha_bar, corner, diffuse, reverse_chain
 from nlkit.encoder import TextEncoder, choose_device, choose_precision
 from nlkit.metrics import correction_report, detection_report, prior_report
 from nlkit.noiseal import NoiseAL
@@ -99,22 +100,71 @@ class FittedSiDyP(Method):
             Points of the simplex (rows sum to 1): pure noise first, the chain's class probabilities last. One
             chain a branch; all texts see the same noise.
         """
+        label, told = self._told(texts, noisy_label)
+        steps: list[Tensor] = []
+        place, denoiser = told.device, self.denoiser_.to(told.device)
+        reverse_chain(
+            denoiser, label.expand(len(told), -1), told, alpha_bar(self.config.sampling_steps).to(place),
+            shared_noise=True, trace=steps, generator=torch.Generator(place).manual_seed(self.config.seed),
+        )  # fmt: skip
+        return torch.stack(steps).cpu().numpy()
+
+    @torch.no_grad()
+    def denoised(
+        self, texts: Sequence[str], noisy_label: Sequence[int], shown: Sequence[int], step: int
+    ) -> Probabilities:
+        """Return what the denoiser answers to a label that it is shown under noise: P(y | s_t, ỹ, x).
+
+        One call of the denoiser, no chain; by choosing `shown` one sees what it believes, the noised label or
+        the text.
+
+        Parameters
+        ----------
+        texts : sequence of n strings
+        noisy_label : sequence of n integers
+            The observed labels ỹ that the denoiser is told; −1 is missing.
+        shown : sequence of n integers
+            The classes whose corners are noised: s_0. −1 is the middle, no class.
+        step : int
+            t, from 0 (no noise) to T, `diffusion_steps` (nothing but noise).
+
+        Returns
+        -------
+        ndarray, shape (n, C)
+            The branches' mean; rows sum to 1. The noise depends on the seed alone, and on the text's place.
+        """
+        observed, told = self._told(texts, noisy_label)
+        label = class_numbers(list(shown), "shown")
+        if len(label) != len(observed):
+            raise ValueError(f"shown holds {len(label)} labels for {len(observed)} texts")
+        n_classes = len(self.label_names_)
+        if len(label) and not (label.min() >= -1 and label.max() < n_classes):
+            reject("shown", list(shown), f"classes from 0 to {n_classes - 1}, or -1")
+        T, k, place = self.config.diffusion_steps, self.config.scale, told.device
+        if not 0 <= step <= T:
+            reject("step", step, f"a whole number from 0 to {T}")
+        level = alpha_bar(T)[step].expand(len(label)).to(place)
+        draws = torch.Generator(place).manual_seed(self.config.seed)
+        noise = torch.randn(len(label), n_classes, generator=draws, device=place)
+        state = diffuse(corner(torch.from_numpy(label).to(place), n_classes, k), level, noise, k)
+        M, denoiser = len(told), self.denoiser_.to(place)
+        seen = denoiser.observed(corner(observed, n_classes, k).expand(M, -1, -1) / k) + told
+        found = denoiser.denoise(state.expand(M, -1, -1), level.expand(M, -1), seen).softmax(-1).mean(0)
+        answer: Probabilities = found.cpu().numpy()
+        return answer
+
+    @torch.no_grad()
+    def _told(self, texts: Sequence[str], noisy_label: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return observed labels (n,), checked, and what the denoiser is told of the texts, (M, n, H)."""
         checked = self._checked(texts)
         label = class_numbers(list(noisy_label), "noisy_label")
         if len(label) != len(checked):
             raise ValueError(f"noisy_label holds {len(label)} labels for {len(checked)} texts")
         check_labels(label, len(self.label_names_))
         condition, _, _ = self._known(checked)
-        steps: list[Tensor] = []
-        place, denoiser = condition.device, self.denoiser_.to(condition.device)
-        with torch.no_grad():
-            told = denoiser.told(condition)
-        reverse_chain(
-            denoiser, torch.from_numpy(label).to(place).expand(len(condition), -1), told,
-            alpha_bar(self.config.sampling_steps).to(place), shared_noise=True, trace=steps,
-            generator=torch.Generator(place).manual_seed(self.config.seed),
-        )  # fmt: skip
-        return torch.stack(steps).cpu().numpy()
+        return torch.from_numpy(label).to(condition.device), self.denoiser_.to(condition.device).told(
+            condition
+        )
 
     def refine(self, ds: DatasetDict) -> DatasetDict:
         """Return the data with refined labels, to be exported or trained on.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nlkit.diffusion import BranchLinear, Denoiser, alpha_bar, corner, diffuse, reverse_chain
+from nlkit.diffusion import BranchLinear, Denoiser, alpha_bar, corner, diffuse, reverse_chain, survival
 from tests.reference import diffusion as twin
 
 M, B, C, P = 2, 5, 4, 3
@@ -59,6 +59,18 @@ def test_no_noise_and_nothing_but_noise() -> None:
     start, noise = torch.randn(3, C), torch.randn(3, C)
     assert torch.equal(diffuse(start, torch.ones(3), noise), start)
     assert torch.equal(diffuse(start, torch.zeros(3), noise), 5.0 * noise)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 8])
+def test_survival_is_what_noised_labels_show(classes: int) -> None:
+    torch.manual_seed(0)
+    levels, n = torch.tensor([0.0, 0.1, 0.3, 0.6, 0.9, 1.0]), 20_000
+    for level, expected in zip(levels, survival(levels, classes).tolist(), strict=True):
+        for scale in (1.0, 5.0):
+            start = corner(torch.zeros(n, dtype=torch.long), classes, scale)
+            noised = diffuse(start, level.expand(n), torch.randn(n, classes), scale)
+            assert float((noised.argmax(-1) == 0).float().mean()) == pytest.approx(expected, abs=0.015)
+    assert survival(levels, classes)[[0, -1]].tolist() == pytest.approx([1 / classes, 1])
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -81,7 +81,8 @@ class TestExperiment:
 
     def test_values_come_back(self, kept):
         original = found()
-        np.testing.assert_allclose(kept["p"], original["p"], atol=0.5 / 255 + 1e-6)
+        np.testing.assert_allclose(kept["p"], original["p"], atol=1 / 255)
+        np.testing.assert_allclose(kept["p"].sum(-1), 1, atol=1e-6)
         np.testing.assert_allclose(kept["score"], original["score"], rtol=1e-6)
         np.testing.assert_array_equal(kept["label"], original["label"])
         assert kept["table"]["name"].tolist()[:2] == ["a", "b"]
@@ -103,7 +104,16 @@ class TestExperiment:
     def test_probabilities_of_any_shape(self, p):
         back = recorded._rounded({"p": p})["p"]
         assert back.shape == p.shape
-        np.testing.assert_allclose(back, p, atol=0.5 / 255 + 1e-6)
+        np.testing.assert_allclose(back, p, atol=1 / 255)
+        np.testing.assert_array_equal(recorded._rounded({"p": back})["p"], back)
+
+    @given(st.integers(0, 1000), st.integers(2, 300))
+    def test_distributions_stay_distributions(self, seed, classes):
+        p = np.random.default_rng(seed).dirichlet(np.full(classes, 0.3), size=(2, 3)).astype(np.float16)
+        back = recorded._rounded({"p": p})["p"]
+        np.testing.assert_allclose(back.sum(-1), 1, atol=1e-5)
+        np.testing.assert_allclose(back, p, atol=1 / 255)
+        np.testing.assert_array_equal(recorded._rounded({"p": back})["p"], back)
 
 
 class TestRun:

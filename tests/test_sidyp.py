@@ -659,8 +659,31 @@ class TestChain:
         alone = fitted.chain(texts[2:3], label[2:3])
         np.testing.assert_allclose(alone[:, :, 0], chain[:, :, 2], atol=1e-5)
 
+    def test_one_answer_at_each_level_of_noise(self, good: nk.SiDyP, noisy: DatasetDict) -> None:
+        texts, label = noisy["train"]["text"][:], noisy["train"]["noisy_label"][:]
+        y, T = truth(noisy), good.config.diffusion_steps
+        other = (y + 3) % len(good.label_names_)
+        right = {
+            (name, t): (good.denoised(texts, label, shown, t).argmax(1) == y).mean()
+            for name, shown in (("true", y), ("other", other))
+            for t in (0, T)
+        }
+        # Of nothing but noise nothing can be learnt; a label without noise says something.
+        assert right["true", T] == pytest.approx(right["other", T], abs=0.02)
+        assert right["true", 0] > right["other", 0]
+        p = good.denoised(texts[:5], label[:5], [-1] * 5, 7)
+        assert p.shape == (5, len(good.label_names_))
+        np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
+        assert np.array_equal(p, good.denoised(texts[:5], label[:5], [-1] * 5, 7))
+
     def test_what_does_not_fit_is_refused(self, fitted: nk.SiDyP) -> None:
         with pytest.raises(ValueError, match="2 labels for 1 texts"):
             fitted.chain(["a"], [0, 1])
+        with pytest.raises(ValueError, match="shown holds 2 labels for 1 texts"):
+            fitted.denoised(["a"], [0], [0, 1], 0)
+        with pytest.raises(ValueError, match=r"shown=\[99\]"):
+            fitted.denoised(["a"], [0], [99], 0)
+        with pytest.raises(ValueError, match="step=51"):
+            fitted.denoised(["a"], [0], [0], 51)
         with pytest.raises(ValueError, match="noisy_label holds 99 to 99"):
             fitted.chain(["a"], [99])
