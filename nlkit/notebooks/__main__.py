@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from nlkit.notebooks import build, names
+from nlkit.notebooks.measuring import write_overview
 
 __all__ = ["main"]
 
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     for name in chosen.name or names():
         print(f"built {build(name, record=not chosen.keep_recorded)}")
+    write_overview()
 
 
 if __name__ == "__main__":

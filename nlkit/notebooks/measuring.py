@@ -1,4 +1,7 @@
-"""Time and peak memory of the notebooks, kept in ``notebooks/measured.json`` and shown in their headers."""
+"""Time and peak memory of the notebooks, kept in ``notebooks/measured.json``.
+
+They are shown in the notebooks' headers, and together in ``notebooks/README.md``.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ from typing import Any
 
 import psutil
 
-from nlkit._util import atomic_write
-from nlkit.notebooks.paths import folder
+from nlkit._util import atomic_write, reject
+from nlkit.notebooks.paths import folder, names
 
-__all__ = ["Measure", "keep_measurement", "measured_table"]
+__all__ = ["Measure", "keep_measurement", "measured_overview", "measured_table", "write_overview"]
+
+OVERVIEW = ("<!-- measured -->", "<!-- /measured -->")
 
 
 def _measured_path() -> Path:
@@ -40,6 +45,52 @@ def measured_table(name: str) -> str:
         )
         rows.append(f"| {profile} | {time_and_memory} |")
     return "\n".join(rows)
+
+
+def measured_overview() -> str:
+    """Return time and memory of all notebooks in the profiles quick and class, as a Markdown table."""
+    known = _measured()
+    rows = [
+        "| notebook | quick: time | longest cell | memory | class: time | longest cell | memory |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    total = {"quick": 0.0, "class": 0.0}
+    missing = {"quick": 0, "class": 0}
+    for name in names():
+        cells = [f"[{name}]({name}.ipynb)"]
+        for profile in total:
+            m = known.get(name, {}).get(profile)
+            if m:
+                total[profile] += m["seconds"]
+                cells += [_minutes(m["seconds"]), f"{m['longest_cell']} s", f"{m['peak_gb']:.1f} GB"]
+            else:
+                missing[profile] += 1
+                cells += ["not measured yet", "", ""]
+        rows.append(f"| {' | '.join(cells)} |")
+    whole = []
+    for profile, count in missing.items():
+        some = f"{_minutes(total[profile])}{f' ({count} not measured yet)' if count else ''}"
+        whole.append(f"{some if count < len(names()) else 'not measured yet'} | |")
+    rows.append(f"| all | {' | '.join(whole)} |")
+    return "\n".join(rows)
+
+
+def write_overview() -> None:
+    """Put `measured_overview` between its two markers in ``notebooks/README.md``.
+
+    Raises
+    ------
+    ValueError
+        If the markers are not there, once each and in order.
+    """
+    path, (start, end) = folder() / "README.md", OVERVIEW
+    text = path.read_text("utf-8")
+    before, found, rest = text.partition(start)
+    _, ended, after = rest.partition(end)
+    if not (found and ended) or text.count(start) + text.count(end) != 2:
+        reject("notebooks/README.md", f"{text.count(start)} + {text.count(end)} markers", f"{start} … {end}")
+    with atomic_write(path) as temporary:
+        temporary.write_text(f"{before}{start}\n\n{measured_overview()}\n\n{end}{after}", "utf-8")
 
 
 def _minutes(seconds: float) -> str:
