@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint notebooks site bench clean
+.PHONY: help setup demo lab test lint notebooks site bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ $(READY): pyproject.toml constraints.txt requirements/offline.txt
 
 demo: setup  ## run notebooks/00_start_here and print its table
 	$(BIN)/python -m nlkit.demo
+
+lab: setup  ## open the course in JupyterLab
+	cd notebooks && ../$(BIN)/jupyter lab
 
 test: lint  ## lint, then all tests
 	$(BIN)/python -m pytest

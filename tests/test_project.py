@@ -125,7 +125,7 @@ class TestMake:
         assert message in done.stderr
         assert not (checkout / ".venv" / ".ready").exists()
 
-    @pytest.mark.parametrize("target", ["demo", "test", "lint", "notebooks", "bench"])
+    @pytest.mark.parametrize("target", ["demo", "lab", "test", "lint", "notebooks", "bench"])
     def test_every_target_does_its_own_setup(self, checkout, target):
         (checkout / ".venv" / ".ready").unlink()
         planned = make(checkout, "--dry-run", target).stdout
