@@ -86,7 +86,7 @@ class LabelScorer:
     Parameters
     ----------
     model, tokenizer
-        As `nlkit.annotate.models.load` gives them.
+        As `nlkit.annotate.models.load_model` gives them.
     batch_tokens : int
         Most tokens in one padded batch (the shared prefix not counted).
     """
