@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit._checks import class_names, class_numbers
 from nlkit._columns import with_column
 from nlkit._instance_noise import choose, class_probabilities, flip_by_instance, flip_rates
+from nlkit._noise_arithmetic import rate_spread, true_given_noisy
 from nlkit._noise_report import NoiseReport, noise_report, rates
 from nlkit._util import reject
 
@@ -28,8 +29,11 @@ __all__ = [
     "add_noise",
     "confusable_pairs",
     "flip_rates",
+    "instance_probabilities",
     "noise_report",
+    "rate_spread",
     "transition_matrix",
+    "true_given_noisy",
 ]
 
 KINDS = ("symmetric", "asymmetric", "instance")
@@ -130,6 +134,7 @@ def add_noise(
     matrix: ArrayLike | None = ...,
     pairs: Mapping[int | str, int | str] | None = ...,
     features: Mapping[str, ArrayLike] | None = ...,
+    probabilities: Mapping[str, ArrayLike] | None = ...,
     return_report: Literal[False] = ...,
 ) -> DatasetDict: ...
 
@@ -144,6 +149,7 @@ def add_noise(
     matrix: ArrayLike | None = ...,
     pairs: Mapping[int | str, int | str] | None = ...,
     features: Mapping[str, ArrayLike] | None = ...,
+    probabilities: Mapping[str, ArrayLike] | None = ...,
     return_report: Literal[True],
 ) -> tuple[DatasetDict, pd.DataFrame]: ...
 
@@ -157,6 +163,7 @@ def add_noise(
     matrix: ArrayLike | None = None,
     pairs: Mapping[int | str, int | str] | None = None,
     features: Mapping[str, ArrayLike] | None = None,
+    probabilities: Mapping[str, ArrayLike] | None = None,
     return_report: bool = False,
 ) -> DatasetDict | tuple[DatasetDict, pd.DataFrame]:
     """Add a column `noisy_label` to train and validation; `label` and test stay as they are.
@@ -179,6 +186,9 @@ def add_noise(
         With "asymmetric"; see `transition_matrix`. Pairs may use class names.
     features
         With "instance": split -> (n, D) array that the classifier sees instead of TF-IDF.
+    probabilities
+        With "instance": split -> (n, C) array, what `instance_probabilities` returned or a classifier of your
+        own gives; rows sum to 1. No classifier is trained then.
     return_report
         Also return the wanted and the achieved rate.
 
@@ -200,8 +210,11 @@ def add_noise(
     _check_rate(rate)
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         reject("seed", seed, "an integer of at least 0")
-    if kind != "instance" and features is not None:
-        reject("features", type(features).__name__, 'only kind="instance" looks at features')
+    for field, given in (("features", features), ("probabilities", probabilities)):
+        if kind != "instance" and given is not None:
+            reject(field, type(given).__name__, f'only kind="instance" looks at {field}')
+    if features is not None and probabilities is not None:
+        reject("features", "given with probabilities", "one of the two")
     if kind == "instance" and (matrix is not None or pairs is not None):
         reject("kind", kind, 'pairs and matrix need kind="asymmetric"')
     splits = [split for split in ("train", "validation") if split in ds]
@@ -214,9 +227,11 @@ def add_noise(
     rngs = {split: np.random.default_rng([seed, 2 + number]) for number, split in enumerate(splits)}
     result = type(ds)(ds)
     wanted: dict[str, Floats] = {}
-    probabilities: dict[str, Floats] = {}
-    if kind == "instance":
-        probabilities = class_probabilities(ds, labels, C, features, seed)
+    by_split: dict[str, Floats] = {}
+    if kind == "instance" and probabilities is not None:
+        by_split = {split: _checked_rows(probabilities, split, len(labels[split]), C) for split in splits}
+    elif kind == "instance":
+        by_split = class_probabilities(ds, labels, C, features, seed)
     else:
         by_number = (
             None if pairs is None else {_number(k, names): _number(v, names) for k, v in pairs.items()}
@@ -224,7 +239,7 @@ def add_noise(
         T = transition_matrix(kind, C, rate, pairs=by_number, matrix=matrix)
     for split in splits:
         if kind == "instance":
-            noisy = flip_by_instance(labels[split], probabilities[split], rate, rngs[split])
+            noisy = flip_by_instance(labels[split], by_split[split], rate, rngs[split])
             wanted[split] = np.full(C, float(rate))
         else:
             noisy = _flip_by_class(labels[split], T, rngs[split])
@@ -232,6 +247,34 @@ def add_noise(
         feature = ds["train"].features["label"]
         result[split] = with_column(ds[split], "noisy_label", noisy.tolist(), feature)
     return (result, rates(result, splits, wanted, names)) if return_report else result
+
+
+def _checked_rows(given: Mapping[str, ArrayLike], split: str, n: int, n_classes: int) -> Floats:
+    field = f"probabilities[{split!r}]"
+    if split not in given:
+        reject(field, "missing", f"an array of shape ({n}, {n_classes})")
+    rows = np.asarray(given[split], np.float64)
+    if rows.shape != (n, n_classes):
+        reject(field, f"array of shape {rows.shape}", f"shape ({n}, {n_classes})")
+    if not (rows >= 0).all() or not np.allclose(rows.sum(axis=1), 1, rtol=0, atol=1e-3):
+        reject(field, "rows that are no probabilities", "numbers of at least 0 that sum to 1 in each row")
+    return rows
+
+
+def instance_probabilities(
+    ds: DatasetDict, features: Mapping[str, ArrayLike] | None = None, seed: int = 0
+) -> dict[str, Floats]:
+    """Return what the classifier behind instance-dependent noise gives each class, split by split.
+
+    For ``add_noise(ds, "instance", rate, seed, probabilities=…)``: with several rates it is trained once.
+
+    Returns
+    -------
+    dict of str to (n, C) float64
+        Of train and, if there is one, validation; rows sum to 1. Training samples are judged out of fold.
+    """
+    labels = {split: _labels(ds[split], split) for split in ("train", "validation") if split in ds}
+    return class_probabilities(ds, labels, len(class_names(ds["train"], "label", "train")), features, seed)
 
 
 def _labels(split: Dataset, name: str) -> Labels:

@@ -7,10 +7,18 @@ read on a dark page too.
 
 from nlkit.plots.calibration import draw_reliability
 from nlkit.plots.comparison import draw_methods
-from nlkit.plots.diffusion import draw_chain_bars, draw_ternary_chain, ternary
+from nlkit.plots.diffusion import (
+    draw_answers,
+    draw_branches,
+    draw_chain_bars,
+    draw_noised,
+    draw_schedule,
+    draw_ternary_chain,
+    ternary,
+)
 from nlkit.plots.figures import PALETTE, figure, png, show
 from nlkit.plots.memorisation import draw_accuracy, draw_fitted, fitted_shares
-from nlkit.plots.noise import draw_transition_matrix
+from nlkit.plots.noise import draw_label_truth, draw_noise_cost, draw_rate_spread, draw_transition_matrix
 from nlkit.plots.partition import MARKERS, draw_partition, draw_set_quality
 from nlkit.plots.prior import draw_candidates
 from nlkit.plots.trajectories import draw_trajectories, project_trajectories
@@ -19,12 +27,19 @@ __all__ = [
     "MARKERS",
     "PALETTE",
     "draw_accuracy",
+    "draw_answers",
+    "draw_branches",
     "draw_candidates",
     "draw_chain_bars",
     "draw_fitted",
+    "draw_label_truth",
     "draw_methods",
+    "draw_noise_cost",
+    "draw_noised",
     "draw_partition",
+    "draw_rate_spread",
     "draw_reliability",
+    "draw_schedule",
     "draw_set_quality",
     "draw_ternary_chain",
     "draw_trajectories",
