@@ -8,6 +8,14 @@ Nothing fails in silence: an explorer that cannot be drawn raises where it is ma
 slider position is shown in the explorer and raised.
 """
 
+from nlkit.widgets.diffusion import (
+    ChainView,
+    NoisedView,
+    chain_explorer,
+    compute_chain,
+    compute_noised,
+    diffusion_explorer,
+)
 from nlkit.widgets.explorer import Explorer, try_all
 from nlkit.widgets.live import Live, explore
 from nlkit.widgets.noise import NoiseView, compute_noise, noise_explorer
@@ -20,14 +28,20 @@ from nlkit.widgets.partition import (
 )
 
 __all__ = [
+    "ChainView",
     "Explorer",
     "Live",
     "NoiseView",
+    "NoisedView",
     "PartitionView",
+    "chain_explorer",
+    "compute_chain",
     "compute_noise",
+    "compute_noised",
     "compute_partition",
     "compute_quality",
     "compute_splits",
+    "diffusion_explorer",
     "explore",
     "noise_explorer",
     "threshold_explorer",

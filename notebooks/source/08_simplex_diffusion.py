@@ -1,0 +1,402 @@
+# %% [markdown]
+# # Simplex diffusion: a label out of noise
+#
+# **You will learn**
+#
+# - how a label becomes a point of a simplex, and how noise is mixed into it (the forward process);
+# - what the schedule ᾱ says, and how long a label survives;
+# - how a denoiser turns noise into a label, step by step (the reverse process);
+# - which of its inputs the denoiser believes: the noised label, the observed label or the text;
+# - what more reverse steps buy, and what they cost.
+#
+# **You need** [07_dynamic_prior](07_dynamic_prior.ipynb): it says where the labels come from that the
+# denoiser learns. Some idea of a normal distribution helps.
+#
+# {{measured}}
+#
+# {{places}}
+#
+# **The papers.** The method is SiDyP, [simplex label diffusion with a dynamic
+# prior](https://arxiv.org/abs/2505.19675) (2025), implemented after its published description. The
+# schedule is that of *Improved Denoising Diffusion Probabilistic Models* (Nichol and Dhariwal,
+# [arXiv 2102.09672](https://arxiv.org/abs/2102.09672)).
+#
+# | in the paper | in the code |
+# |---|---|
+# | label as a simplex vector s₀ = k (2 · onehot − 1) | `nlkit.diffusion.corner` |
+# | cosine schedule ᾱ_t | `nlkit.diffusion.alpha_bar` |
+# | forward process: s_t = √ᾱ_t s₀ + √(1 − ᾱ_t) k ε | `nlkit.diffusion.diffuse` |
+# | denoiser | `nlkit.diffusion.Denoiser` |
+# | reverse process | `nlkit.diffusion.reverse_chain` |
+# | training of the denoiser | `nlkit.refinement.Refinement` |
+# | prediction: the sum over observed labels | `nlkit.posterior.posterior` |
+
+# %% tags=["setup"]
+# {{setup}}
+
+# %% tags=["parameters"]
+profile = "quick"
+seed = 0
+dataset = "r8"
+train_size = 300
+test_size = 600
+noise = "llm"
+noise_rate = 0.4
+encoder = "minilm"
+annotator = "smollm2"
+recorded = True
+results = ""
+
+# %% [markdown]
+# The cell above holds all settings. With `noise = "llm"` the language model labels the training texts, and
+# `noise_rate` is not used. `recorded = False` computes everything here and now.
+
+# %%
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+import nlkit as nk
+
+pd.set_option("display.max_colwidth", 70)
+
+setup = nk.course.setup(
+    profile=profile, seed=seed, dataset=dataset, train_size=train_size, test_size=test_size, noise=noise,
+    noise_rate=noise_rate, encoder=encoder, annotator=annotator, recorded=recorded, results=results,
+)  # fmt: skip
+setup
+
+# %% [markdown]
+# ## 1. A label as a point
+#
+# Diffusion models make pictures out of noise. A picture is a list of real numbers, and noise can be added
+# to it. A label is a word. To add noise to it, it has to become a list of numbers first.
+#
+# With C classes, the label c becomes the vector s₀ = k (2 · onehot(c) − 1): +k at its own place and −k at
+# all others, with k = 5. Its **softmax** is a list of C probabilities: a point of the **simplex**, the
+# space of all such lists. Three classes make a triangle, with one class at each corner.
+
+# %%
+share = np.bincount(setup.label[setup.label >= 0], minlength=len(setup.names))
+three = [setup.names[c] for c in np.sort(np.argsort(-share, kind="stable")[:3])]
+corners = nk.diffusion.corner(torch.arange(3), 3)
+pd.DataFrame(
+    {
+        "label": three,
+        "vector s₀": [", ".join(f"{v:+.0f}" for v in row) for row in corners.tolist()],
+        "softmax of it": [", ".join(f"{p:.5f}" for p in row) for row in corners.softmax(-1).tolist()],
+    }
+)
+
+# %% [markdown]
+# ## 2. Forward: how a label drowns
+#
+# Time t runs from 0 (the label) to T = 500 (nothing but noise). In between,
+#
+# s_t = √ᾱ_t s₀ + √(1 − ᾱ_t) k ε, where ε is standard normal noise, one number for each class.
+#
+# In words: some of the label is kept, and noise fills up what is gone. The **schedule** ᾱ_t falls from 1
+# to 0 along a cosine, so that no step loses much more than the others.
+#
+# The triangle shows 200 noised copies of one label. Move t. A copy that has crossed a dotted line has
+# another class in the lead. Right: what is left of the label, how strong the noise is, and how many labels
+# *survive*, that is, still lead. Then try k: what does it change, and what does it not?
+
+# %%
+nk.widgets.diffusion_explorer(three, n_classes=len(setup.names), step=250)
+
+# %% [markdown]
+# Two things may surprise you.
+#
+# - A label outlives the moment when noise is as strong as itself (where the two curves cross): most copies
+#   still have their own class in the lead there. A class's own number begins 2k above all others.
+# - Pure noise is not in the middle of the triangle. Its size is k too, so its softmax is nearly always
+#   close to *some* corner or side. Noise looks like a label that somebody is sure of; only that it is a
+#   random one.
+
+# %% tags=["check"]
+T, C = 500, len(setup.names)
+level = nk.diffusion.alpha_bar(T)
+assert level[0] == 1
+assert level[-1] < 0.01
+assert (level.diff() < 0).all(), "the schedule falls"
+survives = nk.diffusion.survival(level, C)
+assert abs(float(survives[-1]) - 1 / C) < 0.01, "at the end a class leads by chance alone"
+crossing = int((level - 0.5).abs().argmin())
+assert 0.45 * T < crossing < 0.55 * T, "label and noise are equally strong near the middle"
+if C <= 8:
+    assert survives[crossing] > 0.6, "most labels still lead where noise is as strong as they"
+lost = nk.widgets.compute_noised(0, T, n=2000)
+assert lost.points.max(1).mean() > 0.8, "pure noise is near a corner, not in the middle"
+assert np.allclose(lost.leads, 1 / 3, atol=0.06), "and near any corner equally often"
+
+# %% [markdown]
+# ## 3. Backward: the denoiser
+#
+# The **denoiser** is a small network. It is told
+#
+# - s_t, the noised label, and how much noise there is (ᾱ_t);
+# - the observed label ỹ, here what the language model said;
+# - what is known of the text: MiniLM's embedding, and the trajectory of the first stage (notebook 07).
+#
+# It answers with C probabilities for the label that was there before the noise. It learns as a classifier
+# does, by cross-entropy: a label is drawn from the text's prior (notebook 07), noised to a random time, and
+# has to be found again. So it learns P(y | s_t, ỹ, x).
+#
+# To get a label out of nothing, the **reverse chain** starts from pure noise and asks the denoiser again
+# and again. Each time it goes to the corner of the likeliest class, and adds a little less noise than
+# before: s_{t−1} = √ᾱ_{t−1} ŝ + √(1 − ᾱ_{t−1}) k ε, where ŝ is that corner. Ten steps are enough here,
+# although training knows 500 times: the denoiser is told ᾱ itself, not the number of the step.
+#
+# ## 4. The experiment
+#
+# SmolLM2 labels 300 news with one gold example a class (as in notebooks 00 and 06), SiDyP learns from these
+# labels, and its denoiser is questioned. SiDyP asks five neighbours instead of ten, because small topics
+# have only a handful of the 300 texts; this was chosen in notebook 00 by its own test scores, so what
+# follows illustrates the method and does not measure it.
+
+
+# %%
+def experiment():
+    texts, noisy, true = setup.texts, setup.noisy_label, setup.label
+    sidyp = nk.SiDyP(neighbours=5, **setup.shared).fit(setup.ds)
+    config = sidyp.config
+
+    # Whom does the denoiser believe? It is shown the right label, or a wrong one, under more and more noise.
+    draws = np.random.default_rng(setup.seed)
+    wrong = (true + draws.integers(1, len(setup.names), len(true))) % len(setup.names)
+    T, rows = config.diffusion_steps, []
+    for t in np.linspace(0, T, 6).round().astype(int).tolist():
+        for shown, label in (("the right label", true), ("a wrong label", wrong)):
+            answer = sidyp.denoised(texts, noisy, label, t).argmax(1)
+            right, followed = (answer == true).mean(), (answer == label).mean()
+            rows.append({"t": t, "shown": shown, "right": right, "as shown": followed})
+
+    # And the observed label? At t = T nothing else but the text speaks.
+    told = {"the language model's": noisy, "none": 0 * noisy - 1, "the right one": true, "a wrong one": wrong}
+    heard = {name: (sidyp.denoised(texts, z, true, T).argmax(1) == true).mean() for name, z in told.items()}
+
+    # How many steps? They are not learnt, so one model serves for all.
+    test, steps = setup.clean["test"], []
+    for n in (1, 2, 5, 10):
+        sidyp.config = replace(config, prediction_steps=n)
+        p = sidyp.predict_proba(test["text"][:])
+        scores = nk.evaluate_probabilities(p, test["label"][:])
+        steps.append({"steps": n, "confidence": p.max(1).mean(), **scores})
+
+    drawn = np.sort(draws.permutation(len(texts))[:100])
+    chain = sidyp.chain([texts[i] for i in drawn], noisy[drawn])
+    return {
+        "noisy_label": noisy, "believed": pd.DataFrame(rows),
+        "heard": pd.DataFrame({"observed label": list(heard), "right": list(heard.values())}),
+        "steps": pd.DataFrame(steps), "drawn": drawn, "chain": chain,
+    }  # fmt: skip
+
+
+run = setup.run("simplex_diffusion", experiment)
+run
+
+# %% [markdown]
+# ## 5. Whom does the denoiser believe?
+#
+# Each training text's *right* label is noised to time t and shown to the denoiser; then the same with a
+# *wrong* label. (True labels are used for this question only; SiDyP never saw them.) A model that only
+# removes noise would give back whatever it is shown, as long as it can be made out.
+
+# %%
+believed = run["believed"]
+fig, ax = nk.plots.figure(width=8.5, height=3.6)
+alt = nk.plots.draw_answers(believed, ax)
+nk.plots.show(fig, alt)
+
+# %%
+run["heard"].round(3)
+
+# %% [markdown]
+# The denoiser does something else. Even a wrong label without any noise (t = 0) is hardly ever given back:
+# it answers what fits the *text*. A right label helps a little where it can be made out. At t = T both
+# lines meet, because nothing is left of either label. The table asks the same of the observed label, at
+# t = T: whatever the denoiser is told, a wrong label or none, it is right about as often.
+#
+# Why? The labels that it learns are drawn from the prior, and the prior is read off a text's *neighbours*,
+# not off its own label. So the text (with its trajectory) is a good answer at all times, the only one while
+# noise is strong, and half of the training has noise that is stronger than the label.
+#
+# This "diffusion" is thus close to a classifier of the text that has learnt, from the prior, to distrust
+# labels. That is no defect: of labels of which nearly half are wrong, it is the point.
+
+# %% tags=["check"]
+by_label = believed.set_index(["t", "shown"])
+right, as_shown = (by_label[column].unstack("shown") for column in ("right", "as shown"))  # noqa: PD010
+end = right.iloc[-1]
+assert abs(end["the right label"] - end["a wrong label"]) < 0.03, "of pure noise nothing can be learnt"
+heard = run["heard"].set_index("observed label")["right"]
+if run.as_given:
+    assert as_shown["a wrong label"].max() < 0.25, "a wrong label is hardly ever given back"
+    assert right["a wrong label"].min() > 0.65, "the text decides"
+    assert right["the right label"].iloc[0] > end["the right label"], "a right label helps a little"
+    assert heard.max() - heard.min() < 0.06, "the observed label is hardly heard either"
+
+# %% [markdown]
+# ## 6. The chain, step by step
+#
+# Now the reverse process on real news. Left, a bar a step: where the chain is, as probabilities. Right, all
+# three branches at the framed step. All texts see the same noise (so that a text's answer does not depend
+# on its neighbours in the batch): the bars at the start are the same for all. Texts 1 to 6 were labelled
+# wrongly by the language model, texts 7 to 12 rightly.
+
+# %%
+drawn, noisy_label, label = run["drawn"], run["noisy_label"], setup.label
+mislabelled = noisy_label[drawn] != label[drawn]
+chosen = np.concatenate([np.flatnonzero(mislabelled)[:6], np.flatnonzero(~mislabelled)[:6]])
+
+
+def show_chains(run):
+    index = run["drawn"][chosen]
+    return nk.widgets.chain_explorer(
+        run["chain"][:, :, chosen], run["noisy_label"][index], [setup.texts[i] for i in index], setup.names,
+        label[index],
+    )  # fmt: skip
+
+
+nk.widgets.explore(run, show_chains)
+
+# %%
+lead = run["chain"].argmax(-1)  # (steps + 1, branches, texts)
+last = lead[-1]
+pd.DataFrame(
+    {
+        "after step": range(len(lead)),
+        "leads, and is the answer in the end": [f"{100 * (now == last).mean():.0f} %" for now in lead],
+        "largest probability": [f"{100 * p:.0f} %" for p in run["chain"].max(-1).mean((1, 2))],
+    }
+).set_index("after step")
+
+# %% [markdown]
+# In the first half of the chain the noise has the lead: the bars jump from class to class, and are always
+# sure of something. In the last steps the class that leads is the one that is answered in the end, for all
+# texts or nearly so. Nothing dramatic happens on the way: the denoiser knew its answer early, from the text
+# (section 5), and noise hid it. The last bar is often less sure than the ones before it: these show a
+# corner with little noise, the last one shows what the denoiser really thinks.
+
+# %% tags=["check"]
+chain = run["chain"]
+S = len(chain)
+assert np.allclose(chain.sum(-1), 1, atol=1e-3), "every step is a point of the simplex"
+assert (lead[0] == lead[0][:, :1]).all(), "all texts of a branch start from the same noise"
+agrees = (lead == last).mean((1, 2))
+sure = chain.max(-1).mean((1, 2))
+if run.as_given:
+    assert mislabelled[chosen].tolist() == [True] * 6 + [False] * 6
+    assert agrees[: S // 3].mean() < 0.6, "at first noise has the lead"
+    assert agrees[-3:].min() > 0.9, "in the last steps the answer leads"
+    assert sure[:-1].min() > 0.5, "a noised label looks sure of something"
+    assert sure[-1] < sure[-2], "the answer is less sure than the corner before it"
+    assert (last == label[drawn]).mean() > (noisy_label[drawn] == label[drawn]).mean() + 0.1
+
+# %% [markdown]
+# ## 7. How many steps?
+#
+# To predict, SiDyP averages the answers of several chains, of all branches and of the likely observed
+# labels: P(y | x) = (1/M) Σ_m Σ_ỹ P_diff,m(y | ỹ, x) · P_clf,m(ỹ | x). The same model on clean test texts,
+# with chains of one step and more (one step: the answer to pure noise):
+
+# %%
+steps = run["steps"][["steps", "accuracy", "macro_f1", "confidence", "ece", "nll"]]
+steps.round(3)
+
+# %% [markdown]
+# More steps give the same accuracy and more confidence: after one step the denoiser is about as sure as it
+# is right, after ten it is too sure, and both the calibration error (ECE) and the negative log-likelihood
+# (NLL) grow. Each later step sees a label that the chain has chosen itself, and takes it for evidence. The
+# published method predicts after ten steps; nlkit's default is one, which is ten times cheaper as well.
+# Ten are used while SiDyP learns, where only the likeliest class counts.
+
+# %% tags=["check"]
+by_steps = steps.set_index("steps")
+assert by_steps[["accuracy", "confidence", "ece"]].apply(lambda part: part.between(0, 1)).all(axis=None)
+if run.as_given:
+    spread = by_steps["accuracy"].max() - by_steps["accuracy"].min()
+    assert spread < 0.04, "accuracy hardly depends on the number of steps"
+    assert by_steps["confidence"].loc[10] > by_steps["confidence"].loc[1] + 0.02, "more steps, more sure"
+    assert by_steps["ece"].loc[10] > by_steps["ece"].loc[1], "and worse calibrated"
+    assert by_steps["nll"].loc[10] > by_steps["nll"].loc[1]
+
+# %%
+setup.write(steps=steps, believed=believed, heard=run["heard"])
+
+# %% [markdown]
+# ## Takeaways
+#
+# - A label becomes a corner of a simplex; noise moves it about, and the schedule says how much.
+# - A label survives longer than one thinks, and k has no part in that: it scales label and noise alike.
+# - The denoiser sees the noised label, the observed label and the text, and here it believes the text.
+# - The reverse chain walks from random sureness to the answer. One step answers as well as ten, and knows
+#   better how sure to be.
+# - Look at what a part does before you believe its name: this diffusion gains its accuracy from what it is
+#   told and taught, not from walking.
+#
+# ## Exercises
+#
+# **1.** What is ᾱ half way through the schedule, at t = 250 of 500? Two digits will do.
+
+# %% tags=["solution"]
+answer = float(nk.diffusion.alpha_bar(500)[250])
+# stub:
+# answer = None  # a number
+nk.check.simplex_diffusion.q1(answer)
+
+# %% [markdown]
+# **2.** Double the scale, from k = 5 to k = 10. What happens to the share of copies in which the class
+# still leads, and to the copies' largest probability on average: `"smaller"`, `"same"` or `"larger"`?
+
+# %% tags=["solution"]
+small, large = (nk.widgets.compute_noised(0, 250, scale=k) for k in (5.0, 10.0))
+assert (small.leads == large.leads).all()
+assert large.points.max(1).mean() > small.points.max(1).mean()
+answer = ("same", "larger")
+# stub:
+# answer = (None, None)  # two words: for the share, for the probability
+nk.check.simplex_diffusion.q2(answer)
+
+# %% [markdown]
+# **3.** Three branches, eight chains for each observed label, two observed labels that are likely enough.
+# How many answers of a denoiser does it take to predict one text, with chains of *ten* steps?
+
+# %% tags=["solution"]
+branches, chains, observed, steps_each = 3, 8, 2, 10
+answer = branches * chains * observed * steps_each
+# stub:
+# answer = None  # a number
+nk.check.simplex_diffusion.q3(answer)
+
+# %% [markdown]
+# **4.** At t = T, which of the denoiser's inputs says nothing about the true label: `"text"`,
+# `"observed label"` or `"noised label"`?
+
+# %% tags=["solution"]
+shown_last = run["believed"].query("t == t.max()")["right"]  # shown a right label, and a wrong one
+assert shown_last.max() - shown_last.min() < 0.03
+answer = "noised label"
+# stub:
+# answer = None  # one of the three
+nk.check.simplex_diffusion.q4(answer)
+
+# %% [markdown]
+# ## Instructor's note
+#
+# **Time:** 45 minutes: sections 1 and 2 with the slider 15, section 3 on the board 10, sections 5 to 7 20.
+#
+# **Misconceptions.** "The chain improves the answer step by step": here it hardly does (section 7). "Pure
+# noise is the middle of the simplex": it is near the corners. "A larger k keeps labels alive for longer":
+# it scales the noise too.
+#
+# **Ask the class** before section 5: the denoiser is shown *earn* without any noise, for a text about
+# ships. What should a good one answer? (There is no right answer without saying how far labels can be
+# trusted; the prior has taught it that.)
+#
+# ## Next
+#
+# [09_sidyp](09_sidyp.ipynb) puts the parts together and measures what each of them is worth.
