@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit._checks import check_labels
 from nlkit._util import reject
 
-__all__ = ["CASES", "Prior", "candidates", "neighbour_prior", "reinforce"]
+__all__ = ["CASES", "Prior", "candidates", "nearest_believed", "neighbour_prior", "reinforce", "vote"]
 
 Floats = NDArray[np.float64]
 
@@ -109,34 +109,67 @@ def neighbour_prior(
     ValueError
         If no sample with a label is left that is not suspect, or an argument is out of range.
     """
+    neighbours, distance = nearest_believed(embedding, noisy_label, suspect, k=k)
+    return vote(neighbours, distance, noisy_label, suspect, n_classes, certain=certain, dominant=dominant)
+
+
+def nearest_believed(
+    embedding: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, *, k: int = 10
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return numbers and distances of the k nearest others that have a label and are not suspect, (N, K).
+
+    Nearest first; −1 and infinity where there are fewer. Parameters and errors as in `neighbour_prior`.
+    """
     x, label = np.asarray(embedding, np.float64), np.asarray(noisy_label, np.int64)
     doubted = np.asarray(suspect, bool)
     if x.ndim != 2 or not len(x) == len(label) == len(doubted):
         raise ValueError(f"embedding {x.shape}, noisy_label {label.shape} and suspect {doubted.shape} differ")
-    check_labels(label, n_classes)
     if k < 1:
         reject("k", k, "at least 1")
-    for name, value in (("certain", certain), ("dominant", dominant)):
-        if not 0 < value <= 1:
-            reject(name, value, "above 0 and at most 1")
     reference = np.flatnonzero(~doubted & (label >= 0))
     if not len(reference):
         raise ValueError(
             "no sample with a label is left that is not suspect: nothing can be read off neighbours. "
             "Give a lower noise_rate, or more labels"
         )
-    neighbours, distance = _nearest_others(x, reference, k)
-    weight = np.where(neighbours >= 0, 1.0 / np.maximum(distance, 1e-6 * _scale(distance)), 0.0)  # (N, K)
-    u = np.zeros((len(x), n_classes))
-    row = np.repeat(np.arange(len(x)), neighbours.shape[1])
-    seen = np.where(neighbours >= 0, label[np.maximum(neighbours, 0)], 0)
+    return _nearest_others(x, reference, k)
+
+
+def vote(
+    neighbours: ArrayLike, distance: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, n_classes: int, *,
+    certain: float = 0.9, dominant: float = 0.8,
+) -> Prior:  # fmt: skip
+    """Read the prior off neighbours that are known already: each votes for its label by 1 / distance.
+
+    Parameters
+    ----------
+    neighbours, distance : array, shape (N, K)
+        From `nearest_believed`, or their first columns: fewer neighbours.
+    noisy_label, suspect, n_classes, certain, dominant
+        As in `neighbour_prior`.
+    """
+    number, far = np.asarray(neighbours, np.int64), np.asarray(distance, np.float64)
+    label, doubted = np.asarray(noisy_label, np.int64), np.asarray(suspect, bool)
+    if number.ndim != 2 or number.shape != far.shape or not len(number) == len(label) == len(doubted):
+        raise ValueError(
+            f"neighbours {number.shape}, distance {far.shape}, noisy_label {label.shape} and suspect "
+            f"{doubted.shape} differ"
+        )
+    check_labels(label, n_classes)
+    for name, value in (("certain", certain), ("dominant", dominant)):
+        if not 0 < value <= 1:
+            reject(name, value, "above 0 and at most 1")
+    weight = np.where(number >= 0, 1.0 / np.maximum(far, 1e-6 * _scale(far)), 0.0)  # (N, K)
+    u = np.zeros((len(label), n_classes))
+    row = np.repeat(np.arange(len(label)), number.shape[1])
+    seen = np.where(number >= 0, label[np.maximum(number, 0)], 0)
     np.add.at(u, (row, seen.ravel()), weight.ravel())
     alone = u.sum(1) <= 0
     # The only reference sample has no neighbour but itself: then its own label.
     u[alone, label[alone]] = 1.0
     u /= u.sum(1, keepdims=True)
     prior, case = candidates(u, certain=certain, dominant=dominant)
-    return Prior(prior, case, neighbours, doubted)
+    return Prior(prior, case, number, doubted)
 
 
 def _scale(distance: Floats) -> float:

@@ -81,6 +81,8 @@ class SiDyP(FittedSiDyP):
         The prior as the neighbours gave it; rows sum to 1. Not saved.
     trajectory_ : ndarray, shape (M, E, N, D), float16
         The training texts' embeddings after each epoch of the first stage. Not saved.
+    dynamics_ : ndarray, shape (M, E, N, C), float16
+        Their class probabilities after each epoch of the first stage; rows sum to 1. Not saved.
 
     Examples
     --------
@@ -170,6 +172,7 @@ class SiDyP(FittedSiDyP):
                 .assign(suspicion=score, refined_weight=refinement.weight.mean(0).max(1))
             )
             self.prior_weight_, self.trajectory_ = prior.weight[:n], trajectory["train"]
+            self.dynamics_ = recorder.dynamics("train")
             self.best_epoch_ = refinement.best_epoch or None
             self._best = ("denoiser", refinement.best_weights) if refinement.best_weights else None
             if self._best and self.config.selection == "noisy_validation":

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlkit.detection import detect, suspicion
-from nlkit.prior import CASES, Prior, candidates, neighbour_prior, reinforce
+from nlkit.prior import CASES, Prior, candidates, nearest_believed, neighbour_prior, reinforce, vote
 from tests.reference import diffusion
 from tests.reference import prior as twin
 from tests.test_detection import C, clusters, samples
@@ -30,6 +30,25 @@ class TestPrior:
         wanted = [twin.candidates(row, certain, dominant) for row in u]
         np.testing.assert_allclose(found.weight, [w for w, _ in wanted], atol=1e-7)
         assert found.case.tolist() == [c for _, c in wanted]
+
+    @given(samples(), st.integers(1, 8), st.floats(0.3, 1.0), st.floats(0.3, 1.0))
+    def test_fewer_of_the_neighbours_give_the_prior_of_fewer(
+        self, case: dict[str, Any], k: int, certain: float, dominant: float
+    ) -> None:
+        x, label, suspect = case["embedding"], case["label"], case["suspect"]
+        if (suspect | (label < 0)).all():
+            return
+        number, distance = nearest_believed(x, label, suspect, k=12)
+        settings = {"certain": certain, "dominant": dominant}
+        found = vote(number[:, :k], distance[:, :k], label, suspect, C, **settings)
+        whole = neighbour_prior(x, label, suspect, C, k=k, **settings)
+        np.testing.assert_allclose(found.weight, whole.weight)
+        assert np.array_equal(found.neighbours, whole.neighbours)
+        assert found.case.tolist() == whole.case.tolist()
+
+    def test_neighbours_that_do_not_fit(self) -> None:
+        with pytest.raises(ValueError, match=r"neighbours \(2, 3\), distance \(2, 2\)"):
+            vote(np.zeros((2, 3), int), np.ones((2, 2)), [0, 1], [False] * 2, C)
 
     @given(samples(), st.integers(1, 12))
     def test_invariants(self, case: dict[str, Any], k: int) -> None:

@@ -186,6 +186,8 @@ class TestTables:
     def test_trajectories(self, fitted: nk.SiDyP) -> None:
         assert fitted.trajectory_.shape == (2, 4, 400, 384)
         assert fitted.trajectory_.dtype == np.float16
+        assert fitted.dynamics_.shape == (2, 4, 400, 8)
+        np.testing.assert_allclose(fitted.dynamics_.sum(-1, dtype=np.float64), 1, atol=5e-3)
 
 
 class TestPredictions:

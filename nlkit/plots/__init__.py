@@ -20,8 +20,8 @@ from nlkit.plots.figures import PALETTE, figure, png, show
 from nlkit.plots.memorisation import draw_accuracy, draw_fitted, fitted_shares
 from nlkit.plots.noise import draw_label_truth, draw_noise_cost, draw_rate_spread, draw_transition_matrix
 from nlkit.plots.partition import MARKERS, draw_partition, draw_set_quality
-from nlkit.plots.prior import draw_candidates
-from nlkit.plots.trajectories import draw_trajectories, project_trajectories
+from nlkit.plots.prior import draw_candidates, draw_cases
+from nlkit.plots.trajectories import draw_suspicion, draw_trajectories, project_trajectories
 
 __all__ = [
     "MARKERS",
@@ -30,6 +30,7 @@ __all__ = [
     "draw_answers",
     "draw_branches",
     "draw_candidates",
+    "draw_cases",
     "draw_chain_bars",
     "draw_fitted",
     "draw_label_truth",
@@ -41,6 +42,7 @@ __all__ = [
     "draw_reliability",
     "draw_schedule",
     "draw_set_quality",
+    "draw_suspicion",
     "draw_ternary_chain",
     "draw_trajectories",
     "draw_transition_matrix",

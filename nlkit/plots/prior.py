@@ -1,4 +1,4 @@
-"""The prior of one text: its candidates, and the neighbours that voted for them."""
+"""The neighbours' prior: its three cases, and one text's candidates with the neighbours that voted."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from nlkit._util import reject
-from nlkit.plots.figures import HATCHES, PALETTE
+from nlkit.plots.figures import HATCHES, PALETTE, spread
+from nlkit.prior import CASES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_candidates"]
+__all__ = ["draw_candidates", "draw_cases"]
 
 LINE = 0.55
 """Height of a neighbour's line, where a bar has 1."""
@@ -83,7 +84,7 @@ def draw_candidates(
     ax.set(
         xlim=(0, 112),
         ylim=(max(y - 0.5, 0.5), -0.6),
-        xlabel="weight of the candidate (%); below it, its neighbours: distance and text",
+        xlabel="weight (%); below it the neighbours: distance and text",
     )
     ax.set_xticks(range(0, 101, 20))
     ax.spines[["top", "right"]].set_visible(False)
@@ -92,6 +93,49 @@ def draw_candidates(
         first = neighbours.iloc[0]
         nearest = f" The nearest neighbour, {first['distance']:.2f} away, is labelled {label_names[vote[0]]}."
     return f"Candidates for the label of one text, with their neighbours: {'; '.join(words)}.{nearest}"
+
+
+def draw_cases(report: pd.DataFrame, ax: Axes, *, title: str = "", names: bool = True) -> str:
+    """Draw the share of texts in each case, and how many of them have the true label as likeliest candidate.
+
+    Parameters
+    ----------
+    report : DataFrame
+        Columns case, n and right, from `nlkit.metrics.prior_report`.
+    names : bool
+        Whether axis, numbers and legend are written.
+
+    Returns
+    -------
+    str
+        The figure in words.
+    """
+    rows = report.set_index("case").reindex(list(CASES)).fillna({"n": 0})
+    share = 100 * rows["n"].to_numpy(np.float64) / max(1.0, rows["n"].sum())
+    right = np.nan_to_num(rows["right"].to_numpy(np.float64))
+    place = range(len(CASES))
+    ax.bar(
+        place, share * right, color=PALETTE[0], edgecolor="black", linewidth=0.7, label="likeliest is true"
+    )
+    ax.bar(
+        place, share * (1 - right), bottom=share * right, color=PALETTE[3], hatch="//", edgecolor="black",
+        linewidth=0.7, label="likeliest is wrong",
+    )  # fmt: skip
+    words = []
+    for x, (case, s, r) in enumerate(zip(CASES, share, right, strict=True)):
+        told = f"{100 * r:.0f} % true" if s else "none"
+        if names:
+            ax.text(x, s + 1.5, told, ha="center")
+        words.append(f"{case} {s:.0f} percent, {told.replace(' % true', ' percent of them true')}")
+    ax.set(ylim=(0, 112), title=title)
+    ax.set_yticks(range(0, 101, 25))
+    ax.set_xticks(place, CASES if names else [case[0] for case in CASES])
+    if names:
+        ax.set_ylabel("texts (%)")
+        ax.legend(frameon=False, loc="upper right")
+    ax.set_axisbelow(True)
+    spread(ax)
+    return f"Cases of the prior{f' ({title})' if title else ''}: {'; '.join(words)}."
 
 
 def _voters(n: int) -> str:

@@ -1,4 +1,4 @@
-"""Paths of sentence embeddings over the epochs, in two dimensions."""
+"""Paths of sentence embeddings over the epochs, in two dimensions, and the suspicion that comes of them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from nlkit._util import reject
-from nlkit.plots.figures import LINE_MARKERS, PALETTE
+from nlkit.metrics import detection_report
+from nlkit.plots.figures import LINE_MARKERS, PALETTE, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_trajectories", "project_trajectories"]
+__all__ = ["draw_suspicion", "draw_trajectories", "project_trajectories"]
 
 
 def project_trajectories(trajectory: ArrayLike) -> NDArray[np.float64]:
@@ -82,6 +83,46 @@ def draw_trajectories(
     ax.legend(handles=_legend(label, label_names), frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     ax.spines[["top", "right"]].set_visible(False)
     return _words(p, label, doubted)
+
+
+def draw_suspicion(
+    score: ArrayLike, noisy_label: ArrayLike, label: ArrayLike, ax: Axes, *, title: str = "", bins: int = 25
+) -> str:
+    """Draw how a score is spread among the texts whose label is right, and among those whose is wrong.
+
+    Parameters
+    ----------
+    score : array, shape (N,)
+        Larger is more suspicious; NaN (no label) is left out.
+    noisy_label, label : array of int, shape (N,)
+        Observed and true labels.
+
+    Returns
+    -------
+    str
+        The figure in words, with the area under the ROC curve.
+    """
+    s, z, y = np.asarray(score, np.float64), np.asarray(noisy_label), np.asarray(label)
+    known = ~np.isnan(s) & (z >= 0) & (y >= 0)
+    s, wrong = s[known], (z != y)[known]
+    edges = np.linspace(s.min(), s.max() + 1e-9, bins + 1)
+    auc = detection_report(s, z[known], y[known])["auc"]
+    groups = (("right", ~wrong, PALETTE[0], "", "-"), ("wrong", wrong, PALETTE[3], "//", "--"))
+    for name, group, colour, hatch, style in groups:
+        ax.hist(
+            s[group], edges.tolist(), histtype="stepfilled", facecolor=(*colour, 0.35), hatch=hatch,
+            edgecolor=colour, linestyle=style, linewidth=1.4, label=f"label is {name}",
+        )  # fmt: skip
+    told = "" if np.isnan(auc) else f"area under the ROC curve {auc:.2f}"
+    ax.set(xlabel="suspicion", ylabel="texts", title=title)
+    if told:
+        ax.set_title(f"{title}\n{told}" if title else told, fontsize=10)
+    spread(ax)
+    words = [f"{name} {np.median(s[group]):.2f}" for name, group, *_ in groups if group.any()]
+    return (
+        f"Histograms of the suspicion{f' by {title}' if title else ''}, of texts with a right and with a "
+        f"wrong label; medians: {', '.join(words)}{f'; {told}' if told else ''}."
+    )
 
 
 def _mark(label: int) -> tuple[Any, str]:

@@ -26,6 +26,7 @@ from nlkit.widgets.partition import (
     compute_splits,
     threshold_explorer,
 )
+from nlkit.widgets.prior import PriorView, compute_prior, prior_explorer
 
 __all__ = [
     "ChainView",
@@ -34,16 +35,19 @@ __all__ = [
     "NoiseView",
     "NoisedView",
     "PartitionView",
+    "PriorView",
     "chain_explorer",
     "compute_chain",
     "compute_noise",
     "compute_noised",
     "compute_partition",
+    "compute_prior",
     "compute_quality",
     "compute_splits",
     "diffusion_explorer",
     "explore",
     "noise_explorer",
+    "prior_explorer",
     "threshold_explorer",
     "try_all",
 ]
