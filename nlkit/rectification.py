@@ -103,6 +103,12 @@ class SetObjective:
         self.kind: NDArray[np.int8] = np.zeros(n_samples, np.int8)
         self.target: NDArray[np.float32] = np.zeros((n_samples, n_classes), np.float32)
 
+    def learn_observed(self, noisy_label: NDArray[np.int64]) -> None:
+        """Let every sample learn its observed label, shape (N,), by CE; without a label it learns nothing."""
+        known = np.flatnonzero(noisy_label >= 0)
+        self.kind[known] = CLEAN
+        self.target[known, noisy_label[known]] = 1.0
+
     def __call__(
         self, name: str, model: Any, output: Output, index: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[Tensor, dict[str, float]]:
@@ -184,7 +190,7 @@ class Rectifier(Callback):
         self.confidence: NDArray[np.float64] = np.full(n, np.nan)
         self.asked: NDArray[np.bool_] = np.zeros(n, bool)
         self.split: Split | None = None
-        self._set_warmup_targets()
+        objective.learn_observed(data.noisy_label)
 
     # -- the callback -------------------------------------------------------------------------------------
 
@@ -201,11 +207,6 @@ class Rectifier(Callback):
                 self._ask(trainer, mean, strong.embedding)
             self._set_targets(mean)
         row["queries"] = float(self.budget.spent)
-
-    def _set_warmup_targets(self) -> None:
-        known = np.flatnonzero(self.data.noisy_label >= 0)
-        self.objective.kind[known] = CLEAN
-        self.objective.target[known, self.data.noisy_label[known]] = 1.0
 
     def _set_targets(self, mean: NDArray[np.float64]) -> None:
         """Set kind and target of every sample from the split, the answers and the mean prediction."""

@@ -17,9 +17,22 @@ from nlkit.plots.diffusion import (
     ternary,
 )
 from nlkit.plots.figures import PALETTE, figure, png, show
-from nlkit.plots.memorisation import draw_accuracy, draw_fitted, fitted_shares
+from nlkit.plots.memorisation import (
+    draw_accuracy,
+    draw_fitted,
+    draw_label_histogram,
+    draw_sample_path,
+    draw_separation,
+    fitted_shares,
+)
 from nlkit.plots.noise import draw_label_truth, draw_noise_cost, draw_rate_spread, draw_transition_matrix
-from nlkit.plots.partition import MARKERS, draw_partition, draw_set_quality
+from nlkit.plots.partition import (
+    MARKERS,
+    draw_finders,
+    draw_partition,
+    draw_set_quality,
+    draw_threshold_path,
+)
 from nlkit.plots.prior import draw_candidates, draw_cases
 from nlkit.plots.trajectories import draw_suspicion, draw_trajectories, project_trajectories
 
@@ -32,7 +45,9 @@ __all__ = [
     "draw_candidates",
     "draw_cases",
     "draw_chain_bars",
+    "draw_finders",
     "draw_fitted",
+    "draw_label_histogram",
     "draw_label_truth",
     "draw_methods",
     "draw_noise_cost",
@@ -40,10 +55,13 @@ __all__ = [
     "draw_partition",
     "draw_rate_spread",
     "draw_reliability",
+    "draw_sample_path",
     "draw_schedule",
+    "draw_separation",
     "draw_set_quality",
     "draw_suspicion",
     "draw_ternary_chain",
+    "draw_threshold_path",
     "draw_trajectories",
     "draw_transition_matrix",
     "figure",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,12 +10,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from nlkit.plots.figures import PALETTE, spread
+from nlkit.plots.figures import LINE_MARKERS, PALETTE, STYLES, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MARKERS", "draw_partition", "draw_set_quality"]
+__all__ = ["MARKERS", "draw_finders", "draw_partition", "draw_set_quality", "draw_threshold_path"]
 
 MARKERS = {"R": "o", "H": "s", "P": "^"}
 SET_COLOURS = {"R": PALETTE[0], "H": PALETTE[7], "P": PALETTE[3]}
@@ -83,6 +84,78 @@ def draw_set_quality(quality: pd.DataFrame, ax: Axes, *, mark: int | None = None
     ax.legend(frameon=False, ncols=2)
     spread(ax)
     return "Precision and recall of the sets over the epochs: " + "; ".join(words) + "."
+
+
+def draw_finders(
+    table: pd.DataFrame, column: str, ax: Axes, *, names: Mapping[str, str] | None = None,
+    mark: int | None = None, legend: bool = True,
+) -> str:  # fmt: skip
+    """Draw one score of several finders of right labels over the epochs.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `nlkit.cleaning.compare_finders`.
+    column : str
+        "precision", "recall" or "f1".
+    names : mapping of str to str, optional
+        The finders to draw, with their names; all of them by default.
+    mark : int, optional
+        Epoch marked with a vertical line.
+    legend : bool
+        Beside the axes.
+    """
+    names = names or {name: name for name in dict.fromkeys(table["finder"])}
+    words = []
+    for number, (key, name) in enumerate(names.items()):
+        rows = table[table["finder"] == key]
+        ax.plot(
+            rows["epoch"], 100 * rows[column], STYLES[number % len(STYLES)], color=PALETTE[number],
+            marker=LINE_MARKERS[number % len(LINE_MARKERS)], markersize=5, label=name,
+        )  # fmt: skip
+        first, last = rows[column].iloc[0], rows[column].iloc[-1]
+        at = "" if mark is None else f"{_percent(rows[column].iloc[mark - 1])} at epoch {mark}, "
+        words.append(f"{name} {_percent(first)} at first, {at}{_percent(last)} at the end")
+    if mark is not None:
+        ax.axvline(mark, color="0.3", linestyle="-.", linewidth=1)
+    ax.set(xlabel="epoch", ylabel=f"{column} (%)", ylim=(-3, 103))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if legend:
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    spread(ax)
+    return f"{column.capitalize()} of those kept as rightly labelled, over the epochs: {'; '.join(words)}."
+
+
+def draw_threshold_path(path: pd.DataFrame, ax: Axes, *, title: str = "", legend: bool = True) -> str:
+    """Draw one sample's trust and thresholds over the epochs, with the set it falls in above.
+
+    Parameters
+    ----------
+    path : DataFrame, one row an epoch
+        Columns epoch, set, p_s, tau_s, p_w, tau_w: a sample's rows of `nlkit.split.Split.table`.
+    """
+    for symbol, colour, marker, who in (("s", PALETTE[0], "o", "strong"), ("w", PALETTE[1], "s", "weak")):
+        ax.plot(
+            path["epoch"], path[f"p_{symbol}"], "-", color=colour, marker=marker, markersize=5,
+            label=f"{who}: trust in the label",
+        )  # fmt: skip
+        ax.plot(
+            path["epoch"], path[f"tau_{symbol}"], ":", color=colour, marker=marker, fillstyle="none",
+            markersize=5, label=f"{who}: threshold τ",
+        )  # fmt: skip
+    for epoch, name in zip(path["epoch"], path["set"], strict=True):
+        ax.text(epoch, 1.06, name, ha="center", color=SET_COLOURS[name], fontweight="bold")
+    ax.set(xlabel="epoch", ylabel="probability", ylim=(-0.03, 1.15), title=title)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if legend:
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    spread(ax)
+    last = path.iloc[-1]
+    return (
+        f"Trust and thresholds of one sample{f' ({title})' if title else ''}. Its sets, epoch by epoch: "
+        f"{' '.join(path['set'])}. At the end the strong model gives its label {last['p_s']:.2f} against a "
+        f"threshold of {last['tau_s']:.2f}, the weak one {last['p_w']:.2f} against {last['tau_w']:.2f}."
+    )
 
 
 def _percent(share: float) -> str:

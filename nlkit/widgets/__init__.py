@@ -16,6 +16,7 @@ from nlkit.widgets.diffusion import (
     compute_noised,
     diffusion_explorer,
 )
+from nlkit.widgets.dynamics import MomentView, compute_moment, dynamics_explorer, sample_explorer
 from nlkit.widgets.explorer import Explorer, try_all
 from nlkit.widgets.live import Live, explore
 from nlkit.widgets.noise import NoiseView, compute_noise, noise_explorer
@@ -32,12 +33,14 @@ __all__ = [
     "ChainView",
     "Explorer",
     "Live",
+    "MomentView",
     "NoiseView",
     "NoisedView",
     "PartitionView",
     "PriorView",
     "chain_explorer",
     "compute_chain",
+    "compute_moment",
     "compute_noise",
     "compute_noised",
     "compute_partition",
@@ -45,9 +48,11 @@ __all__ = [
     "compute_quality",
     "compute_splits",
     "diffusion_explorer",
+    "dynamics_explorer",
     "explore",
     "noise_explorer",
     "prior_explorer",
+    "sample_explorer",
     "threshold_explorer",
     "try_all",
 ]

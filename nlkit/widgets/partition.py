@@ -91,6 +91,8 @@ def threshold_explorer(
     margin: float = 0.3,
     cap: float = 0.99,
     epoch: int | None = None,
+    warmup: bool = False,
+    examples: int = 1,
 ) -> Explorer:
     """Move momentum, margin and epoch of the dynamic-enhanced threshold over recorded training dynamics.
 
@@ -103,11 +105,17 @@ def threshold_explorer(
     label : array of int, shape (N,), optional
         True labels; with them precision and recall of the sets are shown.
     texts : sequence of N strings, optional
-        With them one sample of each set is shown.
+        With them samples of each set are shown.
     label_names : sequence of C strings, optional
         For the samples shown.
     momentum, margin, cap, epoch
         Where the controls stand first (epoch: the last); `cap` has no control.
+    warmup : bool
+        Whether the dynamics are those of a warm-up that never ends (`nlkit.dynamics.train_both`). NoiseAL
+        first uses the split that it makes after its warm-up, so the epoch is then the warm-up's length W,
+        and the control says so.
+    examples : int
+        Samples of each set that are shown.
     """
     # Once in double precision: replay would convert them at each move of a slider.
     strong, weak = np.asarray(dynamics_strong, np.float64), np.asarray(dynamics_weak, np.float64)
@@ -127,7 +135,7 @@ def threshold_explorer(
     controls = {
         "momentum": slider("momentum m", momentum, 0.0, 0.99, 0.01),
         "margin": slider("margin σ", margin, 0.0, 1.0, 0.05),
-        "epoch": steps("epoch", epoch, 1, last),
+        "epoch": steps("warm-up epochs W" if warmup else "epoch", epoch, 1, last),
     }
     kept: dict[tuple[float, float], list[Split]] = {(momentum, margin): default}
 
@@ -142,7 +150,7 @@ def threshold_explorer(
         view = compute_partition(splits(), controls["epoch"].value, noisy, label)
         fig, ax = plots.figure(width=6.4, height=4.0, margins=(0.1, 0.72, 0.13, 0.92))
         alt = plots.draw_partition(view.partition, ax, title=f"after epoch {view.epoch}")
-        return fig, alt, sets_table(view) + samples_table(view, noisy, texts, label_names)
+        return fig, alt, sets_table(view) + samples_table(view, noisy, texts, label_names, label, examples)
 
     def other(**setting: float) -> PartitionView:
         wanted = {"momentum": momentum, "margin": margin, **setting}
@@ -174,18 +182,25 @@ def samples_table(
     noisy_label: ArrayLike,
     texts: Sequence[str] | None,
     label_names: Sequence[str] | None,
+    label: ArrayLike | None = None,
+    examples: int = 1,
 ) -> str:
-    """Return one sample of each set as an HTML table, escaped; empty without texts."""
+    """Return samples of each set as an HTML table, escaped, with true labels if known; '' without texts."""
     if texts is None:
         return ""
-    label, rows = np.asarray(noisy_label, np.int64), []
+    noisy, rows = np.asarray(noisy_label, np.int64), []
+    truth = None if label is None else np.asarray(label, np.int64)
+
+    def named(number: int) -> str:
+        return label_names[number] if label_names is not None and number >= 0 else str(number)
+
     for name in ("R", "H", "P"):
-        members = view.partition.index[view.partition["set"] == name]
-        if len(members):
-            i = int(members[0])
-            seen = label_names[label[i]] if label_names is not None and label[i] >= 0 else str(label[i])
-            rows.append((name, shorten(texts[i]), seen, str(view.partition["reason"].iloc[i])))
-    return table(rows, ("set", "text", "noisy label", "reason"), "One sample of each set")
+        for i in view.partition.index[view.partition["set"] == name][:examples].tolist():
+            known = [] if truth is None else [named(truth[i])]
+            rows.append((name, shorten(texts[i]), named(noisy[i]), *known, view.partition["reason"].iloc[i]))
+    head = ("set", "text", "noisy label", *(() if truth is None else ("true label",)), "reason")
+    how_many = "One sample" if examples == 1 else f"Up to {examples} samples"
+    return table(rows, head, f"{how_many} of each set")
 
 
 def _share(value: Any) -> str:

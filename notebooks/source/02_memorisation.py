@@ -1,0 +1,361 @@
+# %% [markdown]
+# # Memorisation: wrong labels are learnt late, and by heart
+#
+# **You will learn**
+#
+# - in which order a classifier learns right and wrong labels;
+# - that a weak and a strong model memorise at different speeds, and which is faster;
+# - how well the loss tells wrong labels from right ones, and for how long;
+# - what early stopping by noisy validation labels can do, and what it cannot.
+#
+# **You need** notebooks 00 and 01.
+#
+# {{measured}}
+#
+# {{places}}
+#
+# | in the papers | in the code |
+# |---|---|
+# | memorisation effect (Arpit et al. 2017, arXiv 1706.05394) | `nk.plots.fitted_shares` |
+# | NoiseAL (arXiv 2504.02901): strong and weak model side by side | `nlkit.dynamics.train_both` |
+# | their networks: encoder with a head, BiLSTM | `nlkit.classifiers` |
+# | small loss as a sign of a right label (DivideMix, arXiv 2002.07394) | `nlkit.cleaning.label_losses` |
+# | training dynamics, which SiDyP (arXiv 2505.19675) uses as trajectories | `nlkit.training` |
+
+# %% tags=["setup"]
+# {{setup}}
+
+# %% tags=["parameters"]
+profile = "quick"
+seed = 0
+dataset = "r8"
+train_size = 600
+test_size = 400
+noise = "symmetric"
+noise_rate = 0.4
+encoder = "minilm"
+annotator = "smollm2"
+epochs = 12
+recorded = True
+results = ""
+
+# %% [markdown]
+# `epochs` is how long both models are trained: longer than anybody should, so that the end can be seen. No
+# language model takes part here (except with `noise = "llm"`).
+
+# %%
+import numpy as np
+import pandas as pd
+
+import nlkit as nk
+
+setup = nk.course.setup(
+    profile=profile, seed=seed, dataset=dataset, train_size=train_size, test_size=test_size, noise=noise,
+    noise_rate=noise_rate, encoder=encoder, annotator=annotator, recorded=recorded, results=results,
+)  # fmt: skip
+texts, names = setup.texts, setup.names
+
+setup
+
+# %% [markdown]
+# ## 1. The experiment
+#
+# **Question.** A network that is large enough can learn any labels, random ones too. In which order?
+#
+# **Experiment.** Two models learn the same noisy labels with plain cross-entropy.
+#
+# - The **strong** one is MiniLM, pre-trained on a great many texts, with a small network on top. In profile
+#   `quick` MiniLM itself stays as it is.
+# - The **weak** one is a small BiLSTM that knows no word before it starts.
+#
+# After each epoch both predict all training texts. These **training dynamics** are all that the rest of the
+# notebook looks at: an array of E epochs × N texts × C classes a model. (It is the run of notebook 03, too;
+# what cleanlab says, `issues`, is for there.)
+
+
+# %%
+def dynamics():
+    both = nk.dynamics.train_both(setup.ds, epochs=epochs, watch=("test",), **setup.shared)
+    issues = nk.cleaning.confident_issues(texts, setup.noisy_label, len(names), encoder=encoder, seed=seed)
+    return {
+        "strong": both.strong, "weak": both.weak, "history": both.history, "issues": issues,
+        "noisy_label": setup.noisy_label, "label": setup.label,
+    }  # fmt: skip
+
+
+run = setup.run("dynamics", dynamics, epochs=epochs)
+run
+
+# %% [markdown]
+# ## 2. The dynamics player
+#
+# What probability does a model give the label it is shown? Blue are the right labels, red and hatched the
+# wrong ones; the strong model is on the left, the weak one on the right. Move the epoch, or press play.
+# Choose the **loss**, −log of that probability, for the view that many methods take.
+
+# %%
+nk.widgets.explore(
+    run,
+    lambda run: nk.widgets.dynamics_explorer(
+        run["strong"], run["weak"], run["noisy_label"], run["label"], epoch=min(4, epochs)
+    ),
+)
+
+# %% [markdown]
+# **What we saw.** In the first epochs the two colours part: right labels get probable, wrong ones stay near
+# zero. Then the red bars move to the right as well, in the weak model sooner and further. At the end the weak
+# model treats right and wrong labels nearly alike.
+
+# %% tags=["check"]
+strong, weak = run["strong"], run["weak"]
+noisy_label, label = run["noisy_label"], run["label"]
+assert strong.shape == weak.shape == (epochs, len(texts), len(names))
+for model in (strong, weak):
+    assert np.allclose(model.sum(-1), 1, atol=0.5 * len(names) / 255 + 1e-3), "rows sum to 1"
+moments = [
+    nk.widgets.compute_moment(strong, weak, noisy_label, label, e).table.set_index("model")
+    for e in range(1, epochs + 1)
+]
+if run.as_given:
+    best = max(moments, key=lambda m: m.loc["strong", "auc"])
+    assert best.loc["strong", "auc"] > 0.9, "the two colours should part"
+    assert moments[-1].loc["weak", "mislabelled"] > 0.7, "the weak model should learn most wrong labels"
+
+# %% [markdown]
+# ## 3. Who memorises faster?
+#
+# **Question.** A label is **fitted** if the model predicts it. How many right and wrong labels are fitted
+# after each epoch?
+
+# %%
+shares = {
+    name: nk.plots.fitted_shares(model, noisy_label, label)
+    for name, model in (("strong", strong), ("weak", weak))
+}
+fig, axes = nk.plots.figure(1, 2, width=11, height=3.9)
+alt = ""
+for ax, (name, table) in zip(axes, shares.items(), strict=True):
+    alt += f"{name.capitalize()} model. {nk.plots.draw_fitted(table, ax, legend=False)} "
+    ax.set_title(f"{name} model")
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+nk.plots.show(fig, alt)
+
+# %% [markdown]
+# **What we saw.** Both fit most right labels within a few epochs, and hardly a wrong one: for many wrongly
+# labelled texts they predict the *true* class all the same. Later the wrong labels are fitted too. The weak
+# model is the faster one: at the end it has learnt nearly all of them by heart, the strong one about two
+# thirds.
+#
+# **Why.** Right labels agree with each other: what is learnt from one text about earnings helps with the
+# next. A wrong label follows no rule and helps with no other text; it has to be learnt alone, and gains
+# little in each epoch while the others gain much. Why the *weak* model is faster at it: it starts from
+# nothing and adapts all of its weights, word by word, to these few texts. The strong one sees each text
+# through fixed features made from many others, and only a small network on top can bend.
+
+# %% tags=["check"]
+wrong = (noisy_label != label) & (noisy_label >= 0)
+for table in shares.values():
+    assert table["clean"].between(0, 1).all()
+    if wrong.any():
+        assert (table["mislabelled"] + table["corrected"] <= 1 + 1e-6).all(), "one text, one prediction"
+if run.as_given:
+    early = min(3, epochs) - 1
+    for table in shares.values():
+        assert table["clean"][early] > 0.75, "most right labels are fitted early"
+        assert table["mislabelled"][early] < 0.25, "and few wrong ones"
+        assert table["corrected"][early] > 0.5, "many are predicted as they truly are"
+    last = {name: table["mislabelled"].iloc[-1] for name, table in shares.items()}
+    assert last["weak"] > last["strong"] + 0.1, "the weak model should memorise faster"
+    assert last["strong"] > 0.35
+
+# %% [markdown]
+# ## 4. The loss as a detector
+#
+# **Question.** If wrong labels have large losses, how well can they be found by the loss? The **area under
+# the ROC curve** (AUC) is the probability that a wrong label, drawn at random, has a larger loss than a right
+# one. 1 is perfect, 0.5 is chance.
+
+# %%
+separation = {
+    "strong model": nk.cleaning.loss_separation(strong, noisy_label, label),
+    "weak model": nk.cleaning.loss_separation(weak, noisy_label, label),
+}
+fig, ax = nk.plots.figure(width=8, height=3.6)
+alt = nk.plots.draw_separation(separation, ax)
+nk.plots.show(fig, alt)
+
+# %% [markdown]
+# **What we saw.** For some epochs the loss finds wrong labels almost perfectly, although no true label was
+# used. Then it gets worse: what is learnt by heart has a small loss. There is a window, and it closes. Both
+# methods of this course use it: NoiseAL splits after a short warm-up (notebook 03), SiDyP looks at the early
+# epochs (notebook 07).
+
+# %% tags=["check"]
+for values in separation.values():
+    assert np.isnan(values).all() or ((values >= 0) & (values <= 1)).all()
+if run.as_given:
+    for values in separation.values():
+        assert values.argmax() < 0.6 * epochs, "the best epoch should be an early one"
+        assert values.max() > 0.9
+        assert values[-1] < values.max() - 0.08, "the window should close"
+    early_best = {name: values[: epochs // 2].max() for name, values in separation.items()}
+    assert early_best["strong model"] > early_best["weak model"] - 0.03
+
+# %% [markdown]
+# ## 5. Stopping early
+#
+# **Question.** Can we stop in that window? The test set must not choose, and there are no clean validation
+# labels. But noisy validation labels were not trained on: nobody has learnt *them* by heart.
+
+# %%
+history = run["history"]
+fig, axes = nk.plots.figure(1, 2, width=11, height=4.6)
+alt, stopped = "", []
+for ax, name in zip(axes, ("strong", "weak"), strict=True):
+    own = history[history["model"] == name].set_index("epoch")
+    chosen = int(own["noisy_validation"].idxmax())
+    curves = {"test, true labels": own["test"], "validation, noisy labels": own["noisy_validation"]}
+    alt += f"{name.capitalize()} model. {nk.plots.draw_accuracy(curves, ax, chosen=chosen)} "
+    ax.set(title=f"{name} model", ylim=(0, 100))
+    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15))
+    stopped.append(
+        {
+            "model": name, "epoch chosen": chosen, "test there": own["test"][chosen],
+            "test at its best": own["test"].max(), "test at the end": own["test"].iloc[-1],
+        }
+    )  # fmt: skip
+nk.plots.show(fig, alt)
+stopped = pd.DataFrame(stopped).set_index("model")
+stopped.round(3)
+
+# %% [markdown]
+# **What we saw.** The test accuracy rises, stays for a while and falls: after twelve epochs the strong model
+# has lost more than ten points. The noisy validation accuracy is low, since even a perfect classifier would
+# only reach about 0.6; but the epoch it would choose for the strong model is a good one.
+#
+# **What it cannot do.** There are only 60 validation texts here, so its curve trembles: a difference of some
+# percent between two epochs means nothing, and the choice is partly luck. (For the weak model it is worth
+# little: compare its choice with its best epoch.) And stopping saves the model from
+# the wrong labels only by giving up on the hard right ones, which come late as well. Methods that tell the
+# two apart can go on training.
+
+# %% tags=["check"]
+assert history["test"].between(0, 1).all()
+assert len(history) == 2 * epochs
+if run.as_given:
+    row = stopped.loc["strong"]
+    assert row["test at the end"] < row["test at its best"] - 0.05, "training on should cost accuracy"
+    assert row["test there"] >= row["test at the end"], "the chosen epoch should not be worse than the last"
+    assert history["noisy_validation"].max() < 0.8, "noisy labels bound the curve"
+    assert stopped.loc["strong", "test at its best"] > stopped.loc["weak", "test at its best"]
+
+# %% [markdown]
+# ## 6. Single texts
+#
+# Averages hide what single texts do. Below are wrongly and rightly labelled ones, from the least to the most
+# trusted by the strong model at the end. Solid lines are the observed label, dotted ones the true label.
+# Which wrong label was learnt by both, which by the weak model only? Is there a right label that looks like a
+# wrong one, and does its text tell why?
+
+# %%
+observed = noisy_label >= 0
+trust = strong[-1, np.arange(len(texts)), noisy_label]
+picked = []
+for group in (np.flatnonzero(wrong), np.flatnonzero(observed & ~wrong)):
+    ranked = group[np.argsort(trust[group], kind="stable")]
+    picked += [int(ranked[round(place * (len(ranked) - 1))]) for place in (0, 0.5, 1) if len(ranked)]
+
+nk.widgets.explore(
+    run,
+    lambda run: nk.widgets.sample_explorer(
+        run["strong"], run["weak"], run["noisy_label"], run["label"], texts, names, samples=picked
+    ),
+)
+
+# %% [markdown]
+# **What we saw.** A hard text with a right label (unusual words, two topics in one) can look for long just
+# like a wrong label. No single number after one epoch will tell them apart; that two models, or many epochs,
+# agree on it is better evidence. This is where notebook 03 goes on.
+
+# %% tags=["check"]
+assert len(picked) == 3 * (int(wrong.any()) + int((observed & ~wrong).any()))
+if run.as_given:
+    least = observed & ~wrong & (trust < np.median(trust[wrong]))
+    assert least.any(), "some right labels should be trusted less than half of the wrong ones"
+
+# %%
+setup.write(
+    stopping=stopped.reset_index(),
+    fitted=pd.concat([table.iloc[[-1]].assign(model=name) for name, table in shares.items()]),
+    note=f"cross-entropy, {epochs} epochs",
+)
+
+# %% [markdown]
+# ## Takeaways
+#
+# - Right labels are learnt first, wrong ones later and by heart.
+# - The weak model, which starts from nothing, memorises faster than a frozen encoder with a small head.
+# - For some epochs the loss is nearly a perfect detector of wrong labels. The window closes.
+# - Noisy validation labels can say when to stop, roughly. The test set must not.
+# - Some right labels look wrong for long: one model and one epoch are not enough.
+#
+# ## Exercises
+#
+# **1.** 40 % of the labels are wrong. A model has fitted 95 % of the right and 60 % of the wrong ones. What
+# is its accuracy on the (noisy) training labels?
+
+# %% tags=["solution"]
+answer = 0.6 * 0.95 + 0.4 * 0.6
+# stub:
+# answer = None  # a number
+nk.check.memorisation.q1(answer)
+
+# %% [markdown]
+# **2.** An accuracy of 0.6 was measured on 60 validation texts. What is its standard deviation?
+
+# %% tags=["solution"]
+answer = np.sqrt(0.6 * 0.4 / 60)
+# stub:
+# answer = None  # a number
+nk.check.memorisation.q2(answer)
+
+# %% [markdown]
+# **3.** Two wrong labels have the losses 3.0 and 1.0, two right ones 0.5 and 2.0. What is the AUC of the loss
+# as a finder of wrong labels?
+
+# %% tags=["solution"]
+losses_of_wrong, losses_of_right = [3.0, 1.0], [0.5, 2.0]
+answer = np.mean([a > b for a in losses_of_wrong for b in losses_of_right])
+# stub:
+# answer = None  # a number
+nk.check.memorisation.q3(answer)
+
+# %% [markdown]
+# **4.** You may look at one curve to decide when to stop: `"training"`, `"validation"` (noisy labels) or
+# `"test"`. Which?
+
+# %% tags=["solution"]
+answer = "validation"
+# stub:
+# answer = None  # a word
+nk.check.memorisation.q4(answer)
+
+# %% [markdown]
+# ## Instructor's note
+#
+# **Timing**: 50 minutes; 15 for the player, 15 for sections 3 and 4, 10 for early stopping, 10 for the rest.
+#
+# **Misconceptions**: "a strong model overfits more" (here the weak one memorises faster: how far a model can
+# bend counts, not how good it is); "the training accuracy shows that it learns" (above 0.6 it can only learn
+# by heart); "early stopping needs clean validation labels"; "a large loss means a wrong label" (or a hard
+# text).
+#
+# **Ask the class** before section 3: which of the two models will have learnt more wrong labels after twelve
+# epochs? Take a vote, then show the figure.
+#
+# ## Next
+#
+# - **03_splitting**: how to read the window without knowing one true label.
+# - `noise = "asymmetric"`: now wrong labels agree with each other. Are they still learnt late?
+# - `profile = "class"` lets two layers of MiniLM learn as well. Does the strong model memorise faster then?
+# - Read `nlkit/dynamics.py` and `nlkit/classifiers.py`.
