@@ -19,6 +19,19 @@ __all__ = ["Explorer", "choice", "shorten", "slider", "steps", "table", "try_all
 
 _MADE: weakref.WeakSet[Explorer] = weakref.WeakSet()
 LABEL = {"description_width": "11em"}
+WIDTH = {"width": "30em", "max_width": "calc(100% - 4px)"}  # a control has margins of 2 px
+
+SCROLLS = "width: 0; min-width: 100%; overflow-x: auto"
+
+# ipywidgets 8.1 draws a slider's description beside it, but the slider itself has no name that a screen
+# reader could read: it gets its description. When the picture is on the page, the controls are there too.
+NAME_SLIDERS = """
+new ResizeObserver((_, watch) => {
+  watch.disconnect();
+  for (const handle of this.closest('.nlkit-explorer').querySelectorAll('[role=slider]'))
+    handle.setAttribute('aria-label', handle.closest('.widget-slider').querySelector('label').textContent);
+}).observe(this)
+"""
 
 
 class Explorer:
@@ -43,6 +56,7 @@ class Explorer:
         self.controls, self._redraw, self.static = dict(controls), redraw, static
         self.picture, self.table, self.error = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.box = ipywidgets.VBox([*self.controls.values(), self.error, self.picture, self.table])
+        self.box.add_class("nlkit-explorer")
         self.update()
         for control in self.controls.values():
             control.observe(self._changed, names="value")
@@ -76,7 +90,10 @@ class Explorer:
         """Draw for the controls' present values."""
         fig, alt, below = self._redraw()
         source = base64.b64encode(plots.png(fig, dpi=80)).decode("ascii")
-        self.picture.value = f'<img alt="{escape(alt)}" src="data:image/png;base64,{source}">'
+        self.picture.value = (
+            f'<img alt="{escape(alt)}" src="data:image/png;base64,{source}" '
+            f'style="max-width: 100%" onload="{escape(NAME_SLIDERS)}">'
+        )
         self.table.value, self.error.value = below, ""
 
     def _changed(self, change: Any) -> None:
@@ -109,7 +126,7 @@ def slider(description: str, value: float, low: float, high: float, step: float)
     """Return a slider with room for its description, which sends a value when it is let go."""
     return ipywidgets.FloatSlider(
         description=description, value=value, min=low, max=high, step=step, readout_format=".2f",
-        continuous_update=False, style=LABEL, layout={"width": "30em"},
+        continuous_update=False, style=LABEL, layout=WIDTH,
     )  # fmt: skip
 
 
@@ -117,14 +134,14 @@ def steps(description: str, value: int, low: int, high: int) -> Any:
     """Return a slider over whole numbers, such as epochs."""
     return ipywidgets.IntSlider(
         description=description, value=value, min=low, max=high,
-        continuous_update=False, style=LABEL, layout={"width": "30em"},
+        continuous_update=False, style=LABEL, layout=WIDTH,
     )  # fmt: skip
 
 
 def choice(description: str, value: Any, options: Sequence[Any]) -> Any:
     """Return a list to choose from: of values, or of (shown, value) pairs."""
     return ipywidgets.Dropdown(
-        description=description, options=options, value=value, style=LABEL, layout={"width": "30em"}
+        description=description, options=options, value=value, style=LABEL, layout=WIDTH
     )
 
 
@@ -136,7 +153,8 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str], caption: str) -> s
         for row in rows
     )
     head_row = f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead>"
-    return f"<table>{head_row}<tbody>{body}</tbody></table>"
+    # As wide as the place it is in, not as the table: what is wider scrolls, and is not cut.
+    return f'<div style="{SCROLLS}"><table>{head_row}<tbody>{body}</tbody></table></div>'
 
 
 def shorten(text: str, length: int = 110) -> str:
