@@ -47,21 +47,24 @@ DEMONSTRATION_SEED = 3
 """
 
 
-def labeller(annotator: str, ds: DatasetDict) -> Annotator:
+def labeller(annotator: str, ds: DatasetDict, **settings: Any) -> Annotator:
     """Return the annotator that labels whole training sets in the course.
 
-    A language model reads words that mean something (`LABEL_WORDS`) and is calibrated by an empty text.
-    "simulated" is right six times in ten.
+    A language model reads words that mean something (`LABEL_WORDS`) and is calibrated by an empty text;
+    `settings` replace those of `nlkit.annotators.LocalLLM`. "simulated" is right six times in ten, and has
+    none of them.
     """
     from nlkit.annotators import LocalLLM, Simulated
 
     if annotator == "simulated":
         return Simulated(accuracy=0.6, reference=reference(ds))
     names = ds["train"].features["label"].names
-    return LocalLLM(
-        annotator, precision="auto", calibration="contextual", normalise="sum", list_labels=False,
-        label_words={name: word for name, word in LABEL_WORDS.items() if name in names}, max_text_tokens=48,
-    )  # fmt: skip
+    usual: dict[str, Any] = {
+        "precision": "auto", "calibration": "contextual", "normalise": "sum", "list_labels": False,
+        "label_words": {name: word for name, word in LABEL_WORDS.items() if name in names},
+        "max_text_tokens": 48,
+    }  # fmt: skip
+    return LocalLLM(annotator, **usual | settings)
 
 
 def reference(ds: DatasetDict) -> dict[str, int]:
@@ -114,6 +117,10 @@ class Setup:
     @cached_property
     def ds(self) -> DatasetDict:
         """The same, train and validation with `noisy_label`. With noise "llm" this asks the annotator."""
+        return self.noised(self.seed)
+
+    def noised(self, seed: int) -> DatasetDict:
+        """Return the same texts with noise drawn by another seed; an annotator's labels are the same."""
         from nlkit.labelling import label_with_llm
         from nlkit.noise import add_noise
 
@@ -121,7 +128,7 @@ class Setup:
             llm = labeller(self.annotator, self.clean)
             return label_with_llm(self.clean, llm, shots=1, seed=DEMONSTRATION_SEED)
         kind: Any = self.noise
-        return add_noise(self.clean, kind=kind, rate=self.noise_rate, seed=self.seed)
+        return add_noise(self.clean, kind=kind, rate=self.noise_rate, seed=seed)
 
     @property
     def texts(self) -> list[str]:
@@ -155,13 +162,16 @@ class Setup:
         """All that a result depends on, as plain literals."""
         return {name: value for name, value in asdict(self).items() if name not in ("recorded", "results")}
 
-    def make_annotator(self) -> Annotator:
-        """Return the annotator that is asked about single texts; "simulated" is right nine times in ten."""
+    def make_annotator(self, **settings: Any) -> Annotator:
+        """Return the annotator that is asked about single texts; "simulated" is right nine times in ten.
+
+        `settings` are those of `nlkit.annotators.LocalLLM`; a simulated one has none of them.
+        """
         from nlkit.annotators import LocalLLM, Simulated
 
         if self.annotator == "simulated":
             return Simulated(accuracy=0.9, reference=reference(self.clean), seed=self.seed)
-        return LocalLLM(self.annotator, precision="auto")
+        return LocalLLM(self.annotator, **{"precision": "auto"} | settings)
 
     def run(self, name: str, compute: Callable[[], Mapping[str, Any]], **more: Any) -> Run:
         """Return the recorded run of an experiment where its settings are these, or run it.

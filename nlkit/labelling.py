@@ -24,7 +24,7 @@ from nlkit.annotate.demonstrations import nearest, worded
 from nlkit.annotate.prompts import clean
 from nlkit.encoder import TextEncoder
 
-__all__ = ["gold_pool", "label_with_llm"]
+__all__ = ["gold_pool", "label_with_llm", "llm_answers", "retrieve"]
 
 _LABELLED = ("train", "validation")
 _FIXED, _POOL = 11, 12  # streams of the seed: demonstrations and pool are drawn apart
@@ -116,6 +116,33 @@ def label_with_llm(
     The texts of all splits are asked in one call, so ``calibration="batch"`` averages over all of them. A
     `LocalLLM` keeps its answers in its store: after an interruption, the same call asks only for the rest.
     """
+    answers = llm_answers(ds, annotator, shots, pool, seed=seed, encoder=encoder, splits=splits)
+    return _labelled(ds, answers, return_report)
+
+
+def llm_answers(
+    ds: DatasetDict,
+    annotator: str | Annotator,
+    shots: int = 0,
+    pool: Dataset | None = None,
+    *,
+    seed: int = 0,
+    encoder: str = "minilm",
+    splits: Sequence[str] = _LABELLED,
+) -> pd.DataFrame:
+    """Ask as `label_with_llm` does, and return all that was answered: confidence and probabilities too.
+
+    Parameters
+    ----------
+    ds, annotator, shots, pool, seed, encoder, splits
+        As in `label_with_llm`.
+
+    Returns
+    -------
+    DataFrame, one row a text
+        split and index, its place there; then what the annotator gives (`nlkit.annotate.base.answer_table`):
+        label, -1 where it abstained, confidence, p_0 … p_{C-1}, prompt …
+    """
     _check_count("shots", shots)
     _check_count("seed", seed)
     if pool is not None and shots == 0:
@@ -131,11 +158,52 @@ def label_with_llm(
     everything = [text for split in chosen for text in texts[split]]
     annotator = as_annotator(annotator, names)  # a missing model is found before the texts are embedded
     if pool is not None:
-        answers = _ask_with_pool(annotator, everything, names, pool, shots, encoder)
+        _check_classes(pool, names)
+        demonstrations, _ = retrieve(everything, pool, shots, encoder=encoder)
+        answers = _ask(annotator, everything, names, demonstrations)
     else:
         shown = _fixed(ds, names, shots, seed) if shots else []
         answers = _ask_with_fixed(annotator, everything, names, shown)
-    return _labelled(ds, {s: len(texts[s]) for s in chosen}, names, answers, return_report)
+    places = [(split, i) for split in chosen for i in range(len(texts[split]))]
+    where = pd.DataFrame(places, columns=["split", "index"])
+    return pd.concat([where, answers], axis=1)
+
+
+def retrieve(
+    texts: Sequence[str], pool: Dataset, k: int, *, encoder: str = "minilm"
+) -> tuple[list[list[Demonstration]], list[list[int]]]:
+    """Return the `k` solved examples of a pool that are nearest to each text, the nearest last.
+
+    Parameters
+    ----------
+    texts : sequence of Q strings
+        The questions. A pool text that equals one (white space aside) is never shown with it.
+    pool : Dataset
+        Columns `text` and `label`, a `ClassLabel`; rows without a label are left out.
+    k : int
+        Examples a question, at least 1.
+    encoder : str
+        Nearness is the cosine of its embeddings.
+
+    Returns
+    -------
+    list of Q lists of Demonstration
+        For ``annotator.annotate(texts, label_names, …)``; shorter lists where the pool holds fewer texts.
+    list of Q lists of int
+        The same as rows of the pool.
+    """
+    columns = getattr(pool, "column_names", None)
+    if not isinstance(columns, list) or not {"text", "label"} <= set(columns):
+        reject("pool", columns or type(pool).__name__, "a Dataset with the columns text and label")
+    label = class_numbers(pool["label"][:], "pool['label']")
+    known = np.flatnonzero(label >= 0)
+    if not len(known):
+        reject("pool['label']", "all missing" if len(label) else "no rows", "at least one true label")
+    solved, queries = _texts(pool, "pool"), check_texts(texts, "texts")
+    pool_texts = [solved[i] for i in known]
+    embed = TextEncoder(encoder, trainable_layers=0, max_length=128).embed
+    near = nearest(embed(queries), embed(pool_texts), k, query_texts=queries, pool_texts=pool_texts)
+    return worded(near, known, solved, label)
 
 
 def gold_pool(ds: DatasetDict, size: int = 64, seed: int = 0) -> Dataset:
@@ -248,69 +316,53 @@ def _fixed(ds: DatasetDict, names: Sequence[str], shots: int, seed: int) -> list
     return shown
 
 
-def _ask(annotator: Any, texts: Sequence[str], names: Sequence[str], demonstrations: Any) -> Labels:
+def _ask(annotator: Any, texts: Sequence[str], names: Sequence[str], demonstrations: Any) -> pd.DataFrame:
     answers = annotator.annotate(list(texts), list(names), demonstrations)
-    table = checked_answers(answers, len(texts), len(names), annotator_name(annotator))
-    label: Labels = table["label"].to_numpy(dtype=np.int64)
-    return label
+    return checked_answers(answers, len(texts), len(names), annotator_name(annotator))
 
 
 def _ask_with_fixed(
     annotator: Any, texts: Sequence[str], names: Sequence[str], shown: list[Demonstration]
-) -> Labels:
+) -> pd.DataFrame:
     """Show all texts the same demonstrations, but none of them itself; no demonstrations: zero-shot."""
     given = {clean(d.text) for d in shown}
     is_shown = np.array([clean(text) in given for text in texts], dtype=bool)
-    answers = np.full(len(texts), -1, dtype=np.int64)
     others, own = np.flatnonzero(~is_shown).tolist(), np.flatnonzero(is_shown).tolist()
+    asked: list[tuple[list[int], pd.DataFrame]] = []
     if others:
-        answers[others] = _ask(annotator, [texts[i] for i in others], names, shown or None)
+        asked.append((others, _ask(annotator, [texts[i] for i in others], names, shown or None)))
     left = {i: [d for d in shown if clean(d.text) != clean(texts[i])] for i in own}
     if own and getattr(annotator, "calibration", None) == "batch":
         # Together: a batch of one text, calibrated by its own mean, would say nothing.
-        answers[own] = _ask(annotator, [texts[i] for i in own], names, list(left.values()))
-        return answers
-    # Apart: shared demonstrations are what the default calibration asks for.
-    for i in own:
-        answers[i] = _ask(annotator, [texts[i]], names, left[i] or None)[0]
-    return answers
+        asked.append((own, _ask(annotator, [texts[i] for i in own], names, list(left.values()))))
+    else:
+        # Apart: shared demonstrations are what the default calibration asks for.
+        asked += [([i], _ask(annotator, [texts[i]], names, left[i] or None)) for i in own]
+    return pd.concat([table.set_axis(rows) for rows, table in asked]).sort_index()
 
 
-def _ask_with_pool(
-    annotator: Any, texts: Sequence[str], names: Sequence[str], pool: Dataset, k: int, encoder: str
-) -> Labels:
-    """Show each text the `k` nearest of the pool, the nearest last."""
-    columns = getattr(pool, "column_names", None)
-    if not isinstance(columns, list) or not {"text", "label"} <= set(columns):
-        reject("pool", columns or type(pool).__name__, "a Dataset with the columns text and label")
-    own = class_names(pool, "label", "pool")
-    if own != list(names):
-        reject("the classes of pool", own, f"those of ds, in that order: {list(names)}")
-    label = class_numbers(pool["label"][:], "pool['label']")
-    known = np.flatnonzero(label >= 0)
-    if not len(known):
-        reject("pool['label']", "all missing" if len(label) else "no rows", "at least one true label")
-    solved = _texts(pool, "pool")
-    pool_texts = [solved[i] for i in known]
-    embed = TextEncoder(encoder, trainable_layers=0, max_length=128).embed
-    near = nearest(embed(texts), embed(pool_texts), k, query_texts=texts, pool_texts=pool_texts)
-    demonstrations, _ = worded(near, known, solved, label)
-    return _ask(annotator, texts, names, demonstrations)
+def _check_classes(pool: Any, names: Sequence[str]) -> None:
+    """Raise ValueError unless a pool has a `label` of these classes; what else it needs `retrieve` checks."""
+    if "label" in (getattr(pool, "column_names", None) or []):
+        own = class_names(pool, "label", "pool")
+        if own != list(names):
+            reject("the classes of pool", own, f"those of ds, in that order: {list(names)}")
 
 
 def _labelled(
-    ds: DatasetDict, sizes: Mapping[str, int], names: Sequence[str], answers: Labels, return_report: bool
+    ds: DatasetDict, answers: pd.DataFrame, return_report: bool
 ) -> DatasetDict | tuple[DatasetDict, pd.DataFrame]:
-    """Write the answers, which stand in the order of `sizes`, beside the texts; and count them."""
-    result, rows, start = type(ds)(ds), [], 0
-    for split, n in sizes.items():
-        own = answers[start : start + n]
-        start += n
-        result[split] = with_column(ds[split], "noisy_label", own.tolist(), ClassLabel(names=list(names)))
+    """Write the answers beside the texts, and count them."""
+    result, rows = type(ds)(ds), []
+    chosen = list(dict.fromkeys(answers["split"]))
+    feature = ClassLabel(names=_names(ds, chosen))
+    for split in chosen:
+        own = answers.loc[answers["split"] == split, "label"].to_numpy(np.int64)
+        result[split] = with_column(ds[split], "noisy_label", own.tolist(), feature)
         if return_report:
             judged = "label" in ds[split].column_names
             rate = noise_report(result, split).rate if judged else float("nan")
-            rows.append((split, n, int((own >= 0).sum()), int((own < 0).sum()), rate))
+            rows.append((split, len(own), int((own >= 0).sum()), int((own < 0).sum()), rate))
     if not return_report:
         return result
     return result, pd.DataFrame(rows, columns=["split", "n", "answered", "abstained", "rate"])

@@ -15,14 +15,17 @@ from nlkit._util import reject
 __all__ = [
     "accuracy",
     "annotation_report",
+    "bootstrap_interval",
     "brier",
     "calibration_error",
     "correction_report",
+    "coverage_report",
     "detection_report",
     "ece",
     "evaluate_probabilities",
     "nll",
     "prior_report",
+    "recall_by_class",
     "reliability",
     "split_report",
 ]
@@ -49,6 +52,18 @@ def accuracy(probability: ArrayLike, label: ArrayLike) -> float:
     """Return the share of samples whose most probable class is the true one."""
     p, y = _check(probability, label)
     return float((p.argmax(1) == y).mean())
+
+
+def recall_by_class(probability: ArrayLike, label: ArrayLike) -> NDArray[np.float64]:
+    """Return for each class the share of its samples whose most probable class it is, (C,); NaN without any.
+
+    Accuracy is their mean by the size of the classes; their plain mean counts small classes as much.
+    """
+    p, y = _check(probability, label)
+    hits = np.bincount(y[p.argmax(1) == y], minlength=p.shape[1])
+    size = np.bincount(y, minlength=p.shape[1])
+    share: NDArray[np.float64] = hits / np.where(size > 0, size, np.nan)
+    return share
 
 
 def nll(probability: ArrayLike, label: ArrayLike) -> float:
@@ -136,6 +151,77 @@ def evaluate_probabilities(probability: ArrayLike, label: ArrayLike) -> dict[str
         "ece_adaptive": ece(p, y, adaptive=True),
         "n": len(y),
     }
+
+
+def coverage_report(confidence: ArrayLike, right: ArrayLike) -> pd.DataFrame:
+    """Return how accurate answers are that are given only where the confidence reaches a threshold.
+
+    The curve of selective classification (El-Yaniv and Wiener, JMLR 2010): who abstains more is right more
+    often, if the confidence tells anything.
+
+    Parameters
+    ----------
+    confidence : array, shape (N,)
+        Of each answer; NaN (not known) counts as below all thresholds.
+    right : array of bool, shape (N,)
+        Whether the answer is right.
+
+    Returns
+    -------
+    DataFrame, one row a different confidence, the highest first
+        threshold; answered, the texts whose confidence is at least that; coverage, their share of all N;
+        accuracy, the share of them that are right.
+    """
+    c, hit = np.asarray(confidence, np.float64), np.asarray(right, bool)
+    if c.shape != hit.shape or c.ndim != 1 or not len(c):
+        raise ValueError(f"confidence {c.shape} and right {hit.shape} must both be (N,), N at least 1")
+    known = ~np.isnan(c)
+    order = np.argsort(-c[known], kind="stable")
+    threshold, hits = c[known][order], np.cumsum(hit[known][order])
+    last = np.flatnonzero(np.append(threshold[1:] != threshold[:-1], True)[: len(threshold)])
+    return pd.DataFrame({
+        "threshold": threshold[last], "answered": last + 1, "coverage": (last + 1) / len(c),
+        "accuracy": hits[last] / (last + 1),
+    })  # fmt: skip
+
+
+def bootstrap_interval(
+    values: ArrayLike, *, level: float = 0.95, draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Return an interval of the mean over the samples: the percentile bootstrap (Efron, 1979).
+
+    The samples are drawn again and again, as many as there are and with replacement; the interval holds the
+    middle part of the means. It says how much a result depends on which samples were in the test set, and
+    nothing about another training run.
+
+    Parameters
+    ----------
+    values : array, shape (N,)
+        One value a test sample, such as 1 where the prediction is right and 0 where it is not. For a paired
+        comparison of two methods on the same samples: the difference of their values.
+    level : float
+        Share of the means that the interval holds.
+    draws : int
+        How often the samples are drawn.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    tuple of two floats
+        Lower and upper end.
+    """
+    x = np.asarray(values, np.float64)
+    if x.ndim != 1 or not len(x):
+        reject("values", f"array of shape {x.shape}", "shape (N,), N at least 1")
+    if not 0 < level < 1:
+        reject("level", level, "strictly between 0 and 1")
+    if draws < 1:
+        reject("draws", draws, "at least 1")
+    rng = np.random.default_rng(seed)
+    means = np.array([x[rng.integers(0, len(x), len(x))].mean() for _ in range(draws)])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def split_report(sets: ArrayLike, noisy_label: ArrayLike, label: ArrayLike) -> pd.DataFrame:

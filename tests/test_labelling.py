@@ -13,7 +13,7 @@ from nlkit.annotate.base import answer_table, check_request
 from nlkit.annotate.demonstrations import nearest
 from nlkit.annotators import AnswerStore, Demonstration, LocalLLM, Simulated
 from nlkit.encoder import TextEncoder
-from nlkit.labelling import gold_pool, label_with_llm
+from nlkit.labelling import gold_pool, label_with_llm, llm_answers, retrieve
 from nlkit.noise import noise_report
 from nlkit.observed import observe
 
@@ -323,3 +323,29 @@ def test_smollm2_labels_real_news_and_is_asked_once(
     monkeypatch.setattr(LocalLLM, "_load_scorer", refuse)
     again = label_with_llm(few, LocalLLM("smollm2", **settings), 2, pool)
     assert again["train"]["noisy_label"][:] == labelled["train"]["noisy_label"][:]
+
+
+@pytest.mark.parametrize("shots", [0, 2])
+def test_answers_are_what_the_labels_are_made_of(small: DatasetDict, shots: int) -> None:
+    def rule(text: str) -> int:
+        return -1 if "number 1" in text else len(text)
+
+    answers = llm_answers(small, Recorder(rule), shots)
+    labelled = label_with_llm(small, Recorder(rule), shots)
+    for split, own in answers.groupby("split"):
+        assert own["index"].tolist() == list(range(len(small[split])))
+        assert own["label"].tolist() == labelled[split]["noisy_label"][:]
+        assert own["prompt"].tolist() == small[split]["text"][:]  # the recorder's prompt is the text
+    np.testing.assert_allclose(answers[["p_0", "p_1", "p_2"]].sum(axis=1), 1)
+
+
+def test_retrieved_examples_are_the_nearest_of_the_pool_with_their_rows(r8_small: DatasetDict) -> None:
+    pool = r8_small["train"].select(range(20))
+    texts = [pool["text"][3], *r8_small["validation"]["text"][:2]]
+    shown, rows = retrieve(texts, pool, 3)
+    embed = TextEncoder("minilm", trainable_layers=0, max_length=128).embed
+    near = nearest(embed(texts), embed(pool["text"][:]), 3, query_texts=texts, pool_texts=pool["text"][:])
+    assert rows == near.tolist()
+    assert 3 not in rows[0]
+    for demonstrations, own in zip(shown, rows, strict=True):
+        assert demonstrations == [Demonstration(pool[i]["text"], pool[i]["label"]) for i in own]

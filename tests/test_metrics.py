@@ -188,3 +188,21 @@ def test_correction_without_a_base_is_no_number() -> None:
     assert np.isnan(wrong["harm_rate"])
     with pytest.raises(ValueError, match=r"refined_label \(1,\)"):
         metrics.correction_report([0, 1], [0], [0, 1])
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.1, 0.5, 0.5, 0.9, float("nan")]), st.booleans()), min_size=1))
+def test_coverage_same_as_one_threshold_at_a_time(answers: list[tuple[float, bool]]) -> None:
+    confidence, right = (list(column) for column in zip(*answers, strict=True))
+    report = metrics.coverage_report(confidence, right)
+    wanted = sorted({c for c in confidence if c == c}, reverse=True)
+    assert report["threshold"].tolist() == wanted
+    for row in report.itertuples():
+        given_answers = [r for c, r in answers if c >= row.threshold]
+        assert row.answered == len(given_answers)
+        assert row.coverage == pytest.approx(len(given_answers) / len(answers))
+        assert row.accuracy == pytest.approx(sum(given_answers) / len(given_answers))
+
+
+def test_coverage_needs_as_many_answers_as_confidences() -> None:
+    with pytest.raises(ValueError, match=r"confidence \(2,\) and right \(1,\)"):
+        metrics.coverage_report([0.1, 0.2], [True])

@@ -174,23 +174,8 @@ class LocalLLM:
         """
         request = check_request(texts, label_names, demonstrations)
         names = request.label_names
-        words = self._words(names)
-        described = prompts.describe(names, self.label_descriptions)
-        cut = self._cutter()
-        shown = [
-            described[name] if described[name] != name else word
-            for name, word in zip(names, words, strict=True)
-        ]
-        listed = self.list_labels
-        if listed is None:
-            listed = request.zero_shot or bool(self.label_descriptions)
-        examples = [d._replace(text=cut(d.text)) for d in request.shared]
-        prefix = prompts.prefix(words, shown if listed else None, examples)
-
-        def suffix(i: int, query: str) -> str:
-            return prompts.suffix(words, [d._replace(text=cut(d.text)) for d in request.own(i)], query)
-
-        n = len(request.texts)
+        words, prefix, suffix = self._template(request)
+        cut, n = self._cutter(), len(request.texts)
         queries = [suffix(i, cut(text)) for i, text in enumerate(request.texts)]
         # The bias is asked once per set of demonstrations: once in all, unless every text has its own.
         contents: list[list[str]] = []
@@ -223,9 +208,37 @@ class LocalLLM:
         self.key()
         self._words(list(label_names))
 
+    def prompts(
+        self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations = None
+    ) -> list[str]:
+        """Return what `annotate` would put to the model, one prompt a text; nothing is asked."""
+        request = check_request(texts, label_names, demonstrations)
+        _, prefix, suffix = self._template(request)
+        cut = self._cutter()
+        return [prefix + suffix(i, cut(text)) for i, text in enumerate(request.texts)]
+
     def key(self) -> str:
         """Return what identifies this annotator's raw answers: the weights' hash and the precision."""
         return json.dumps(["local", self._locate().identity, self.precision])
+
+    def _template(self, request: Request) -> tuple[list[str], str, Callable[[int, str], str]]:
+        """Return label words, the prompts' common beginning, and what makes the end of text i's prompt."""
+        names, words, cut = request.label_names, self._words(request.label_names), self._cutter()
+        described = prompts.describe(names, self.label_descriptions)
+        shown = [
+            described[name] if described[name] != name else word
+            for name, word in zip(names, words, strict=True)
+        ]
+        listed = self.list_labels
+        if listed is None:
+            listed = request.zero_shot or bool(self.label_descriptions)
+        examples = [d._replace(text=cut(d.text)) for d in request.shared]
+        prefix = prompts.prefix(words, shown if listed else None, examples)
+
+        def suffix(i: int, query: str) -> str:
+            return prompts.suffix(words, [d._replace(text=cut(d.text)) for d in request.own(i)], query)
+
+        return words, prefix, suffix
 
     def _method(self, request: Request) -> str:
         if self.calibration != "auto":

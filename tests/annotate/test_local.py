@@ -174,6 +174,13 @@ def test_labels_are_listed_where_nothing_else_shows_them(tiny: LocalLLM) -> None
     assert listed(EXAMPLES, label_descriptions={"earn": "profit"})
 
 
+@pytest.mark.parametrize("demonstrations", [None, EXAMPLES, [[d] for d in EXAMPLES]])
+def test_prompts_are_those_that_are_asked(tiny: LocalLLM, demonstrations: Any) -> None:
+    texts = TEXTS[: len(EXAMPLES)]
+    asked = tiny.annotate(texts, LABELS, demonstrations)
+    assert tiny.prompts(texts, LABELS, demonstrations) == asked["prompt"].tolist()
+
+
 def test_no_texts_give_an_empty_table(tiny: LocalLLM) -> None:
     table = counting(tiny)[0].annotate([], LABELS)
     assert table.empty
