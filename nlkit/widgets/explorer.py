@@ -21,6 +21,7 @@ _MADE: weakref.WeakSet[Explorer] = weakref.WeakSet()
 LABEL = {"description_width": "11em"}
 WIDTH = {"width": "30em", "max_width": "calc(100% - 4px)"}  # a control has margins of 2 px
 
+CELL = "text-align: left; padding: 0 1em 0 0"
 SCROLLS = "width: 0; min-width: 100%; overflow-x: auto"
 
 # ipywidgets 8.1 draws a slider's description beside it, but the slider itself has no name that a screen
@@ -147,12 +148,13 @@ def choice(description: str, value: Any, options: Sequence[Any]) -> Any:
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str], caption: str) -> str:
     """Return an HTML table with every cell escaped."""
-    top = "".join(f'<th scope="col" style="text-align:left">{escape(name)}</th>' for name in head)
+    top = "".join(f'<th scope="col" style="{CELL}">{escape(name)}</th>' for name in head)
     body = "".join(
-        "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>"
-        for row in rows
+        "<tr>" + "".join(f'<td style="{CELL}">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
     )
-    head_row = f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead>"
+    # A caption is as wide as its table, which may be narrow: it stays on one line all the same.
+    said = f'<caption style="text-align: left; white-space: nowrap">{escape(caption)}</caption>'
+    head_row = f"{said}<thead><tr>{top}</tr></thead>"
     # As wide as the place it is in, not as the table: what is wider scrolls, and is not cut.
     return f'<div style="{SCROLLS}"><table>{head_row}<tbody>{body}</tbody></table></div>'
 
