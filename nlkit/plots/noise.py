@@ -22,6 +22,11 @@ MOST_NUMBERS = 12
 """Classes up to which a matrix has room for numbers."""
 
 
+def name_size(n_classes: int) -> float:
+    """Return the font size, in points, of the class names beside a matrix."""
+    return 10.0 if n_classes <= MOST_NUMBERS else max(4.0, 130 / n_classes)
+
+
 def draw_transition_matrix(
     matrix: ArrayLike, label_names: Sequence[str], ax: Axes, *, title: str = "", numbers: bool = True,
     mark: tuple[int, int] | None = None,
@@ -56,7 +61,7 @@ def draw_transition_matrix(
                     j, i, f"{100 * T[i, j]:.0f}", ha="center", va="center", fontsize=8,
                     color="black" if T[i, j] > 0.55 else "white",
                 )  # fmt: skip
-        small = None if C <= MOST_NUMBERS else max(4.0, 130 / C)
+        small = name_size(C)
         turned = {"rotation": 45, "ha": "right"} if C <= MOST_NUMBERS else {"rotation": 90}
         ax.set_xticks(range(C), label_names, fontsize=small, **turned)
         ax.set_yticks(range(C), label_names, fontsize=small)

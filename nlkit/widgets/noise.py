@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from nlkit import plots
 from nlkit._util import reject
 from nlkit.noise import KINDS, Kind, add_noise, instance_probabilities, noise_report
+from nlkit.plots.noise import name_size
 from nlkit.widgets.explorer import Explorer, choice, shorten, slider, table
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["NoiseView", "compute_noise", "examples_table", "noise_explorer"]
+
+WIDTH, HEIGHT = 5.6, 5.0  # inches
 
 ANY = -1
 """Stands for every class where one could be chosen."""
@@ -120,7 +123,7 @@ def noise_explorer(
     def redraw() -> tuple[Figure, str, str]:
         at = {name: control.value for name, control in controls.items()}
         view = compute_noise(ds, at["kind"], at["rate"], seed, examples, (at["true"], at["noisy"]), given)
-        fig, ax = plots.figure(width=5.6, height=5.0, margins=(0.19, 0.97, 0.21, 0.93))
+        fig, ax = plots.figure(width=WIDTH, height=HEIGHT, margins=_margins(view.label_names))
         mark = view.pair if ANY not in view.pair else None
         alt = plots.draw_transition_matrix(
             view.matrix, view.label_names, ax, title=_noise_title(view), mark=mark
@@ -128,6 +131,12 @@ def noise_explorer(
         return fig, alt, examples_table(view)
 
     return Explorer(controls, redraw, _static_noise(ds, default, seed, given))
+
+
+def _margins(names: Sequence[str]) -> tuple[float, float, float, float]:
+    """Return margins that leave room for the class names: left, right, bottom, top."""
+    longest = 0.6 * name_size(len(names)) * max(len(name) for name in names) / 72  # inches
+    return 0.08 + longest / WIDTH, 0.97, 0.11 + longest / HEIGHT, 0.93
 
 
 def _noise_title(view: NoiseView) -> str:
