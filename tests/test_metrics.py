@@ -206,3 +206,16 @@ def test_coverage_same_as_one_threshold_at_a_time(answers: list[tuple[float, boo
 def test_coverage_needs_as_many_answers_as_confidences() -> None:
     with pytest.raises(ValueError, match=r"confidence \(2,\) and right \(1,\)"):
         metrics.coverage_report([0.1, 0.2], [True])
+
+
+def test_recall_of_each_class() -> None:
+    p = np.eye(4)[[0, 1, 1, 2, 0]]
+    np.testing.assert_allclose(metrics.recall_by_class(p, [0, 1, 2, 2, 2]), [1, 1, 1 / 3, np.nan])
+
+
+@given(st.integers(0, 1000))
+def test_recalls_by_the_classes_sizes_are_accuracy(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    p, y = rng.dirichlet(np.ones(5), 30), rng.integers(0, 5, 30)
+    total = np.nansum(metrics.recall_by_class(p, y) * np.bincount(y, minlength=5))
+    assert total / 30 == pytest.approx(metrics.accuracy(p, y))

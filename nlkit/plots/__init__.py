@@ -5,7 +5,7 @@ hatch or a line style always says the same as the colour. Figures have a white g
 read on a dark page too.
 """
 
-from nlkit.plots.calibration import draw_reliability
+from nlkit.plots.calibration import draw_confidences, draw_reliability
 from nlkit.plots.comparison import draw_methods
 from nlkit.plots.diffusion import (
     draw_answers,
@@ -34,6 +34,7 @@ from nlkit.plots.partition import (
     draw_threshold_path,
 )
 from nlkit.plots.prior import draw_candidates, draw_cases
+from nlkit.plots.recall import draw_recalls
 from nlkit.plots.trajectories import draw_suspicion, draw_trajectories, project_trajectories
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "draw_candidates",
     "draw_cases",
     "draw_chain_bars",
+    "draw_confidences",
     "draw_finders",
     "draw_fitted",
     "draw_label_histogram",
@@ -54,6 +56,7 @@ __all__ = [
     "draw_noised",
     "draw_partition",
     "draw_rate_spread",
+    "draw_recalls",
     "draw_reliability",
     "draw_sample_path",
     "draw_schedule",

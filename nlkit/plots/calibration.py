@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from nlkit.metrics import calibration_error
-from nlkit.plots.figures import LINE_MARKERS, PALETTE, STYLES, spread
+from nlkit.plots.figures import HATCHES, LINE_MARKERS, PALETTE, STYLES, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_reliability"]
+__all__ = ["draw_confidences", "draw_reliability"]
 
 
-def draw_reliability(tables: Mapping[str, pd.DataFrame], ax: Axes) -> str:
+def draw_reliability(tables: Mapping[str, pd.DataFrame], ax: Axes, *, legend: bool = True) -> str:
     """Draw accuracy over confidence, one line a name, with the diagonal of perfect calibration.
 
     Parameters
@@ -24,6 +25,8 @@ def draw_reliability(tables: Mapping[str, pd.DataFrame], ax: Axes) -> str:
     tables : mapping of str to DataFrame
         Each from `nlkit.metrics.reliability`, for example of "before" and "after". A mark's area grows with
         the samples of its bin.
+    legend : bool
+        Whether axes and lines are labelled.
 
     Returns
     -------
@@ -50,10 +53,40 @@ def draw_reliability(tables: Mapping[str, pd.DataFrame], ax: Axes) -> str:
             f"{confidence:.0f} percent sure and {accuracy:.0f} percent right"
             + (f", so {kind}" if abs(confidence - accuracy) >= 1 else "")
         )
-    ax.set(
-        xlim=(-3, 103), ylim=(-3, 103), aspect="equal",
-        xlabel="confidence: probability of the top class (%)", ylabel="accuracy (%)",
-    )  # fmt: skip
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ax.set(xlim=(-3, 103), ylim=(-3, 103), aspect="equal")
+    if legend:
+        ax.set(xlabel="confidence: probability of the top class (%)", ylabel="accuracy (%)")
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     spread(ax)
     return "Reliability diagram, accuracy over confidence. " + "; ".join(words) + "."
+
+
+def draw_confidences(tables: Mapping[str, pd.DataFrame], ax: Axes) -> str:
+    """Draw what share of the predictions falls into each bin of confidence, one outline a name.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Each from `nlkit.metrics.reliability`.
+
+    Returns
+    -------
+    str
+        The figure in words.
+    """
+    words = []
+    for number, (name, table) in enumerate(tables.items()):
+        edges = 100 * np.append(table["low"], table["high"].iloc[-1])
+        share = 100 * table["n"].to_numpy(np.float64) / table["n"].sum()
+        ax.stairs(
+            share, edges, fill=True, facecolor=(*PALETTE[number % len(PALETTE)], 0.3),
+            hatch=HATCHES[number % len(HATCHES)], edgecolor=PALETTE[number % len(PALETTE)], linewidth=1.4,
+            linestyle=STYLES[number % len(STYLES)], label=name,
+        )  # fmt: skip
+        most = int(share.argmax())
+        words.append(
+            f"{name} most, {share[most]:.0f} percent, from {edges[most]:.0f} to {edges[most + 1]:.0f}"
+        )
+    ax.set(xlim=(-3, 103), xlabel="confidence (%)", ylabel="predictions (%)")
+    spread(ax)
+    return f"Shares of the predictions by confidence in percent: {'; '.join(words)}."

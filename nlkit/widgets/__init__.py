@@ -28,6 +28,7 @@ from nlkit.widgets.partition import (
     threshold_explorer,
 )
 from nlkit.widgets.prior import PriorView, compute_prior, prior_explorer
+from nlkit.widgets.reliability import ReliabilityView, compute_reliability, reliability_explorer
 
 __all__ = [
     "ChainView",
@@ -38,6 +39,7 @@ __all__ = [
     "NoisedView",
     "PartitionView",
     "PriorView",
+    "ReliabilityView",
     "chain_explorer",
     "compute_chain",
     "compute_moment",
@@ -46,12 +48,14 @@ __all__ = [
     "compute_partition",
     "compute_prior",
     "compute_quality",
+    "compute_reliability",
     "compute_splits",
     "diffusion_explorer",
     "dynamics_explorer",
     "explore",
     "noise_explorer",
     "prior_explorer",
+    "reliability_explorer",
     "sample_explorer",
     "threshold_explorer",
     "try_all",
