@@ -150,9 +150,9 @@ def confident_issues(
     """
     # Only here: they bring torch.
     from nlkit.encoder import TextEncoder
-    from nlkit.relabelling import _cleanlab, _issues, out_of_fold_probabilities
+    from nlkit.relabelling import confident_learning, label_issues, out_of_fold_probabilities
 
-    find, label = _cleanlab(), np.asarray(noisy_label, np.int64)
+    find, label = confident_learning(), np.asarray(noisy_label, np.int64)
     check_labels(label, n_classes)
     known = np.flatnonzero(label >= 0)
     issue = np.ones(len(label), bool)
@@ -161,7 +161,7 @@ def confident_issues(
             [texts[int(i)] for i in known]
         )
         p = out_of_fold_probabilities(embedding, label[known], n_classes, folds=folds, seed=seed)
-        issue[known] = _issues(find, p, label[known])
+        issue[known] = label_issues(find, p, label[known])
     return issue
 
 

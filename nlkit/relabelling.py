@@ -27,6 +27,8 @@ __all__ = [
     "ConfidentLearningConfig",
     "KNNRelabel",
     "KNNRelabelConfig",
+    "confident_learning",
+    "label_issues",
     "out_of_fold_probabilities",
 ]
 
@@ -170,7 +172,7 @@ class ConfidentLearning(Baseline):
         ValueError
             If the data cannot be used, or no text is left.
         """
-        find_label_issues = _cleanlab()  # before anything that takes time
+        find_label_issues = confident_learning()  # before anything that takes time
         everything, c = observe(ds, "train"), self.config
         known, data = np.flatnonzero(everything.noisy_label >= 0), everything.labelled()
         probability = out_of_fold_probabilities(
@@ -180,7 +182,7 @@ class ConfidentLearning(Baseline):
             folds=c.folds,
             seed=c.seed,
         )
-        issue = _issues(find_label_issues, probability, data.noisy_label)
+        issue = label_issues(find_label_issues, probability, data.noisy_label)
         table = pd.DataFrame({
             "index": known, "noisy_label": data.noisy_label, "issue": issue,
             "confidence": probability[np.arange(len(known)), data.noisy_label],
@@ -237,7 +239,7 @@ def out_of_fold_probabilities(
     return result
 
 
-def _cleanlab() -> Callable[..., Any]:
+def confident_learning() -> Callable[..., Any]:
     """Return cleanlab's ``find_label_issues``."""
     try:
         from cleanlab.filter import find_label_issues
@@ -250,7 +252,7 @@ def _cleanlab() -> Callable[..., Any]:
     return found
 
 
-def _issues(
+def label_issues(
     find_label_issues: Callable[..., Any], probability: Floats, label: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Ask cleanlab about the classes that occur, renumbered without gaps; shape (N,)."""

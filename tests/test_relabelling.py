@@ -271,7 +271,7 @@ def test_few_texts_and_small_classes(rival: Any) -> None:
 
 def test_nothing_left_to_learn_from_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = lambda label, *_, **__: np.ones(len(label), bool)  # noqa: E731
-    monkeypatch.setattr(relabelling, "_cleanlab", lambda: everything)
+    monkeypatch.setattr(relabelling, "confident_learning", lambda: everything)
     with pytest.raises(ValueError, match="issue with each of the 6 training labels"):
         ConfidentLearning(**QUICK).fit(tiny([0, 1] * 3))
 
