@@ -346,8 +346,9 @@ parts.round(3)
 
 # %% [markdown]
 # - **Prior not moved**: about the same. The "dynamic" in the name does little on these texts.
-# - **One branch**: worse here. But it is one run; in the README's three runs on more texts there is no such
-#   loss. A single seed cannot tell a small effect from chance.
+# - **One branch**: worse in the recorded run, by some points. When the same language model labelled the texts
+#   in another number format (bf16; one label in seventeen was another), it was slightly better; and in the
+#   README's three runs on more texts there is no difference. One run cannot tell a small effect from chance.
 # - **Suspects by distance**, as published: clearly worse, in calibration above all. Notebook 07 showed that
 #   this score finds fewer of the wrong labels. What is done about suspects can be no better than who is
 #   suspected.
@@ -363,7 +364,7 @@ if run.as_given:
     assert abs(change.loc["prior not moved", "accuracy"]) < 0.03, "moving the prior does little"
     assert change.loc["suspects by distance, as published", "accuracy"] < -0.01
     assert change.loc["suspects by distance, as published", "ece"] > 0.03
-    assert change.loc["one branch", "accuracy"] < 0.01
+    assert abs(change.loc["one branch", "accuracy"]) < 0.1, "one run tells no more"
 
 # %%
 setup.write(
