@@ -219,3 +219,37 @@ def test_recalls_by_the_classes_sizes_are_accuracy(seed: int) -> None:
     p, y = rng.dirichlet(np.ones(5), 30), rng.integers(0, 5, 30)
     total = np.nansum(metrics.recall_by_class(p, y) * np.bincount(y, minlength=5))
     assert total / 30 == pytest.approx(metrics.accuracy(p, y))
+
+
+class TestBootstrap:
+    def test_covers_the_mean_as_often_as_it_says(self) -> None:
+        rng = np.random.default_rng(0)
+        covered = 0
+        for _ in range(200):
+            low, high = metrics.bootstrap_interval(rng.random(200) < 0.8, draws=300)
+            covered += low <= 0.8 <= high
+        assert 0.88 <= covered / 200 <= 0.99
+
+    def test_width_is_that_of_the_standard_error(self) -> None:
+        values = np.random.default_rng(1).normal(size=400)
+        low, high = metrics.bootstrap_interval(values)
+        assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
+        narrow = metrics.bootstrap_interval(values, level=0.5)
+        assert low < narrow[0] < values.mean() < narrow[1] < high
+
+    def test_same_seed_same_interval(self) -> None:
+        values = np.arange(50.0)
+        assert metrics.bootstrap_interval(values) == metrics.bootstrap_interval(values)
+        assert metrics.bootstrap_interval(values) != metrics.bootstrap_interval(values, seed=1)
+
+    def test_paired_difference_of_equal_methods_is_nothing(self) -> None:
+        assert metrics.bootstrap_interval(np.zeros(30)) == (0.0, 0.0)
+
+    @pytest.mark.parametrize(
+        ("values", "settings", "message"),
+        [([], {}, "values"), ([[1.0]], {}, "values"), ([1.0], {"level": 1.0}, "level=1.0"),
+         ([1.0], {"draws": 0}, "draws=0")],
+    )  # fmt: skip
+    def test_bad_arguments(self, values: Any, settings: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            metrics.bootstrap_interval(values, **settings)

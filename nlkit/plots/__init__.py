@@ -6,7 +6,7 @@ read on a dark page too.
 """
 
 from nlkit.plots.calibration import draw_confidences, draw_reliability
-from nlkit.plots.comparison import draw_methods
+from nlkit.plots.comparison import draw_differences, draw_methods, draw_spread, draw_sweep
 from nlkit.plots.diffusion import (
     draw_answers,
     draw_branches,
@@ -17,6 +17,7 @@ from nlkit.plots.diffusion import (
     ternary,
 )
 from nlkit.plots.figures import PALETTE, figure, png, show
+from nlkit.plots.loop import draw_lessons, draw_right_lessons, draw_set_losses
 from nlkit.plots.memorisation import (
     draw_accuracy,
     draw_fitted,
@@ -47,10 +48,12 @@ __all__ = [
     "draw_cases",
     "draw_chain_bars",
     "draw_confidences",
+    "draw_differences",
     "draw_finders",
     "draw_fitted",
     "draw_label_histogram",
     "draw_label_truth",
+    "draw_lessons",
     "draw_methods",
     "draw_noise_cost",
     "draw_noised",
@@ -58,11 +61,15 @@ __all__ = [
     "draw_rate_spread",
     "draw_recalls",
     "draw_reliability",
+    "draw_right_lessons",
     "draw_sample_path",
     "draw_schedule",
     "draw_separation",
+    "draw_set_losses",
     "draw_set_quality",
+    "draw_spread",
     "draw_suspicion",
+    "draw_sweep",
     "draw_ternary_chain",
     "draw_threshold_path",
     "draw_trajectories",

@@ -19,6 +19,15 @@ from nlkit.widgets.diffusion import (
 from nlkit.widgets.dynamics import MomentView, compute_moment, dynamics_explorer, sample_explorer
 from nlkit.widgets.explorer import Explorer, try_all
 from nlkit.widgets.live import Live, explore
+from nlkit.widgets.loop import (
+    LESSONS,
+    LoopView,
+    compute_lessons,
+    compute_loop,
+    lessons_of,
+    loop_explorer,
+    record_loop,
+)
 from nlkit.widgets.noise import NoiseView, compute_noise, noise_explorer
 from nlkit.widgets.partition import (
     PartitionView,
@@ -31,9 +40,11 @@ from nlkit.widgets.prior import PriorView, compute_prior, prior_explorer
 from nlkit.widgets.reliability import ReliabilityView, compute_reliability, reliability_explorer
 
 __all__ = [
+    "LESSONS",
     "ChainView",
     "Explorer",
     "Live",
+    "LoopView",
     "MomentView",
     "NoiseView",
     "NoisedView",
@@ -42,6 +53,8 @@ __all__ = [
     "ReliabilityView",
     "chain_explorer",
     "compute_chain",
+    "compute_lessons",
+    "compute_loop",
     "compute_moment",
     "compute_noise",
     "compute_noised",
@@ -53,8 +66,11 @@ __all__ = [
     "diffusion_explorer",
     "dynamics_explorer",
     "explore",
+    "lessons_of",
+    "loop_explorer",
     "noise_explorer",
     "prior_explorer",
+    "record_loop",
     "reliability_explorer",
     "sample_explorer",
     "threshold_explorer",
