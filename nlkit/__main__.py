@@ -1,10 +1,11 @@
-"""``nlkit course`` and ``nlkit doctor``."""
+"""``nlkit course``, ``nlkit sweep`` and ``nlkit doctor``."""
 
 from __future__ import annotations
 
 import argparse
 import ast
 import sys
+from pathlib import Path
 from typing import Any
 
 from nlkit.config import PROFILES
@@ -29,6 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
         "--measure", action="store_true",
         help="live, with solutions and an empty cache each; keep time and memory in notebooks/measured.json",
     )  # fmt: skip
+    sweep = commands.add_parser(
+        "sweep", help="execute one notebook for many settings, and draw what it found"
+    )
+    sweep.add_argument("name", help="such as 05_noiseal")
+    sweep.add_argument(
+        "-p", "--parameter", action="append", required=True, metavar="NAME=VALUE[,VALUE…]",
+        help="values of a parameter, such as noise_rate=0,0.2,0.4; may be repeated, the first goes across",
+    )  # fmt: skip
+    sweep.add_argument("--value", default="test accuracy", help="the column that is drawn; %(default)s")
+    sweep.add_argument("--out", default="outputs/sweep", help="folder of all runs; %(default)s by default")
     commands.add_parser("doctor", help="say what works on this machine, and what to do about the rest")
     chosen = parser.parse_args(arguments)
     if chosen.command == "doctor":
@@ -38,10 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(report)
         return 0 if report.ok else 1
     try:
+        if chosen.command == "sweep":
+            return _sweep(chosen)
         parameters = dict(map(_parameter, chosen.parameter)) | {"profile": chosen.profile}
         return _measure(chosen.names, parameters) if chosen.measure else _course(chosen, parameters)
     except ValueError as error:
-        print(f"nlkit course: {error}", file=sys.stderr)
+        print(f"nlkit {chosen.command}: {error}", file=sys.stderr)
         return 2
 
 
@@ -54,6 +67,29 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return name, value
+
+
+def _values(text: str) -> tuple[str, list[Any]]:
+    """Return the name and the values of NAME=VALUE,VALUE: Python literals, or else strings."""
+    name, value = _parameter(text)
+    several = value.split(",") if isinstance(value, str) else value
+    return name, list(several) if isinstance(several, list | tuple) else [several]
+
+
+def _sweep(chosen: argparse.Namespace) -> int:
+    from nlkit.notebooks.sweeping import draw_found, sweep
+
+    grid = dict(map(_values, chosen.parameter))
+    out = Path(chosen.out)
+    try:
+        found = sweep(chosen.name, grid, out, show_progress=True)
+    except RuntimeError as error:
+        print(f"nlkit sweep: {error}", file=sys.stderr)
+        return 1
+    print(found.round(3).to_string(index=False))
+    figure = draw_found(found, out / f"{chosen.name}.png", x=next(iter(grid)), y=chosen.value)
+    print(f"\nThe figure: {figure}")
+    return 0
 
 
 def _course(chosen: argparse.Namespace, parameters: dict[str, Any]) -> int:

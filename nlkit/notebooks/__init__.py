@@ -9,6 +9,7 @@ from nlkit.notebooks.measuring import measured_table
 from nlkit.notebooks.paths import folder, names
 from nlkit.notebooks.running import execute, measure, tidy
 from nlkit.notebooks.source import parameters_of, read_source
+from nlkit.notebooks.sweeping import sweep
 
 __all__ = [
     "build",
@@ -20,5 +21,6 @@ __all__ = [
     "parameters_of",
     "read_source",
     "run",
+    "sweep",
     "tidy",
 ]
