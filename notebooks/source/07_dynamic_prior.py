@@ -36,7 +36,7 @@ profile = "quick"
 seed = 0
 dataset = "r8"
 train_size = 300
-test_size = 600
+test_size = 1000
 noise = "llm"
 noise_rate = 0.4
 encoder = "minilm"
@@ -72,6 +72,14 @@ setup
 #
 # Only sections that *judge* use true labels. The method reads `noisy_label` alone.
 #
+# The labels come first. Live, a language model is asked about every text, unless its answers
+# are stored already.
+
+# %%
+labels = setup.run("observed_labels", lambda: {"noisy_label": setup.noisy_label})
+labels
+
+# %% [markdown]
 # ## 2. The experiment
 #
 # SiDyP's first stage: M = 3 **branches**, heads on one MiniLM, learn the observed labels by cross-entropy

@@ -39,7 +39,7 @@ profile = "quick"
 seed = 0
 dataset = "r8"
 train_size = 300
-test_size = 600
+test_size = 1000
 noise = "llm"
 noise_rate = 0.4
 encoder = "minilm"
@@ -152,6 +152,14 @@ assert np.allclose(lost.leads, 1 / 3, atol=0.06), "and near any corner equally o
 #
 # ## 4. The experiment
 #
+# The labels come first. Live, a language model is asked about every text, unless its answers
+# are stored already.
+
+# %%
+labels = setup.run("observed_labels", lambda: {"noisy_label": setup.noisy_label})
+labels
+
+# %% [markdown]
 # SmolLM2 labels 300 news with one gold example a class (as in notebooks 00 and 06), SiDyP learns from these
 # labels, and its denoiser is questioned. SiDyP asks five neighbours instead of ten, because small topics
 # have only a handful of the 300 texts; this was chosen in notebook 00 by its own test scores, so what

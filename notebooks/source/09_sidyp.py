@@ -79,6 +79,14 @@ setup
 #
 # ## 2. The experiment
 #
+# The labels come first. Live, a language model is asked about every text, unless its answers
+# are stored already.
+
+# %%
+labels = setup.run("observed_labels", lambda: {"noisy_label": setup.noisy_label})
+labels
+
+# %% [markdown]
 # SiDyP is compared with **CE**, which believes all labels; with a simple rival, **kNN relabelling**, which
 # gives each text the label of its ten nearest neighbours and trains CE on that; with its own **first
 # stage**; and with CE on **clean labels**, which is no rival but shows what is possible. All are taken after
@@ -116,7 +124,7 @@ def experiment():
     recall = {name: nk.metrics.recall_by_class(p, test_label) for name, p in predicted.items()}
 
     noisy = setup.noisy_label
-    labels = {
+    relabelled = {
         "the observed labels": noisy,
         "CE's predictions": ce.predict(texts),
         "the first stage's predictions": sidyp.predict_observed(texts).argmax(1),
@@ -124,7 +132,7 @@ def experiment():
         "SiDyP, refined": np.asarray(sidyp.refine(ds)["train"]["refined_label"][:]),
     }
     corrections = [
-        {"labels": name, **nk.metrics.correction_report(noisy, new, true)} for name, new in labels.items()
+        {"labels": name, **nk.metrics.correction_report(noisy, new, true)} for name, new in relabelled.items()
     ]
     drawn = np.sort(np.random.default_rng(setup.seed).permutation(len(test_label))[:400])
     return {
