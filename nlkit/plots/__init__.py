@@ -5,6 +5,13 @@ hatch or a line style always says the same as the colour. Figures have a white g
 read on a dark page too.
 """
 
+from nlkit.plots.annotator import (
+    draw_answer,
+    draw_coverage,
+    draw_label_shares,
+    draw_questions,
+    draw_shots,
+)
 from nlkit.plots.calibration import draw_confidences, draw_reliability
 from nlkit.plots.comparison import draw_differences, draw_methods, draw_spread, draw_sweep
 from nlkit.plots.diffusion import (
@@ -17,6 +24,7 @@ from nlkit.plots.diffusion import (
     ternary,
 )
 from nlkit.plots.figures import PALETTE, figure, png, show
+from nlkit.plots.llm_noise import draw_fitted_pace
 from nlkit.plots.loop import draw_lessons, draw_right_lessons, draw_set_losses
 from nlkit.plots.memorisation import (
     draw_accuracy,
@@ -42,22 +50,27 @@ __all__ = [
     "MARKERS",
     "PALETTE",
     "draw_accuracy",
+    "draw_answer",
     "draw_answers",
     "draw_branches",
     "draw_candidates",
     "draw_cases",
     "draw_chain_bars",
     "draw_confidences",
+    "draw_coverage",
     "draw_differences",
     "draw_finders",
     "draw_fitted",
+    "draw_fitted_pace",
     "draw_label_histogram",
+    "draw_label_shares",
     "draw_label_truth",
     "draw_lessons",
     "draw_methods",
     "draw_noise_cost",
     "draw_noised",
     "draw_partition",
+    "draw_questions",
     "draw_rate_spread",
     "draw_recalls",
     "draw_reliability",
@@ -67,6 +80,7 @@ __all__ = [
     "draw_separation",
     "draw_set_losses",
     "draw_set_quality",
+    "draw_shots",
     "draw_spread",
     "draw_suspicion",
     "draw_sweep",

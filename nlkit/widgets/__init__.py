@@ -8,6 +8,12 @@ Nothing fails in silence: an explorer that cannot be drawn raises where it is ma
 slider position is shown in the explorer and raised.
 """
 
+from nlkit.widgets.budget import BudgetView, budget_explorer, compute_budget
+from nlkit.widgets.demonstrations import (
+    DemonstrationView,
+    compute_demonstration,
+    demonstration_explorer,
+)
 from nlkit.widgets.diffusion import (
     ChainView,
     NoisedView,
@@ -19,6 +25,7 @@ from nlkit.widgets.diffusion import (
 from nlkit.widgets.dynamics import MomentView, compute_moment, dynamics_explorer, sample_explorer
 from nlkit.widgets.explorer import Explorer, try_all
 from nlkit.widgets.live import Live, explore
+from nlkit.widgets.llm_noise import AnswerNoiseView, answer_noise_explorer, compute_answer_noise
 from nlkit.widgets.loop import (
     LESSONS,
     LoopView,
@@ -41,7 +48,10 @@ from nlkit.widgets.reliability import ReliabilityView, compute_reliability, reli
 
 __all__ = [
     "LESSONS",
+    "AnswerNoiseView",
+    "BudgetView",
     "ChainView",
+    "DemonstrationView",
     "Explorer",
     "Live",
     "LoopView",
@@ -51,8 +61,13 @@ __all__ = [
     "PartitionView",
     "PriorView",
     "ReliabilityView",
+    "answer_noise_explorer",
+    "budget_explorer",
     "chain_explorer",
+    "compute_answer_noise",
+    "compute_budget",
     "compute_chain",
+    "compute_demonstration",
     "compute_lessons",
     "compute_loop",
     "compute_moment",
@@ -63,6 +78,7 @@ __all__ = [
     "compute_quality",
     "compute_reliability",
     "compute_splits",
+    "demonstration_explorer",
     "diffusion_explorer",
     "dynamics_explorer",
     "explore",
