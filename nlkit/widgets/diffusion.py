@@ -226,7 +226,7 @@ def chain_explorer(
         view = compute_chain(p, controls["text"].value, controls["branch"].value, controls["step"].value)
         fig, axes = plots.figure(1, 2, width=10.5, height=3.4, margins=(0.06, 0.89, 0.16, 0.9))
         fig.subplots_adjust(wspace=0.68)
-        alt = plots.draw_chain_bars(view.states, label_names, axes[0], mark=view.step)
+        alt = plots.draw_chain_bars(view.states, label_names, axes[0], top=3, mark=view.step)
         alt += " " + plots.draw_branches(view.here, label_names, axes[1], title=_when(view.step))
         known = None if label is None else int(np.asarray(label)[view.text])
         return fig, alt, chain_table(view, texts[view.text], int(told[view.text]), known, label_names)
