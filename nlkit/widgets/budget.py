@@ -129,7 +129,7 @@ def _questions_table(
     said = (
         f"The first {view.n} questions: {c['wrong']} observed labels are wrong; the answers set "
         f"{c['mended']} of them right and spoil {c['spoilt']} that were right. The models' own guess would "
-        f"set {c['guessed']} right. The last of these questions"
+        f"set {c['guessed']} right."
     )
 
     def named(number: int) -> str:
@@ -141,7 +141,7 @@ def _questions_table(
         (shorten(texts[i], 70), *(named(own[row]) for own in labels), named(y[i]))
         for row, i in enumerate(index.tolist())
     ]
-    return table(body, ("text", *COLUMNS.values(), "true label"), said)
+    return f"<p>{said}</p>" + table(body, ("text", *COLUMNS.values(), "true label"), "The last of them")
 
 
 def _static(

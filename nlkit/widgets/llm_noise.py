@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit import plots
 from nlkit._util import reject
 from nlkit.widgets.explorer import Explorer, choice, shorten, table
+from nlkit.widgets.noise import HEIGHT, WIDTH, matrix_margins
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,6 +92,8 @@ def answer_noise_explorer(
 ) -> Explorer:
     """Choose how the annotator is asked, and a class; see the transition matrix and where the class goes.
 
+    The most frequent mistake of the class is framed.
+
     Parameters
     ----------
     answers, label
@@ -110,7 +113,7 @@ def answer_noise_explorer(
 
     def redraw() -> tuple[Figure, str, str]:
         view = compute_answer_noise(answers, y, len(names), controls["way"].value, controls["chosen"].value)
-        fig, ax = plots.figure(width=5.6, height=5.0, margins=(0.18, 0.97, 0.2, 0.93))
+        fig, ax = plots.figure(width=WIDTH, height=HEIGHT, margins=matrix_margins(names))
         return fig, _draw(view, names, ax, mark=True), _examples_table(view, texts, names)
 
     views = [start, *(compute_answer_noise(answers, y, len(names), w, chosen) for w in ways)]
@@ -118,12 +121,13 @@ def answer_noise_explorer(
 
 
 def _draw(view: AnswerNoiseView, names: list[str], ax: Any, *, mark: bool = False) -> str:
-    to = int(view.gone.argmax())
+    mistakes = view.gone * (np.arange(len(names)) != view.chosen)
     alt = plots.draw_transition_matrix(
         view.matrix, names, ax, title=f"{view.way}: {100 * view.rate:.0f} % wrong",
-        mark=(view.chosen, to) if mark and view.gone.any() else None,
+        mark=(view.chosen, int(mistakes.argmax())) if mark and mistakes.any() else None,
     )  # fmt: skip
-    goes = ", ".join(f"{names[c]} {view.gone[c]}" for c in np.argsort(-view.gone, kind="stable")[:3])
+    most = [c for c in np.argsort(-view.gone, kind="stable")[:3] if view.gone[c]]
+    goes = ", ".join(f"{names[c]} {view.gone[c]}" for c in most) or "none was answered"
     return f"{alt} Texts of {names[view.chosen]} are labelled: {goes}."
 
 
@@ -139,10 +143,7 @@ def _examples_table(view: AnswerNoiseView, texts: Sequence[str], names: list[str
         )
         for i, said, sure in zip(index, label, shown["confidence"].to_list(), strict=True)
     ]  # fmt: skip
-    caption = (
-        f"{view.gone.sum()} texts of {names[view.chosen]}, asked as in {view.way}: wrong labels first, "
-        "the surest on top"
-    )
+    caption = f"Texts of {names[view.chosen]}: wrong labels first, the surest on top"
     return table(body, ("text", "label given", "confidence", ""), caption)
 
 

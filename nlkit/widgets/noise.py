@@ -123,7 +123,7 @@ def noise_explorer(
     def redraw() -> tuple[Figure, str, str]:
         at = {name: control.value for name, control in controls.items()}
         view = compute_noise(ds, at["kind"], at["rate"], seed, examples, (at["true"], at["noisy"]), given)
-        fig, ax = plots.figure(width=WIDTH, height=HEIGHT, margins=_margins(view.label_names))
+        fig, ax = plots.figure(width=WIDTH, height=HEIGHT, margins=matrix_margins(view.label_names))
         mark = view.pair if ANY not in view.pair else None
         alt = plots.draw_transition_matrix(
             view.matrix, view.label_names, ax, title=_noise_title(view), mark=mark
@@ -133,7 +133,7 @@ def noise_explorer(
     return Explorer(controls, redraw, _static_noise(ds, default, seed, given))
 
 
-def _margins(names: Sequence[str]) -> tuple[float, float, float, float]:
+def matrix_margins(names: Sequence[str]) -> tuple[float, float, float, float]:
     """Return margins that leave room for the class names: left, right, bottom, top."""
     longest = 0.6 * name_size(len(names)) * max(len(name) for name in names) / 72  # inches
     return 0.08 + longest / WIDTH, 0.97, 0.11 + longest / HEIGHT, 0.93
