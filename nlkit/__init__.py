@@ -23,6 +23,7 @@ _PUBLIC: dict[str, str | None] = {
     "annotators": None,
     "assets": None,
     "check": None,
+    "comparing": None,
     "cleaning": None,
     "correction_report": "metrics",
     "course": None,

@@ -9,6 +9,7 @@ slider position is shown in the explorer and raised.
 """
 
 from nlkit.widgets.budget import BudgetView, budget_explorer, compute_budget
+from nlkit.widgets.comparison import ComparisonView, compare_explorer, compute_comparison
 from nlkit.widgets.demonstrations import (
     DemonstrationView,
     compute_demonstration,
@@ -51,6 +52,7 @@ __all__ = [
     "AnswerNoiseView",
     "BudgetView",
     "ChainView",
+    "ComparisonView",
     "DemonstrationView",
     "Explorer",
     "Live",
@@ -64,9 +66,11 @@ __all__ = [
     "answer_noise_explorer",
     "budget_explorer",
     "chain_explorer",
+    "compare_explorer",
     "compute_answer_noise",
     "compute_budget",
     "compute_chain",
+    "compute_comparison",
     "compute_demonstration",
     "compute_lessons",
     "compute_loop",
