@@ -16,7 +16,9 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("build", help="write notebooks/*.ipynb from notebooks/source and run them")
     make.add_argument("name", nargs="*", help="all of them by default")
-    make.add_argument("--keep-recorded", action="store_true", help="use the recorded runs there are")
+    less = make.add_mutually_exclusive_group()
+    less.add_argument("--keep-recorded", action="store_true", help="use the recorded runs there are")
+    less.add_argument("--prose", action="store_true", help="run nothing: only words or measurements changed")
     render = commands.add_parser("site", help="write the executed notebooks as static pages")
     render.add_argument("--out", metavar="DIR", help="site in the repository by default")
     chosen = parser.parse_args(arguments)
@@ -26,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"written; open {site(chosen.out) / 'index.html'}")
         return
     for name in chosen.name or names():
-        print(f"built {build(name, record=not chosen.keep_recorded)}")
+        print(f"built {build(name, record=not chosen.keep_recorded, prose=chosen.prose)}")
     write_overview()
 
 

@@ -28,7 +28,7 @@ nbformat: Any = untyped_nbformat
 LARGEST = 1_500_000
 
 
-def build(name: str, *, record: bool = True) -> Path:
+def build(name: str, *, record: bool = True, prose: bool = False) -> Path:
     """Write ``notebooks/<name>.ipynb``: the student's copy, with the outputs of a run with the solutions.
 
     Parameters
@@ -37,27 +37,39 @@ def build(name: str, *, record: bool = True) -> Path:
         Such as "00_start_here".
     record : bool
         Compute all its experiments and write their recordings (`nlkit.recorded`). False uses the recordings
-        there are: enough where only the prose has changed.
+        there are.
+    prose : bool
+        Execute nothing: only the prose has changed, or a header's measurements, and the outputs stay.
 
     Raises
     ------
     nbclient.exceptions.CellExecutionError
         If a cell fails; the committed notebook stays as it was.
     ValueError
-        If the result is too large or holds a path of this machine.
+        If the result is too large or holds a path of this machine; with `prose`, if a code cell has changed.
     """
-    solved = read_source(name, solutions=True)
-    with environment(RECORD, str(recordings())) if record else nullcontext():
-        _execute(solved)
-    student = read_source(name)
-    for cell, done in zip(student.cells, solved.cells, strict=True):
+    path, student = folder() / f"{name}.ipynb", read_source(name)
+    if prose:
+        done = nbformat.read(path, as_version=4)
+        if _code(done) != _code(student):
+            raise ValueError(f"code of {name} has changed, not its prose alone: build it without prose")
+    else:
+        done = read_source(name, solutions=True)
+        with environment(RECORD, str(recordings())) if record else nullcontext():
+            _execute(done)
+    executed = iter([cell for cell in done.cells if cell.cell_type == "code"])
+    for cell in student.cells:
         if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = done.outputs, done.execution_count
+            ran = next(executed)
+            cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
     tidy(student)
     refuse_unfit(student, name)
-    path = folder() / f"{name}.ipynb"
     write(student, path)
     return path
+
+
+def _code(nb: NotebookNode) -> list[str]:
+    return [cell.source for cell in nb.cells if cell.cell_type == "code"]
 
 
 def _execute(nb: NotebookNode) -> None:

@@ -212,3 +212,40 @@ class TestMeasure:
     def test_uses_nothing_recorded(self, runs, name):
         running.measure(name, {"profile": "quick"})
         assert runs[0]["parameters"] == {"profile": "quick", "recorded": False}
+
+
+class TestProse:
+    """Building after a change of words alone."""
+
+    @pytest.fixture
+    def place(self, tmp_path, monkeypatch):
+        """A committed notebook, in a folder of the test's own."""
+        (tmp_path / f"{START}.ipynb").write_bytes((notebooks.folder() / f"{START}.ipynb").read_bytes())
+        monkeypatch.setattr(building, "folder", lambda: tmp_path)
+        return tmp_path
+
+    def test_outputs_stay_and_words_change(self, place, monkeypatch):
+        before = nbformat.read(place / f"{START}.ipynb", as_version=4)
+
+        def read_source(name, **settings):
+            nb = sources.read_source(name, **settings)
+            nb.cells[0].source += "\n\nOne more word."
+            return nb
+
+        monkeypatch.setattr(building, "read_source", read_source)
+        building.build(START, prose=True)
+        after = nbformat.read(place / f"{START}.ipynb", as_version=4)
+        assert after.cells[0].source.endswith("One more word.")
+        assert [c.get("outputs") for c in after.cells] == [c.get("outputs") for c in before.cells]
+
+    def test_a_change_of_code_is_refused(self, place, monkeypatch):
+        def read_source(name, **settings):
+            nb = sources.read_source(name, **settings)
+            next(c for c in nb.cells if c.cell_type == "code").source += "\nx = 1"
+            return nb
+
+        before = (place / f"{START}.ipynb").read_bytes()
+        monkeypatch.setattr(building, "read_source", read_source)
+        with pytest.raises(ValueError, match="code of 00_start_here has changed"):
+            building.build(START, prose=True)
+        assert (place / f"{START}.ipynb").read_bytes() == before
