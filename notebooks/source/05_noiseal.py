@@ -452,7 +452,8 @@ setup.write(
 #
 #     nlkit sweep 05_noiseal -p noise_rate=0,0.2,0.4,0.6 --out outputs/sweep
 #
-# runs this notebook four times with papermill, live, and draws one figure of what it found.
+# runs this notebook four times with papermill and draws one figure of what it found. Runs that are finished
+# are not run again when the command is repeated.
 #
 # ## Takeaways
 #
