@@ -657,8 +657,21 @@ answer = 0.4 * 0.8 + 0.6 * (1 - 0.1)
 nk.check.start_here.q4(answer)
 
 # %% [markdown]
+# ## Instructor's note
+#
+# **Timing**: 30 minutes; 10 for sections 1 to 4, 10 for the explorer of section 5 and the language model, 10
+# for the two tables. Start the notebook before the lesson: all of it is computed live, in two to three
+# minutes.
+#
+# **Misconceptions**: "the validation accuracy of 60 % means that the model is bad" (exercise 2); "the
+# language model knows the topics" (section 6, zero-shot); "a higher accuracy means a better model for every
+# topic" (macro F1, section 11).
+#
+# **Ask the class** before section 3: which kind of noise would you find hardest to notice by reading?
+#
 # ## Next
 #
+# - [01_label_noise](01_label_noise.ipynb), and so on through the course: each stage has its own notebook.
 # - Go back to the parameters: `noise = "asymmetric"` or `"instance"`, `dataset = "r52"`, or `query_budget =
 #   0`, which shows what the models reach without the language model.
 # - Give SiDyP more texts, `llm_labelled = 1000`, or the default of ten neighbours, and compare the tables.

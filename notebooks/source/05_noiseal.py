@@ -41,7 +41,7 @@ noise = "symmetric"
 noise_rate = 0.4
 encoder = "minilm"
 annotator = "smollm2"
-query_budget = 30
+query_budget = 20
 ablation_seeds = 2
 recorded = True
 results = ""
@@ -353,8 +353,8 @@ spread.round(3)
 # **What we saw.** Four things.
 #
 # - Most of the gain over CE's last epoch needs **no language model at all**: it comes from the sets and
-#   from what H and P are taught. A few dozen answers among hundreds of wrong labels cannot do much. Notebook
-#   04 shows what more questions bring.
+#   from what H and P are taught. So few answers among hundreds of wrong labels cannot do much. Notebook 04
+#   shows what more questions bring.
 # - **R alone** is the riskiest. R holds the large topics well. Where the split misses a small topic's texts,
 #   nothing teaches them any more: macro F1, in which each topic counts alike, falls far more than accuracy.
 # - **Without mixing** it is the small topics that lose, too.
@@ -376,7 +376,7 @@ if ablated.as_given:
     assert len(setup.ds["validation"]) == 100, "early stopping chooses by a hundred labels"
     answered = scores.set_index("method").loc["NoiseAL", "accuracy"]
     unanswered = runs.query("method == 'nobody asked' and seed == @seed")["accuracy"].item()
-    assert abs(answered - unanswered) < 0.03, "a few dozen answers do not do much"
+    assert abs(answered - unanswered) < 0.03, "so few answers do not do much"
 
 # %% [markdown]
 # ## 6. When the loop fails
