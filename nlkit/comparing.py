@@ -87,7 +87,8 @@ def compare(
     -------
     scores : DataFrame, one row a method, seed and selection
         method, seed, selected (`LAST` or `BEST`; the latter only where there are noisy validation labels),
-        the metrics of `nlkit.metrics.evaluate_probabilities`, and seconds, which the fit took.
+        the metrics of `nlkit.metrics.evaluate_probabilities`, and seconds, which the fit took: those of the
+        first method include the embedding of texts that are met for the first time.
     guess : ndarray, shape (rows, N)
         The class that each row's method predicts for each of the N test samples.
     """
