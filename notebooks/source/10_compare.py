@@ -79,8 +79,7 @@ makers = nk.comparing.contestants(
     annotator=asked, query_budget=query_budget, encoder=encoder, profile=profile
 )
 plain = {name: make for name, make in makers.items() if isinstance(make(seed), nk.Baseline)}
-asking = {name: make for name, make in makers.items() if hasattr(make(seed), "annotator")}
-large = {name: make for name, make in makers.items() if name not in [*plain, *asking]}
+large = {name: make for name, make in makers.items() if name not in plain}
 pd.DataFrame(
     {
         "epochs": {name: make(seed).config.epochs for name, make in makers.items()},
@@ -128,22 +127,15 @@ run_plain = setup.run("compare_baselines", compare(plain), **more)
 run_plain
 
 # %% [markdown]
-# Then the methods with several models, and last those that may ask the language model, `query_budget`
-# questions a run.
+# Then the methods with several models. NoiseAL may ask the language model `query_budget` questions a run.
 
 # %%
 run_large = setup.run("compare_methods", compare(large), **more)
 run_large
 
 # %%
-run_asking = setup.run("compare_asking", compare(asking), **more)
-run_asking
-
-# %%
-compared = [run_asking, run_large, run_plain]
-as_given = all(run.as_given for run in compared)
-scores = pd.concat([run["scores"] for run in compared], ignore_index=True)
-guess = np.concatenate([run["guess"] for run in compared])
+scores = pd.concat([run_large["scores"], run_plain["scores"]], ignore_index=True)
+guess = np.concatenate([run_large["guess"], run_plain["guess"]])
 truth = np.array(next(iter(by_seed.values()))["test"]["label"])
 truth = truth[truth >= 0]
 OURS = ["NoiseAL", "SiDyP"]
@@ -182,8 +174,8 @@ nk.plots.show(fig, alt)
 # its rivals proves nothing.
 #
 # Both methods of this course are well above CE's last epoch, and well calibrated there, with no selection.
-# But so are others that are far simpler: confident learning trains one classifier once. It is within a point
-# or two of NoiseAL at the last epoch, and not behind it at the best one.
+# But so are others that take a fraction of the time: confident learning is within a point or two of NoiseAL
+# at the last epoch, and not behind it at the best one.
 
 # %% tags=["check"]
 mean = scores.pivot_table(index="method", columns="selected", values="accuracy")
@@ -191,7 +183,7 @@ assert set(scores["method"]) == set(makers), "every method of nk.METHODS was run
 assert (scores.groupby(["method", "selected"]).size() == seeds).all()
 assert scores[["accuracy", "macro_f1", "ece"]].apply(lambda column: column.between(0, 1)).all(axis=None)
 assert np.allclose((guess == truth).mean(1), scores["accuracy"], atol=1e-5), "guesses belong to the scores"
-if as_given:
+if run_plain.as_given and run_large.as_given:
     ece = scores.pivot_table(index="method", columns="selected", values="ece")
     apart = mean.max() - mean.min()
     assert apart[LAST] > apart[BEST] + 0.02, "selection brings the methods together"
@@ -201,6 +193,8 @@ if as_given:
     assert mean.loc["ConfidentLearning", LAST] > mean.loc["NoiseAL", LAST] - 0.02
     assert mean.loc["ConfidentLearning", BEST] > mean.loc["NoiseAL", BEST] - 0.005
     assert set(mean[LAST].nsmallest(3).index) >= {"CE", "label smoothing"}
+    seconds = scores.groupby("method")["seconds"].mean()
+    assert seconds["ConfidentLearning"] < seconds[OURS].min()
 
 # %% [markdown]
 # ## 3. How sure is a difference?
@@ -240,7 +234,7 @@ nk.plots.show(fig, alt)
 assert ((sure["low"] <= sure["accuracy"]) & (sure["accuracy"] <= sure["high"])).all()
 reference = sure.set_index(["method", "selected"]).loc[against]
 assert reference["difference"] == reference["difference_low"] == reference["difference_high"] == 0
-if as_given:
+if run_plain.as_given and run_large.as_given:
     width = sure_last["high"] - sure_last["low"]
     assert width.between(0.02, 0.08).all(), "a few points wide with 600 texts"
     unpaired = np.hypot(width, reference["high"] - reference["low"])
@@ -277,7 +271,7 @@ winners.rename("times the winner").rename_axis("method and selection").head(5).t
 
 # %% tags=["check"]
 assert winners.sum() == len(halves)
-if as_given:
+if run_plain.as_given and run_large.as_given:
     assert lost > 0, "the winner should lose where it was not chosen"
     assert len(winners) >= 2, "the winner should depend on the texts"
 
@@ -338,7 +332,7 @@ places.round(1)
 #   settings are those that both were developed on here. It may be no accident, and it is why a comparison
 #   needs data on which nobody has tuned.
 # - On 20 Newsgroups, with 50 texts a class, both are in the middle.
-# - **Confident learning** has the best place on the whole, simple as it is.
+# - **Confident learning** has the best place on the whole, and costs seconds.
 # - Asymmetric noise of 0.4 is the hardest: two in five texts of a class carry the same wrong label, and what
 #   has a rule looks right.
 #
@@ -387,14 +381,14 @@ table = (
     .agg(
         **{
             "test accuracy": ("accuracy", "mean"), "sd": ("accuracy", lambda a: a.std(ddof=0)),
-            "macro F1": ("macro_f1", "mean"), "ECE": ("ece", "mean"),
+            "macro F1": ("macro_f1", "mean"), "ECE": ("ece", "mean"), "seconds": ("seconds", "mean"),
             "seeds": ("seed", "nunique"),
         }
     )
     .reset_index()
 )  # fmt: skip
 setup.write(table=table, differences=sure, data=data or dataset, query_budget=query_budget)
-table.round(3)
+table.drop(columns="seconds").round(3)
 
 # %% [markdown]
 # ## 7. On your data
