@@ -1,7 +1,7 @@
 """Estimate the size of the Binder image from the packages that are installed here.
 
 Run in the environment of ``make setup``: ``.venv/bin/python binder/estimate.py``. It follows the requirements
-of ``nlkit[notebooks]`` through the metadata of the installed packages, adds the offline packages and the
+of ``nlkit[notebooks,baselines]`` through the installed packages' metadata, adds the offline packages and the
 repository's own files, and prints a table, largest first.
 
 Not counted: the base image of repo2docker with its notebook server, conda and its packages' caches. torch is
@@ -19,7 +19,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-WANTED = "nlkit[notebooks]"
+WANTED = "nlkit[notebooks,baselines]"
 
 
 def closure(

@@ -117,7 +117,7 @@ def test_the_build_installs_everything_and_keeps_condas_torch(tmp_path):
         [str(ROOT / "binder" / "postBuild")], cwd=ROOT, env={**os.environ, "PATH": path}, check=True
     )
     code, files, last = log.read_text().splitlines()
-    assert code.endswith("-e .[notebooks]")
+    assert code.endswith("-e .[notebooks,baselines]")
     assert files.endswith("--no-deps -r requirements/offline.txt")
     assert last == "-m nlkit.doctor"
     pins = (tmp_path / "pins").read_text()

@@ -98,7 +98,10 @@ def _minutes(seconds: float) -> str:
 
 
 class Measure:
-    """Wall clock, and the most memory of the processes started here, sampled four times a second."""
+    """Wall clock, and the most memory of the processes that are started inside the block.
+
+    Sampled four times a second. What was running before, such as a test's browser, does not count.
+    """
 
     def __init__(self) -> None:
         self.seconds, self.peak = 0.0, 0
@@ -107,6 +110,7 @@ class Measure:
 
     def __enter__(self) -> Measure:
         self._started = time.perf_counter()
+        self._before = set(psutil.Process().children(recursive=True))
         self._thread.start()
         return self
 
@@ -118,7 +122,7 @@ class Measure:
     def _watch(self) -> None:
         while not self._stop.wait(0.25):
             with suppress(psutil.Error):
-                children = psutil.Process().children(recursive=True)
+                children = set(psutil.Process().children(recursive=True)) - self._before
                 self.peak = max(self.peak, sum(child.memory_info().rss for child in children))
 
 

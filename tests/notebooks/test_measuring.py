@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -58,3 +60,24 @@ def test_markers_that_are_wrong_are_named(course, text):
     with pytest.raises(ValueError, match=r"notebooks/README.md=.*<!-- measured -->"):
         measuring.write_overview()
     assert guide.read_text() == text.format(*measuring.OVERVIEW)
+
+
+HOLDS = "x = bytearray({bytes}); print('ready', flush=True); input()"
+
+
+def test_memory_is_that_of_processes_started_inside():
+    def process(size):
+        code = HOLDS.format(bytes=size)
+        started = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        started.stdout.readline()
+        return started
+
+    with process(300_000_000) as before, measuring.Measure() as measured:
+        with process(100_000_000) as inside:
+            while not measured.peak:
+                pass
+            inside.communicate("")
+        before.communicate("")
+    assert 100e6 < measured.peak < 250e6
