@@ -178,7 +178,7 @@ class TestExecute:
         out = tmp_path / "00.ipynb"
         assert demo.demo({**TINY, "noise": "loud"}, out) == 1
         said = capsys.readouterr().err
-        assert "kind='loud' is not allowed: one of symmetric, asymmetric, instance" in said
+        assert "noise='loud' is not allowed: one of symmetric, asymmetric, instance, llm" in said
         assert "under 'Start here: learning from noisy labels in five minutes'" in said
         assert str(out) in said
         left = nbformat.read(out, as_version=4)
