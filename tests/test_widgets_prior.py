@@ -79,7 +79,7 @@ class TestExplorer:
     def test_the_text_is_the_one_chosen(self, explorer):
         for i in (3, 7):
             explorer.controls["text"].value = i
-            assert f"<caption>Text {i}</caption>" in explorer.table.value
+            assert f">Text {i}</caption>" in explorer.table.value
 
     def test_texts_and_names_are_escaped(self, explorer):
         assert "<script" not in explorer.picture.value + explorer.table.value
