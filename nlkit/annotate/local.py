@@ -77,7 +77,7 @@ class LocalLLM:
     max_text_tokens : int
         Queries and demonstrations are cut to this many tokens.
     batch_tokens : int
-        Most tokens in one batch; less needs less memory.
+        Most tokens in one batch, the prompts' common beginning counted for each; less needs less memory.
     label_descriptions : mapping, optional
         Label name -> what it stands for; Reuters' names have one built in.
     list_labels : bool, optional

@@ -88,7 +88,8 @@ class LabelScorer:
     model, tokenizer
         As `nlkit.annotate.models.load_model` gives them.
     batch_tokens : int
-        Most tokens in one padded batch (the shared prefix not counted).
+        Most tokens of one padded batch, the shared prefix counted for each row: every row has a copy of its
+        keys and values, and they take the memory.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, batch_tokens: int = 4096) -> None:
@@ -124,7 +125,7 @@ class LabelScorer:
         shared = self.model(
             input_ids=self._tensor([prefix]), use_cache=True, logits_to_keep=1
         ).past_key_values
-        for rows in bucket([len(s) for s in suffixes], self.batch_tokens):
+        for rows in bucket([len(prefix) + len(s) for s in suffixes], self.batch_tokens):
             yield rows, self._score_batch(shared, len(prefix), [suffixes[i] for i in rows], tree)
 
     def _tensor(self, values: Any) -> torch.Tensor:

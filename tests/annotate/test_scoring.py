@@ -91,6 +91,17 @@ def test_fast_scores_equal_the_plain_way(tiny: LocalLLM, batch_tokens: int, labe
     assert_equal_to_plain(scorer, labels, atol=1e-4)
 
 
+@given(budget=st.integers(1, 400))
+def test_batches_count_the_prefix_that_every_row_keeps(tiny: LocalLLM, budget: int) -> None:
+    loaded = tiny._load_scorer()
+    scorer = LabelScorer(loaded.model, loaded.tokenizer, batch_tokens=budget)
+    prefix = scorer.encode(PREFIX, first=True)
+    suffixes = [scorer.encode(s) for s in 3 * SUFFIXES]
+    for rows, _ in scorer.score(prefix, suffixes, [scorer.encode(" ship")]):
+        longest = len(prefix) + max(len(suffixes[i]) for i in rows)
+        assert len(rows) == 1 or len(rows) * longest <= budget
+
+
 def test_fast_scores_of_the_real_model_equal_the_plain_way(smollm2: LocalLLM) -> None:
     loaded = smollm2._load_scorer()
     scorer = LabelScorer(loaded.model, loaded.tokenizer, batch_tokens=60)
