@@ -35,7 +35,8 @@ from nlkit._sampling import draw
 from nlkit.annotators import LocalLLM
 from nlkit.course import DEMONSTRATION_SEED, LABEL_WORDS
 from nlkit.data import load_dataset
-from nlkit.labelling import gold_pool, label_with_llm
+from nlkit.examples import gold_pool
+from nlkit.labelling import label_with_llm
 from nlkit.noise import NoiseReport, noise_report
 
 DATASETS = ("r8", "r52-10")

@@ -32,7 +32,7 @@ _PUBLIC: dict[str, str | None] = {
     "diffusion": None,
     "dynamics": None,
     "evaluate_probabilities": "metrics",
-    "gold_pool": "labelling",
+    "gold_pool": "examples",
     "label_with_llm": "labelling",
     "load": "persistence",
     "load_dataset": "data",

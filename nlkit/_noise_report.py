@@ -56,6 +56,13 @@ class NoiseReport:
     by_length: pd.DataFrame
 
 
+def count_matrix(label: Labels, noisy_label: Labels, n_classes: int) -> Labels:
+    """Return counts, (C, C): [i, j] of true class i are labelled j; a missing label (−1) is left out."""
+    both = (label >= 0) & (noisy_label >= 0)
+    pair = label[both] * n_classes + noisy_label[both]
+    return np.bincount(pair, minlength=n_classes**2).reshape(n_classes, n_classes).astype(np.int64)
+
+
 def noise_report(ds: DatasetDict | Dataset, split: str = "train") -> NoiseReport:
     """Measure the noise in a split of a `DatasetDict`, or in a `Dataset`."""
     import pandas as pd
@@ -72,7 +79,7 @@ def noise_report(ds: DatasetDict | Dataset, split: str = "train") -> NoiseReport
     C = len(names)
     true, noisy = (class_numbers(data[column][:], column) for column in ("label", "noisy_label"))
     both = (true >= 0) & (noisy >= 0)
-    counts = np.bincount(true[both] * C + noisy[both], minlength=C * C).reshape(C, C).astype(np.int64)
+    counts = count_matrix(true, noisy, C)
     sizes = counts.sum(axis=1)
     with np.errstate(invalid="ignore"):
         matrix: Floats = counts / sizes[:, None]

@@ -23,8 +23,8 @@ from nlkit.callbacks import Callback
 from nlkit.classifiers import Vocabulary
 from nlkit.metrics import accuracy
 from nlkit.noiseal import NoiseAL
+from nlkit.objective import SetObjective
 from nlkit.observed import label_names, observe, observed_validation
-from nlkit.rectification import SetObjective
 from nlkit.training import DynamicsRecorder, Trainer
 
 if TYPE_CHECKING:

@@ -2,7 +2,8 @@
 
 After the published description (arXiv 2504.02901, "Hide and Seek in Noise Labels"). The parts have modules of
 their own: `nlkit.classifiers` (the co-prediction network), `nlkit.split` (the dynamic-enhanced threshold),
-`nlkit.annotate` (the active annotator), `nlkit.rectification` (who is asked, and what each set learns).
+`nlkit.annotate` (the active annotator), `nlkit.rectification` (who is asked), `nlkit.objective` (what each
+set learns).
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from nlkit.base import Method, Watch, predict_texts
 from nlkit.classifiers import StrongClassifier, Vocabulary, WeakClassifier
 from nlkit.metrics import annotation_report, split_report
 from nlkit.noiseal_config import NoiseALConfig
+from nlkit.objective import SetObjective
 from nlkit.observed import Observed, label_names, observe
-from nlkit.rectification import Rectifier, SetObjective, clean_pool
+from nlkit.rectification import Rectifier, clean_pool
 from nlkit.training import Callback, Checkpoint, DynamicsRecorder, Prediction, Trainer
 
 __all__ = ["NoiseAL"]

@@ -295,7 +295,7 @@ def test_interrupted_and_resumed_it_is_the_same_run(
 KILLED = """
 import os, signal, sys
 import nlkit as nk
-from nlkit.rectification import SetObjective
+from nlkit.objective import SetObjective
 from tests.test_noiseal import QUICK, Counting
 ds = nk.load_dataset("r8", train_size=400, test_size=200, seed=0)
 ds = nk.add_noise(ds, kind="symmetric", rate=0.4, seed=0)

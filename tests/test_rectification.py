@@ -5,18 +5,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlkit.annotate.base import answer_table
-from nlkit.classifiers import Output
 from nlkit.noiseal_config import NoiseALConfig
+from nlkit.objective import CLEAN, HARD, IGNORED, PURIFIED, SetObjective
 from nlkit.observed import Observed
-from nlkit.rectification import CLEAN, HARD, IGNORED, PURIFIED, Rectifier, SetObjective, acquisition_order
+from nlkit.rectification import Rectifier, acquisition_order
 from nlkit.training import DynamicsRecorder, Prediction
-from tests.reference import rectification as reference
+from tests.reference import objective as reference
 
 CLASSES = 4
 KINDS = {"clean": CLEAN, "purified": PURIFIED, "hard": HARD}
@@ -204,41 +202,3 @@ def test_acquisition() -> None:
     assert order("random", 1) == order("random", 1)
     some = acquisition_order(p, noisy, np.array([2, 1]), "confident_disagreement", np.random.default_rng(0))
     assert some.tolist() == [1, 2]
-
-
-@given(st.integers(1, 12), st.integers(0, 10_000))
-def test_the_objective_is_the_sum_over_samples(n: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    config = NoiseALConfig(
-        weight_clean=0.7, weight_purified=1.3, weight_hard=0.5, mix_alpha=2.0, log_zero=-5.0
-    )
-    objective = SetObjective(20, CLASSES, config)
-    names = rng.choice(["clean", "purified", "hard", "ignored"], 20)
-    for i, name in enumerate(names):
-        objective.kind[i] = KINDS.get(name, IGNORED)
-        objective.target[i] = (
-            rng.dirichlet(np.ones(CLASSES)) if name == "hard" else np.eye(CLASSES)[rng.integers(CLASSES)]
-        )
-    index = rng.permutation(20)[:n]
-    torch.manual_seed(seed)
-    head = torch.nn.Linear(6, CLASSES).double()
-    embedding = torch.from_numpy(rng.normal(size=(n, 6)))
-    model = SimpleNamespace(classify=head)
-    with torch.no_grad():
-        output = Output(embedding, head(embedding))
-        loss, parts = objective("strong", model, output, index, np.random.default_rng(seed))
-
-    draws = np.random.default_rng(seed)
-    kind = [str(names[i]) for i in index]
-    partner, weight = [0] * n, [1.0] * n
-    if "hard" in kind:
-        usable = [i for i in range(n) if kind[i] != "ignored"]
-        partner = draws.choice(usable, n).tolist()
-        weight = draws.beta(2.0, 2.0, size=(n, 1))[:, 0].tolist()
-    wanted = reference.loss(
-        kind, objective.target[index].astype(float).tolist(), output.logits.tolist(), embedding.tolist(),
-        lambda z: head(torch.tensor(z, dtype=torch.float64)).tolist(), partner, weight, -5.0, (0.7, 1.3, 0.5),
-    )  # fmt: skip
-    assert float(loss) == pytest.approx(wanted[0], rel=1e-4, abs=1e-6)
-    got = (parts["loss_R"], parts["loss_P"], parts["loss_H"])
-    assert got == pytest.approx(wanted[1:], rel=1e-4, abs=1e-6)

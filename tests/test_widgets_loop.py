@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import nlkit as nk
-from nlkit import noiseal, plots, rectification, widgets
+from nlkit import noiseal, objective, plots, widgets
 from nlkit.split import SETS
 from nlkit.widgets.loop import LESSONS, compute_lessons, compute_loop, lessons_of, loop_explorer
 
@@ -79,7 +79,7 @@ class TestCompute:
 def test_what_is_said_to_be_taught_is_what_the_method_teaches(monkeypatch):
     made = []
 
-    class Kept(rectification.SetObjective):
+    class Kept(objective.SetObjective):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             made.append(self)
@@ -97,7 +97,7 @@ def test_what_is_said_to_be_taught_is_what_the_method_teaches(monkeypatch):
     lesson, target = lessons_of(
         record["sets"][-1], record["guess"][-1], method.partition_["llm_label"], setup.noisy_label, warm=False
     )
-    kinds = [rectification.CLEAN, rectification.PURIFIED, rectification.HARD]
+    kinds = [objective.CLEAN, objective.PURIFIED, objective.HARD]
     assert made[0].kind.tolist() == [kinds[k] for k in lesson]
     assert (made[0].target.argmax(1) == target).mean() > 0.99  # the record is in half precision
     nobody = nk.NoiseAL(annotator=None, epochs=4, **setup.shared).fit(setup.ds)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from nlkit import plots
+from nlkit._noise_report import count_matrix
 from nlkit._util import reject
 from nlkit.widgets.explorer import Explorer, choice, shorten, table
 from nlkit.widgets.noise import HEIGHT, WIDTH, matrix_margins
@@ -72,13 +73,13 @@ def compute_answer_noise(
     truth = np.asarray(label, np.int64)[own["index"].to_numpy(np.int64)]
     said = own["label"].to_numpy(np.int64)
     both = (truth >= 0) & (said >= 0)
-    counts = np.bincount(truth[both] * C + said[both], minlength=C * C).reshape(C, C)
+    counts = count_matrix(truth, said, C)
     with np.errstate(invalid="ignore"):
         matrix = counts / counts.sum(1, keepdims=True)
     rate = float((truth != said)[both].mean()) if both.any() else float("nan")
     examples = own.loc[truth == chosen, ["index", "label", "confidence"]]
     examples = examples.sort_values("confidence", ascending=False, kind="stable").reset_index(drop=True)
-    return AnswerNoiseView(way, chosen, matrix, rate, counts[chosen].astype(np.int64), examples)
+    return AnswerNoiseView(way, chosen, matrix, rate, counts[chosen], examples)
 
 
 def answer_noise_explorer(

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nlkit import plots
 from nlkit._util import reject
+from nlkit.objective import CLEAN, PURIFIED, kinds
 from nlkit.split import SETS
 from nlkit.widgets.explorer import Explorer, shorten, steps, table
 from nlkit.widgets.partition import compute_splits
@@ -32,7 +33,10 @@ __all__ = [
 ]
 
 LESSONS = ("observed label", "LLM's answer", "models' guess")
-"""What a text can be taught: R (or everything, in the warm-up), answered texts, and all others."""
+"""What a text can be taught: R (or everything, in the warm-up), answered texts, and all others.
+
+In the order of the kinds of `nlkit.objective`.
+"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class LoopView:
 def lessons_of(
     sets: ArrayLike, guess: ArrayLike, answer: ArrayLike, noisy_label: ArrayLike, *, warm: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return what each text is taught, by the rules of `nlkit.rectification`.
+    """Return what each text is taught, by the rules of `nlkit.objective`.
 
     Parameters
     ----------
@@ -86,9 +90,8 @@ def lessons_of(
     s, g, a, z = (np.asarray(x, np.int64) for x in (sets, guess, answer, noisy_label))
     if warm:
         return np.where(z >= 0, 0, -1), z
-    # An answer is kept for good, whatever set its text falls in later.
-    lesson = np.select([a >= 0, s == SETS.index("R")], [1, 0], default=2)
-    return lesson, np.select([lesson == 1, lesson == 0], [a, z], default=g)
+    kind = kinds(np.array(SETS)[s], a)
+    return (kind - CLEAN).astype(np.int64), np.select([kind == PURIFIED, kind == CLEAN], [a, z], default=g)
 
 
 def record_loop(method: NoiseAL, noisy_label: ArrayLike) -> dict[str, Any]:
@@ -110,7 +113,7 @@ def record_loop(method: NoiseAL, noisy_label: ArrayLike) -> dict[str, Any]:
     splits = compute_splits(strong, weak, noisy_label, c.momentum, c.margin, c.cap)
     wide = {"index": np.int64, "epoch": np.int64, "label": np.int64, "confidence": np.float64}
     return {
-        "sets": np.stack([[SETS.index(name) for name in split.set] for split in splits]).astype(np.uint8),
+        "sets": np.stack([(split.set[:, None] == SETS).argmax(1) for split in splits]).astype(np.uint8),
         "guess": (strong.astype(np.float32) + weak).argmax(-1).astype(np.uint8),
         "questions": method.annotations_.reindex(columns=list(wide)).astype(wide),
     }

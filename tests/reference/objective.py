@@ -1,4 +1,4 @@
-"""What each sample learns in NoiseAL, one sample at a time: read this to understand `nlkit.rectification`."""
+"""What each sample learns in NoiseAL, one sample at a time: read this to understand `nlkit.objective`."""
 
 from __future__ import annotations
 
