@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from nlkit._util import reject
-from nlkit.plots.figures import HATCHES, LINE_MARKERS, PALETTE, STYLES, spread
+from nlkit.plots.figures import HATCHES, PALETTE, legend_beside, line_style, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,13 +82,12 @@ def draw_shots(table: pd.DataFrame, ax: Axes, *, zero_shot: float | None = None)
         if zero_shot is not None:
             k, y = [0, *k], [100 * zero_shot, *y]
         ax.plot(
-            k, y, STYLES[number % len(STYLES)], color=PALETTE[number % len(PALETTE)], label=way,
-            marker=LINE_MARKERS[number % len(LINE_MARKERS)], markersize=6,
+            k, y, **line_style(number), label=way, markersize=6,
         )  # fmt: skip
         words.append(f"{way}: " + ", ".join(f"{v:.0f} with {n}" for n, v in zip(k, y, strict=True)))
     ax.set(xlabel="demonstrations k", ylabel="answers that are right (%)", ylim=(0, 103))
     ax.set_xticks(sorted({0} | set(table["k"])) if zero_shot is not None else sorted(set(table["k"])))
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     spread(ax)
     return "Percent of right answers by the number of demonstrations. " + "; ".join(words) + "."
 
@@ -99,8 +98,7 @@ def draw_coverage(curves: Mapping[str, pd.DataFrame], ax: Axes) -> str:
     for number, (name, curve) in enumerate(curves.items()):
         x, y = 100 * curve["coverage"].to_numpy(), 100 * curve["accuracy"].to_numpy()
         ax.plot(
-            x, y, STYLES[number % len(STYLES)], color=PALETTE[number % len(PALETTE)], label=name,
-            marker=LINE_MARKERS[number % len(LINE_MARKERS)], markersize=4, markevery=max(1, len(x) // 12),
+            x, y, **line_style(number), label=name, markersize=4, markevery=max(1, len(x) // 12),
         )  # fmt: skip
         half = min(int(np.searchsorted(x, 50)), len(x) - 1)
         words.append(
@@ -111,7 +109,7 @@ def draw_coverage(curves: Mapping[str, pd.DataFrame], ax: Axes) -> str:
         xlim=(0, 103), ylim=(0, 103), xlabel="coverage: texts that get an answer (%)",
         ylabel="accuracy of the answers (%)",
     )  # fmt: skip
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     spread(ax)
     return "Accuracy over coverage, the surest answers first. " + "; ".join(words) + "."
 
@@ -133,7 +131,7 @@ def draw_label_shares(shares: Mapping[str, ArrayLike], label_names: Sequence[str
         words.append(f"{name}: most often {label_names[top]}, {v[top]:.0f} percent")
     ax.set_yticks(range(C), label_names)
     ax.set(ylim=(C - 0.5, -0.5), xlabel="texts that get this label (%)")
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     spread(ax)
     return "How often each label is given. " + "; ".join(words) + "."
 
@@ -152,8 +150,7 @@ def draw_questions(shares: pd.DataFrame, ax: Axes, *, at: int | None = None) -> 
     for number, name in enumerate(column for column in shares if column != "n"):
         own = shares[["n", name]].dropna()
         ax.plot(
-            own["n"], 100 * own[name], STYLES[number % len(STYLES)], color=PALETTE[number % len(PALETTE)],
-            label=name, marker=LINE_MARKERS[number % len(LINE_MARKERS)], markersize=5,
+            own["n"], 100 * own[name], **line_style(number), label=name, markersize=5,
             markevery=max(1, len(own) // 8),
         )  # fmt: skip
         if len(own):
@@ -163,6 +160,6 @@ def draw_questions(shares: pd.DataFrame, ax: Axes, *, at: int | None = None) -> 
     if at is not None:
         ax.axvline(at, color="0.3", linewidth=1, linestyle=(0, (1, 1)))
     ax.set(xlabel="questions n", ylabel="right among the first n (%)", ylim=(-3, 103))
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     spread(ax)
     return "Labels that are right among the texts asked about first: " + "; ".join(words) + "."

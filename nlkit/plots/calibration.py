@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nlkit.metrics import calibration_error
-from nlkit.plots.figures import HATCHES, LINE_MARKERS, PALETTE, STYLES, spread
+from nlkit.plots.figures import HATCHES, LINE_MARKERS, PALETTE, STYLES, legend_beside, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ def draw_reliability(tables: Mapping[str, pd.DataFrame], ax: Axes, *, legend: bo
     ax.set(xlim=(-3, 103), ylim=(-3, 103), aspect="equal")
     if legend:
         ax.set(xlabel="confidence: probability of the top class (%)", ylabel="accuracy (%)")
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        legend_beside(ax)
     spread(ax)
     return "Reliability diagram, accuracy over confidence. " + "; ".join(words) + "."
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from nlkit.plots.figures import HATCHES, LINE_MARKERS, PALETTE, STYLES, spread
+from nlkit.plots.figures import HATCHES, PALETTE, legend_beside, line_style, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,8 +143,7 @@ def draw_sweep(table: pd.DataFrame, ax: Axes, *, x: str, y: str = "test accuracy
         found = 100 * rows[y].groupby(at).agg(["mean", "min", "max"])
         off = np.stack([found["mean"] - found["min"], found["max"] - found["mean"]])
         ax.errorbar(
-            found.index.to_numpy(np.float64), found["mean"], yerr=off, fmt=STYLES[number % len(STYLES)],
-            marker=LINE_MARKERS[number % len(LINE_MARKERS)], color=PALETTE[number % len(PALETTE)],
+            found.index.to_numpy(np.float64), found["mean"], yerr=off, **line_style(number),
             markersize=7, capsize=3, label=str(name),
         )  # fmt: skip
         listed = ", ".join(
@@ -157,6 +156,6 @@ def draw_sweep(table: pd.DataFrame, ax: Axes, *, x: str, y: str = "test accuracy
     else:
         ax.set_xticks(range(len(places)), places)
     ax.set(xlabel=x.replace("_", " "), ylabel=f"{y} (%)")
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     spread(ax)
     return f"{y[0].upper()}{y[1:]} in percent by {x.replace('_', ' ')}: {'; '.join(words)}."

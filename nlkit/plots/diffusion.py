@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from nlkit._util import reject
-from nlkit.plots.figures import HATCHES, LINE_MARKERS, PALETTE, STYLES, spread
+from nlkit.plots.figures import HATCHES, LINE_MARKERS, PALETTE, legend_beside, line_style, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,13 +131,13 @@ def draw_schedule(
     lines |= {name: np.asarray(share, np.float64) for name, share in kept.items()}
     for number, (name, y) in enumerate(lines.items()):
         ax.plot(
-            t, y, STYLES[number % len(STYLES)], color=PALETTE[number], marker=LINE_MARKERS[number],
+            t, y, **line_style(number),
             markevery=max(1, len(t) // 6), markersize=4, label=name,
         )  # fmt: skip
     if mark is not None:
         ax.axvline(mark, color="0.2", linewidth=1)
     ax.set(xlabel="t", xlim=(0, len(a) - 1), ylim=(-0.03, 1.03))
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     spread(ax)
     equal = int(np.abs(a - 0.5).argmin())
     words = f"The schedule over {len(a) - 1} steps: label and noise are equally strong at t = {equal}."
@@ -172,7 +172,7 @@ def draw_answers(table: pd.DataFrame, ax: Axes) -> str:
             )  # fmt: skip
             words.append(f"shown {shown}, {column} {y[0]:.0f} percent at first and {y[-1]:.0f} at last")
     ax.set(xlabel="t: noise on the label that is shown", ylabel="answers (%)", ylim=(-3, 103))
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     spread(ax)
     return f"Answers of the denoiser over the time t, as more and more noise is added: {'; '.join(words)}."
 
@@ -212,7 +212,7 @@ def draw_branches(
         tick.set_parse_math(False)
     if names:
         ax.set_xlabel("probability (%)")
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        legend_beside(ax)
     else:
         ax.set_xticks([0, 100])
     spread(ax)
@@ -319,7 +319,7 @@ def draw_chain_bars(
     ax.xaxis.set_major_formatter(lambda x, _: "start" if x == 0 else f"{x:.0f}")
     ax.set(xlabel="reverse step", ylabel="probability (%)", ylim=(0, 100), xlim=(-0.6, S - 0.4))
     # From top to bottom as the bars are stacked.
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), reverse=True)
+    legend_beside(ax, reverse=True)
     ax.spines[["top", "right"]].set_visible(False)
     first, last = int(p[0].argmax()), int(p[-1].argmax())
     lead = p.argmax(1)

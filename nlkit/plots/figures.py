@@ -14,7 +14,18 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["HATCHES", "LINE_MARKERS", "PALETTE", "STYLES", "figure", "png", "show", "spread"]
+__all__ = [
+    "HATCHES",
+    "LINE_MARKERS",
+    "PALETTE",
+    "STYLES",
+    "figure",
+    "legend_beside",
+    "line_style",
+    "png",
+    "show",
+    "spread",
+]
 
 PALETTE: list[Any] = list(sns.color_palette("colorblind"))
 """Ten colours that most readers can tell apart."""
@@ -81,6 +92,20 @@ def show(fig: Figure, alt: str, dpi: int = 100) -> None:
     shown.display(
         shown.HTML(f"<details><summary>This figure in words</summary><p>{escape(words)}</p></details>")
     )
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Return what sets line `number` apart, from 0: colour, line style and marker, each by itself."""
+    return {
+        "linestyle": STYLES[number % len(STYLES)],
+        "color": PALETTE[number % len(PALETTE)],
+        "marker": LINE_MARKERS[number % len(LINE_MARKERS)],
+    }
+
+
+def legend_beside(ax: Axes, **settings: Any) -> None:
+    """Write the legend to the right of an axis, where it covers nothing."""
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), **settings)
 
 
 def spread(ax: Axes) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nlkit.plots.figures import LINE_MARKERS, PALETTE, STYLES, spread
+from nlkit.plots.figures import line_style, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +37,7 @@ def draw_fitted_pace(curves: pd.DataFrame, ax: Axes) -> str:
         own = curves[curves["noise"] == name].sort_values("epoch")
         right, wrong = 100 * own["clean"].to_numpy(), 100 * own["mislabelled"].to_numpy()
         ax.plot(
-            right, wrong, STYLES[number % len(STYLES)], color=PALETTE[number % len(PALETTE)], label=name,
-            marker=LINE_MARKERS[number % len(LINE_MARKERS)], markersize=5,
+            right, wrong, **line_style(number), label=name, markersize=5,
         )  # fmt: skip
         middle = len(own) // 2
         words.append(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from nlkit.plots.figures import LINE_MARKERS, PALETTE, STYLES, spread
+from nlkit.plots.figures import LINE_MARKERS, PALETTE, STYLES, legend_beside, spread
 from nlkit.plots.partition import SET_COLOURS, SET_NAMES
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def draw_right_lessons(lessons: pd.DataFrame, ax: Axes) -> str:
         words.append(f"{name} {share.iloc[0]:.0f} after epoch {first}, {share.iloc[-1]:.0f} after the last")
     ax.set(xlabel="epoch", ylabel="right lessons (%)", ylim=(-3, 103))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     spread(ax)
     return f"Share of lessons that teach the true class, in percent: {'; '.join(words)}."
 

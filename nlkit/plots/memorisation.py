@@ -11,7 +11,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit.plots.figures import HATCHES, LINE_MARKERS, PALETTE, STYLES, spread
+from nlkit.plots.figures import HATCHES, LINE_MARKERS, PALETTE, STYLES, legend_beside, line_style, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,8 +41,7 @@ def draw_accuracy(curves: Mapping[str, ArrayLike], ax: Axes, *, chosen: int | No
         y = 100 * np.asarray(values, np.float64)
         epoch = np.arange(1, len(y) + 1)
         ax.plot(
-            epoch, y, STYLES[number % len(STYLES)], color=PALETTE[number], label=name,
-            marker=LINE_MARKERS[number % len(LINE_MARKERS)], markersize=5,
+            epoch, y, **line_style(number), label=name, markersize=5,
         )  # fmt: skip
         best = int(y.argmax())
         words.append(f"{name}: highest {y[best]:.0f} percent at epoch {best + 1}, at the end {y[-1]:.0f}")
@@ -166,8 +165,7 @@ def draw_separation(curves: Mapping[str, ArrayLike], ax: Axes) -> str:
     for number, (name, values) in enumerate(curves.items()):
         y = np.asarray(values, np.float64)
         ax.plot(
-            np.arange(1, len(y) + 1), y, STYLES[number % len(STYLES)], color=PALETTE[number], label=name,
-            marker=LINE_MARKERS[number % len(LINE_MARKERS)], markersize=5,
+            np.arange(1, len(y) + 1), y, **line_style(number), label=name, markersize=5,
         )  # fmt: skip
         words.append(
             f"{name}: highest {np.nanmax(y):.2f} at epoch {int(np.nanargmax(y)) + 1}, {y[-1]:.2f} at the end"
@@ -217,6 +215,6 @@ def draw_sample_path(
     ax.set(xlabel="epoch", ylabel="probability", ylim=(-0.03, 1.03), title=title)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if legend:
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        legend_beside(ax)
     spread(ax)
     return f"One sample's probabilities over the epochs. {'; '.join(words)}."

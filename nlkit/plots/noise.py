@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
-from nlkit.plots.figures import HATCHES, LINE_MARKERS, PALETTE, STYLES, spread
+from nlkit.plots.figures import HATCHES, PALETTE, legend_beside, line_style, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +112,7 @@ def draw_label_truth(table: pd.DataFrame, ax: Axes) -> str:
     ax.set_yticks(place, [f"{row['class_name']} ({row['labelled']})" for row in rows], parse_math=False)
     ax.invert_yaxis()
     ax.set(xlim=(0, 100), xlabel="labels that are right (%)", ylabel="noisy label (texts that carry it)")
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     spread(ax)
     listed = ", ".join(
         f"{row['class_name']} {_percent(row['right'])} (expected {_percent(row['expected'])})" for row in rows
@@ -143,7 +143,7 @@ def draw_rate_spread(table: pd.DataFrame, ax: Axes) -> str:
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xticks(n, [f"{value:,}" for value in n])
     ax.set(xlabel="labels (logarithmic scale)", ylabel="share of wrong labels (%)")
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     spread(ax)
     rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
     listed = "; ".join(
@@ -168,8 +168,7 @@ def draw_noise_cost(costs: pd.DataFrame, ax: Axes) -> str:
         x = 100 * by_rate.index.to_numpy() + 0.6 * (number - 1)  # beside each other, not on top
         off = np.stack([by_rate["mean"] - by_rate["min"], by_rate["max"] - by_rate["mean"]])
         ax.errorbar(
-            x, by_rate["mean"], yerr=off, fmt=STYLES[number % len(STYLES)], color=PALETTE[number], capsize=3,
-            marker=LINE_MARKERS[number % len(LINE_MARKERS)], markersize=6, label=str(kind),
+            x, by_rate["mean"], yerr=off, capsize=3, **line_style(number), markersize=6, label=str(kind),
         )  # fmt: skip
         listed = ", ".join(
             f"{at:.0f} percent: {mean:.0f}"

@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from nlkit.plots.figures import LINE_MARKERS, PALETTE, STYLES, spread
+from nlkit.plots.figures import PALETTE, legend_beside, line_style, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ def draw_partition(
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=title)
     if legend:
         ax.set(xlabel="p_s: the strong model's trust in the label", ylabel="p_w: the weak model's trust")
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=2)
+        legend_beside(ax, markerscale=2)
     else:
         ax.set(xticks=[0, 1], yticks=[0, 1])
     sns.despine(ax=ax)
@@ -110,8 +110,7 @@ def draw_finders(
     for number, (key, name) in enumerate(names.items()):
         rows = table[table["finder"] == key]
         ax.plot(
-            rows["epoch"], 100 * rows[column], STYLES[number % len(STYLES)], color=PALETTE[number],
-            marker=LINE_MARKERS[number % len(LINE_MARKERS)], markersize=5, label=name,
+            rows["epoch"], 100 * rows[column], **line_style(number), markersize=5, label=name,
         )  # fmt: skip
         first, last = rows[column].iloc[0], rows[column].iloc[-1]
         at = "" if mark is None else f"{_percent(rows[column].iloc[mark - 1])} at epoch {mark}, "
@@ -121,7 +120,7 @@ def draw_finders(
     ax.set(xlabel="epoch", ylabel=f"{column} (%)", ylim=(-3, 103))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if legend:
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        legend_beside(ax)
     spread(ax)
     return f"{column.capitalize()} of those kept as rightly labelled, over the epochs: {'; '.join(words)}."
 
@@ -148,7 +147,7 @@ def draw_threshold_path(path: pd.DataFrame, ax: Axes, *, title: str = "", legend
     ax.set(xlabel="epoch", ylabel="probability", ylim=(-0.03, 1.15), title=title)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if legend:
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        legend_beside(ax)
     spread(ax)
     last = path.iloc[-1]
     return (

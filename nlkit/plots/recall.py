@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nlkit.plots.figures import LINE_MARKERS, PALETTE, spread
+from nlkit.plots.figures import LINE_MARKERS, PALETTE, legend_beside, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,6 +54,6 @@ def draw_recalls(recall: Mapping[str, ArrayLike], class_names: Sequence[str], ax
     ax.set_yticks(range(C), class_names)
     for tick in ax.get_yticklabels():
         tick.set_parse_math(False)
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     spread(ax)
     return f"Recall of each class in percent. {'; '.join(words)}."
