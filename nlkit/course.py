@@ -69,7 +69,10 @@ def labeller(annotator: str, ds: DatasetDict, **settings: Any) -> Annotator:
 
 def reference(ds: DatasetDict) -> dict[str, int]:
     """Return the true label of each training and validation text, for a simulated annotator."""
-    return {row["text"]: row["label"] for split in ("validation", "train") for row in ds[split]}
+    known: dict[str, int] = {}
+    for split in ("validation", "train"):
+        known |= zip(ds[split]["text"][:], ds[split]["label"][:], strict=True)
+    return known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,20 +118,40 @@ class Setup:
         )
 
     @cached_property
+    def labels(self) -> Run | None:
+        """With noise "llm" the run, recorded or live, in which the annotator labelled them; else None."""
+        if self.noise != "llm":
+            return None
+        asked = ("dataset", "train_size", "seed", "annotator")
+        # Method, encoder and test texts have no part in it, so it serves all notebooks and profiles.
+        settings = {name: value for name, value in self.settings.items() if name in asked}
+        return experiment("observed_labels", self._ask, settings, recorded=self.recorded)
+
+    def _ask(self) -> dict[str, NDArray[np.int64]]:
+        from nlkit.labelling import label_with_llm
+
+        llm = labeller(self.annotator, self.clean)
+        ds = label_with_llm(self.clean, llm, shots=1, seed=DEMONSTRATION_SEED)
+        return {split: np.asarray(ds[split]["noisy_label"][:]) for split in ("train", "validation")}
+
+    @cached_property
     def ds(self) -> DatasetDict:
-        """The same, train and validation with `noisy_label`. With noise "llm" this asks the annotator."""
+        """The same texts, train and validation with `noisy_label`."""
         return self.noised(self.seed)
 
     def noised(self, seed: int) -> DatasetDict:
         """Return the same texts with noise drawn by another seed; an annotator's labels are the same."""
-        from nlkit.labelling import label_with_llm
+        from nlkit._columns import with_column
         from nlkit.noise import add_noise
 
-        if self.noise == "llm":
-            llm = labeller(self.annotator, self.clean)
-            return label_with_llm(self.clean, llm, shots=1, seed=DEMONSTRATION_SEED)
-        kind: Any = self.noise
-        return add_noise(self.clean, kind=kind, rate=self.noise_rate, seed=seed)
+        if self.labels is None:
+            kind: Any = self.noise
+            return add_noise(self.clean, kind=kind, rate=self.noise_rate, seed=seed)
+        result = type(self.clean)(self.clean)
+        for split, label in self.labels.data.items():
+            part = self.clean[split]
+            result[split] = with_column(part, "noisy_label", label.tolist(), part.features["label"])
+        return result
 
     @property
     def texts(self) -> list[str]:
@@ -186,6 +209,27 @@ class Setup:
             Further settings that the result depends on.
         """
         return experiment(name, compute, self.settings | more, recorded=self.recorded)
+
+    def train_both(self, epochs: int) -> Run:
+        """Return the run that notebooks 02 and 03 share: both models, trained with cross-entropy.
+
+        Its data: strong, weak (E, N, C) and history of `nlkit.dynamics.train_both`, issues of
+        `nlkit.cleaning.confident_issues`, noisy_label and label.
+        """
+        from nlkit.cleaning import confident_issues
+        from nlkit.dynamics import train_both
+
+        def compute() -> dict[str, Any]:
+            both = train_both(self.ds, epochs=epochs, watch=("test",), **self.shared)
+            issues = confident_issues(
+                self.texts, self.noisy_label, len(self.names), encoder=self.encoder, seed=self.seed
+            )
+            return {
+                "strong": both.strong, "weak": both.weak, "history": both.history, "issues": issues,
+                "noisy_label": self.noisy_label, "label": self.label,
+            }  # fmt: skip
+
+        return self.run("dynamics", compute, epochs=epochs)
 
     def write(self, **found: Any) -> None:
         """Write what a notebook found, with its settings, as JSON to `results`; nothing if that is "".

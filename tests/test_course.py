@@ -63,6 +63,41 @@ def test_labels_by_the_annotator():
     assert (again.noisy_label == made.noisy_label).all()
 
 
+def test_labels_of_an_annotator_are_a_run_that_other_methods_and_profiles_share(monkeypatch):
+    made = course.setup(**GOOD | {"noise": "llm"})
+    assert set(made.labels.settings) == {"dataset", "train_size", "seed", "annotator"}
+    assert (made.labels["train"] == made.noisy_label).all()
+    assert made.labels["validation"].tolist() == made.ds["validation"]["noisy_label"][:]
+    assert "noisy_label" not in made.ds["test"].column_names or set(made.ds["test"]["noisy_label"]) == {-1}
+    assert (np.array(made.noised(7)["train"]["noisy_label"]) == made.noisy_label).all()
+
+
+def test_recorded_labels_need_no_model(monkeypatch):
+    kept = course.setup(**GOOD | {"noise": "llm", "annotator": "smollm2", "train_size": 300})
+
+    def refuse(*anything):
+        raise AssertionError("a model was asked")
+
+    monkeypatch.setattr(course, "labeller", refuse)
+    assert not kept.labels.live
+    assert 0.25 < (kept.noisy_label != kept.label).mean() < 0.6
+
+
+def test_noise_made_on_purpose_has_no_run_of_labels(good):
+    assert good.labels is None
+
+
+def test_both_models_dynamics_are_one_run_for_both_notebooks():
+    made = course.setup(**GOOD | {"train_size": 100})
+    run = made.train_both(2)
+    assert run.live
+    assert run.settings == made.settings | {"epochs": 2}
+    assert run["strong"].shape == run["weak"].shape == (2, 100, 8)
+    assert (run["noisy_label"] == made.noisy_label).all()
+    assert run["issues"].dtype == bool
+    assert set(run["history"]["model"]) == {"strong", "weak"}
+
+
 def test_shows_what_runs(good):
     said = repr(good)
     for part in ("train 120", "test 60", "symmetric, rate 0.4", "simulated", "quick, seed 0", "recorded"):

@@ -36,8 +36,8 @@ def build(name: str, *, record: bool = True, prose: bool = False) -> Path:
     name : str
         Such as "00_start_here".
     record : bool
-        Compute all its experiments and write their recordings (`nlkit.recorded`). False uses the recordings
-        there are.
+        Compute all its experiments and write their recordings (`nlkit.recorded`), with an empty cache, so
+        that the seconds they tell are those of a first run. False uses the recordings there are.
     prose : bool
         Execute nothing: only the prose has changed, or a header's measurements, and the outputs stay.
 
@@ -55,7 +55,7 @@ def build(name: str, *, record: bool = True, prose: bool = False) -> Path:
             raise ValueError(f"code of {name} has changed, not its prose alone: build it without prose")
     else:
         done = read_source(name, solutions=True)
-        with environment(RECORD, str(recordings())) if record else nullcontext():
+        with _recording() if record else nullcontext():
             _execute(done)
     executed = iter([cell for cell in done.cells if cell.cell_type == "code"])
     for cell in student.cells:
@@ -66,6 +66,17 @@ def build(name: str, *, record: bool = True, prose: bool = False) -> Path:
     refuse_unfit(student, name)
     write(student, path)
     return path
+
+
+@contextmanager
+def _recording() -> Iterator[None]:
+    """Let kernels that are started inside the block write recordings, and have a cache of their own."""
+    with (
+        tempfile.TemporaryDirectory() as cache,
+        environment("NLKIT_CACHE", cache),
+        environment(RECORD, str(recordings())),
+    ):
+        yield
 
 
 def _code(nb: NotebookNode) -> list[str]:

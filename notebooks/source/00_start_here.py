@@ -25,7 +25,7 @@
 # | co-prediction network: a strong and a weak model | `nlkit.classifiers` |
 # | dynamic-enhanced threshold: sets R, H and P | `nlkit.split` |
 # | LLM as active annotator, demonstrations | `nlkit.annotate` |
-# | losses for R, P and H | `nlkit.losses`, `nlkit.rectification` |
+# | losses for R, P and H | `nlkit.losses`, `nlkit.objective` |
 # | the whole loop of NoiseAL | `nlkit.noiseal` |
 # | SiDyP: co-regularised branches and their trajectories | `nlkit.branches` |
 # | noise detection from trajectories | `nlkit.detection` |

@@ -72,18 +72,8 @@ setup
 # notebook looks at: an array of E epochs × N texts × C classes a model. (It is the run of notebook 03, too;
 # what cleanlab says, `issues`, is for there.)
 
-
 # %%
-def dynamics():
-    both = nk.dynamics.train_both(setup.ds, epochs=epochs, watch=("test",), **setup.shared)
-    issues = nk.cleaning.confident_issues(texts, setup.noisy_label, len(names), encoder=encoder, seed=seed)
-    return {
-        "strong": both.strong, "weak": both.weak, "history": both.history, "issues": issues,
-        "noisy_label": setup.noisy_label, "label": setup.label,
-    }  # fmt: skip
-
-
-run = setup.run("dynamics", dynamics, epochs=epochs)
+run = setup.train_both(epochs)
 run
 
 # %% [markdown]

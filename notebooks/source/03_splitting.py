@@ -74,18 +74,8 @@ setup
 # W epochs and then makes its first split. Here the warm-up goes on to the end, so that we can see what any
 # W would have given. It is the same run as in notebook 02; cleanlab's opinion, for section 5, is taken too.
 
-
 # %%
-def dynamics():
-    both = nk.dynamics.train_both(setup.ds, epochs=epochs, watch=("test",), **setup.shared)
-    issues = nk.cleaning.confident_issues(texts, setup.noisy_label, len(names), encoder=encoder, seed=seed)
-    return {
-        "strong": both.strong, "weak": both.weak, "history": both.history, "issues": issues,
-        "noisy_label": setup.noisy_label, "label": setup.label,
-    }  # fmt: skip
-
-
-run = setup.run("dynamics", dynamics, epochs=epochs)
+run = setup.train_both(epochs)
 run
 
 # %% [markdown]

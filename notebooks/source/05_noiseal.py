@@ -18,7 +18,7 @@
 # | in the paper (NoiseAL, arXiv 2504.02901) | in the code |
 # |---|---|
 # | the whole method | `nk.NoiseAL` |
-# | what each set learns: clean, purified and hard samples | `nlkit.rectification.SetObjective` |
+# | what each set learns: clean, purified and hard samples | `nlkit.objective.SetObjective` |
 # | the active annotator: who is asked, with which demonstrations | `nlkit.rectification.Rectifier` |
 # | L_R: cross-entropy | `nk.losses.cross_entropy` |
 # | L_P: reversed cross-entropy (Wang et al. 2019, arXiv 1908.06112) | `nk.losses.reverse_cross_entropy` |
@@ -527,5 +527,5 @@ nk.check.noiseal.q4(answer)
 # ## Next
 #
 # - Set `train_size = 2000`, or `noise = "asymmetric"`, and look at sections 3 and 6 again.
-# - `nlkit/rectification.py` is the loop: 300 lines, to be read from top to bottom.
+# - `nlkit/rectification.py` is the loop and `nlkit/objective.py` its losses: to be read from top to bottom.
 # - Notebook [06](06_llm_noise.ipynb): labels that a language model made.

@@ -73,6 +73,12 @@ setup
 # it finds likeliest. (The way of asking is chosen so that many labels are wrong: that is what the methods
 # of this course are for.) We measure the transition matrix, and beside it add symmetric and
 # instance-dependent noise of the same rate to the true labels.
+#
+# The labels come first. Live, the language model is asked about every text, unless its answers are stored
+# already.
+
+# %%
+setup.labels
 
 
 # %%

@@ -76,8 +76,7 @@ setup
 # are stored already.
 
 # %%
-labels = setup.run("observed_labels", lambda: {"noisy_label": setup.noisy_label})
-labels
+setup.labels
 
 # %% [markdown]
 # ## 2. The experiment

@@ -156,8 +156,7 @@ assert np.allclose(lost.leads, 1 / 3, atol=0.06), "and near any corner equally o
 # are stored already.
 
 # %%
-labels = setup.run("observed_labels", lambda: {"noisy_label": setup.noisy_label})
-labels
+setup.labels
 
 # %% [markdown]
 # SmolLM2 labels 300 news with one gold example a class (as in notebooks 00 and 06), SiDyP learns from these

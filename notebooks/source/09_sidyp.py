@@ -83,8 +83,7 @@ setup
 # are stored already.
 
 # %%
-labels = setup.run("observed_labels", lambda: {"noisy_label": setup.noisy_label})
-labels
+setup.labels
 
 # %% [markdown]
 # SiDyP is compared with **CE**, which believes all labels; with a simple rival, **kNN relabelling**, which

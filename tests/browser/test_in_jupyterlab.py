@@ -59,8 +59,10 @@ def test_a_screen_reader_can_name_every_control(ran):
 
 
 def test_the_mouse_moves_the_slider(ran):
+    before = ran.position()[2]
     with ran.redrawn():
         ran.drag()
+    assert ran.position()[2] != before
 
 
 def test_the_keyboard_moves_the_slider(ran):

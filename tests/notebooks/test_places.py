@@ -22,7 +22,8 @@ def address(monkeypatch, tmp_path):
         (tmp_path / "requirements").mkdir()
         (tmp_path / "requirements" / "offline.txt").write_text("# files\na-model==1.0\nsome-data==2.0\n")
         urls = f'[project.urls]\nRepository = "{url}"\n' if url else ""
-        (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "nlkit"\n{urls}')
+        extras = '[project.optional-dependencies]\nbaselines = ["a-rival>=2"]\n'
+        (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "nlkit"\n{urls}{extras}')
         monkeypatch.setattr(places, "folder", lambda: tmp_path / "notebooks")
 
     return give
@@ -98,7 +99,7 @@ class TestSetupCell:
     def test_on_colab_it_installs_nlkit_and_the_offline_packages(self, address, monkeypatch):
         address("https://github.com/some/kit")
         code, files = run_cell(monkeypatch, installed=False, on_colab=True)
-        assert code == ["git+https://github.com/some/kit"]
+        assert code == ["git+https://github.com/some/kit", "a-rival>=2"]
         assert files == ["--no-deps", "a-model==1.0", "some-data==2.0"]
 
     def test_on_colab_without_an_address_it_asks_for_one(self, address, monkeypatch):
