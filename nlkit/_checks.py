@@ -1,4 +1,4 @@
-"""Checks of texts and class numbers from outside; every message names the row, its value and the remedy."""
+"""Checks of texts, counts and class numbers from outside; messages name the place, value and remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from nlkit._util import reject
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["check_texts", "class_names", "class_numbers", "half_character", "is_missing"]
+__all__ = [
+    "check_count",
+    "check_texts",
+    "class_names",
+    "class_numbers",
+    "half_character",
+    "is_missing",
+    "texts_of",
+]
 
 
 def is_missing(value: object) -> bool:
@@ -51,6 +59,20 @@ def check_texts(texts: Iterable[object], name: str) -> list[str]:
             reject(field, text, "it holds half a character (a lone surrogate); repair it or leave it out")
         checked.append(str(text))  # also of NumPy's own strings
     return checked
+
+
+def texts_of(data: Dataset, name: str) -> list[str]:
+    """Return the texts of a split, checked; `name` is what the caller knows it by."""
+    if "text" not in data.column_names:
+        reject(name, data.column_names, "a column `text`; nk.load_dataset(…, text=…) names it so")
+    return check_texts(data["text"][:], f"{name}['text']")
+
+
+def check_count(field: str, value: object) -> int:
+    """Return a setting as int; ValueError unless it is an integer of at least 0."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
+        reject(field, value, "an integer of at least 0")
+    return int(value)
 
 
 def class_numbers(values: ArrayLike, name: str) -> NDArray[np.int64]:

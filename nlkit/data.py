@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from nlkit import assets
+from nlkit._checks import check_count
 from nlkit._hub import HUB, from_hub
 from nlkit._labels import Part, check_columns, check_given, class_names_of, to_part
 from nlkit._readers import DataError, Table, read_tab, read_table
@@ -180,8 +181,7 @@ def _check_settings(train_size: int | None, validation: float, seed: int, test_s
     whole = isinstance(validation, int | np.integer) and not isinstance(validation, bool)
     if not (whole and validation >= 0) and not (isinstance(validation, float) and 0 <= validation < 1):
         reject("validation", validation, "a fraction in [0, 1) or a count of at least 0")
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        reject("seed", seed, "an integer of at least 0")
+    check_count("seed", seed)
 
 
 def _check_file_settings(

@@ -12,14 +12,14 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 from numpy.typing import NDArray
 
-from nlkit._checks import check_texts, class_names, class_numbers
+from nlkit._checks import check_count, check_texts, class_names, class_numbers, texts_of
 from nlkit._util import reject
 from nlkit.annotate.base import Demonstration
 from nlkit.annotate.demonstrations import nearest, worded
 from nlkit.annotate.prompts import clean
 from nlkit.encoder import TextEncoder
 
-__all__ = ["check_count", "fixed", "gold_pool", "retrieve", "texts_of"]
+__all__ = ["fixed", "gold_pool", "retrieve"]
 
 _FIXED, _POOL = 11, 12  # streams of the seed: demonstrations and pool are drawn apart
 
@@ -104,19 +104,6 @@ def fixed(ds: DatasetDict, names: Sequence[str], shots: int, seed: int) -> list[
             stacklevel=3,
         )
     return shown
-
-
-def check_count(field: str, value: object) -> None:
-    """Raise ValueError unless a setting is an integer of at least 0."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
-        reject(field, value, "an integer of at least 0")
-
-
-def texts_of(data: Dataset, name: str) -> list[str]:
-    """Return the texts of a split, checked; `name` is what the caller knows it by."""
-    if "text" not in data.column_names:
-        reject(name, data.column_names, "a column `text`; nk.load_dataset(…, text=…) names it so")
-    return check_texts(data["text"][:], f"{name}['text']")
 
 
 def _gold(ds: Mapping[str, Dataset], who: str) -> tuple[list[str], Labels, list[str]]:

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict
 
-from nlkit._checks import class_names
+from nlkit._checks import check_count, class_names, texts_of
 from nlkit._columns import with_column
 from nlkit._noise_report import noise_report
 from nlkit._util import reject
 from nlkit.annotate.base import Annotator, Demonstration, annotator_name, as_annotator, checked_answers
 from nlkit.annotate.prompts import clean
-from nlkit.examples import check_count, fixed, retrieve, texts_of
+from nlkit.examples import fixed, retrieve
 
 __all__ = ["label_with_llm", "llm_answers"]
 

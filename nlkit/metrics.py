@@ -1,6 +1,6 @@
 """Metrics: of predictions here, of splits, answers and corrections in `nlkit._label_metrics`.
 
-Only here and there are true labels read.
+What a method learns from never comes from here: these functions read true labels.
 """
 
 from __future__ import annotations

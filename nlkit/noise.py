@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._checks import class_names, class_numbers
+from nlkit._checks import check_count, class_names, class_numbers
 from nlkit._columns import with_column
 from nlkit._instance_noise import choose, class_probabilities, flip_by_instance, flip_rates
 from nlkit._noise_arithmetic import rate_spread, true_given_noisy
@@ -208,8 +208,7 @@ def add_noise(
     if kind not in KINDS:
         reject("kind", kind, f"one of {', '.join(KINDS)}")
     _check_rate(rate)
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        reject("seed", seed, "an integer of at least 0")
+    check_count("seed", seed)
     for field, given in (("features", features), ("probabilities", probabilities)):
         if kind != "instance" and given is not None:
             reject(field, type(given).__name__, f'only kind="instance" looks at {field}')

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nlkit._checks import check_count
 from nlkit._util import reject
 
 __all__ = ["QueryBudget"]
-
-
-def _count(field: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        reject(field, value, "an integer of at least 0")
-    return value
 
 
 class QueryBudget:
@@ -28,8 +23,8 @@ class QueryBudget:
     """
 
     def __init__(self, total: int, per_round: int | None = None) -> None:
-        self.total = _count("total", total)
-        self.per_round = None if per_round is None else _count("per_round", per_round)
+        self.total = check_count("total", total)
+        self.per_round = None if per_round is None else check_count("per_round", per_round)
         self.spent = 0
         self.spent_in_round = 0
         self.round = 0
@@ -48,7 +43,7 @@ class QueryBudget:
 
     def take(self, n: int) -> int:
         """Spend up to `n` questions and return how many were granted."""
-        granted = min(_count("n", n), self.remaining_in_round)
+        granted = min(check_count("n", n), self.remaining_in_round)
         self.spent += granted
         self.spent_in_round += granted
         return granted
@@ -82,9 +77,9 @@ class QueryBudget:
         if missing:
             raise ValueError(f"the budget's state lacks {missing}; it must come from QueryBudget.to_dict")
         budget = cls(state["total"], state["per_round"])
-        budget.spent = _count("spent", state["spent"])
-        budget.spent_in_round = _count("spent_in_round", state["spent_in_round"])
-        budget.round = _count("round", state["round"])
+        budget.spent = check_count("spent", state["spent"])
+        budget.spent_in_round = check_count("spent_in_round", state["spent_in_round"])
+        budget.round = check_count("round", state["round"])
         if budget.spent > budget.total:
             reject("spent", budget.spent, f"at most total={budget.total}")
         limit = budget.spent if budget.per_round is None else min(budget.spent, budget.per_round)

@@ -81,9 +81,7 @@ def draw_shots(table: pd.DataFrame, ax: Axes, *, zero_shot: float | None = None)
         k, y = own["k"].to_list(), (100 * own["accuracy"]).to_list()
         if zero_shot is not None:
             k, y = [0, *k], [100 * zero_shot, *y]
-        ax.plot(
-            k, y, **line_style(number), label=way, markersize=6,
-        )  # fmt: skip
+        ax.plot(k, y, **line_style(number), label=way, markersize=6)
         words.append(f"{way}: " + ", ".join(f"{v:.0f} with {n}" for n, v in zip(k, y, strict=True)))
     ax.set(xlabel="demonstrations k", ylabel="answers that are right (%)", ylim=(0, 103))
     ax.set_xticks(sorted({0} | set(table["k"])) if zero_shot is not None else sorted(set(table["k"])))
@@ -97,9 +95,7 @@ def draw_coverage(curves: Mapping[str, pd.DataFrame], ax: Axes) -> str:
     words = []
     for number, (name, curve) in enumerate(curves.items()):
         x, y = 100 * curve["coverage"].to_numpy(), 100 * curve["accuracy"].to_numpy()
-        ax.plot(
-            x, y, **line_style(number), label=name, markersize=4, markevery=max(1, len(x) // 12),
-        )  # fmt: skip
+        ax.plot(x, y, **line_style(number), label=name, markersize=4, markevery=max(1, len(x) // 12))
         half = min(int(np.searchsorted(x, 50)), len(x) - 1)
         words.append(
             f"{name}: {y[-1]:.0f} percent right when it answers {x[-1]:.0f} percent of the texts, "

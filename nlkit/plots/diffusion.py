@@ -130,10 +130,7 @@ def draw_schedule(
     lines = {"√ᾱ: label": np.sqrt(a), "√(1 − ᾱ): noise": np.sqrt(1 - a)}
     lines |= {name: np.asarray(share, np.float64) for name, share in kept.items()}
     for number, (name, y) in enumerate(lines.items()):
-        ax.plot(
-            t, y, **line_style(number),
-            markevery=max(1, len(t) // 6), markersize=4, label=name,
-        )  # fmt: skip
+        ax.plot(t, y, **line_style(number), markevery=max(1, len(t) // 6), markersize=4, label=name)
     if mark is not None:
         ax.axvline(mark, color="0.2", linewidth=1)
     ax.set(xlabel="t", xlim=(0, len(a) - 1), ylim=(-0.03, 1.03))

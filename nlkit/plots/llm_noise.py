@@ -36,9 +36,7 @@ def draw_fitted_pace(curves: pd.DataFrame, ax: Axes) -> str:
     for number, name in enumerate(dict.fromkeys(curves["noise"])):
         own = curves[curves["noise"] == name].sort_values("epoch")
         right, wrong = 100 * own["clean"].to_numpy(), 100 * own["mislabelled"].to_numpy()
-        ax.plot(
-            right, wrong, **line_style(number), label=name, markersize=5,
-        )  # fmt: skip
+        ax.plot(right, wrong, **line_style(number), label=name, markersize=5)
         middle = len(own) // 2
         words.append(
             f"{name}: after half of the epochs {wrong[middle]:.0f} percent of the wrong and "

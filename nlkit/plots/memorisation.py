@@ -40,9 +40,7 @@ def draw_accuracy(curves: Mapping[str, ArrayLike], ax: Axes, *, chosen: int | No
     for number, (name, values) in enumerate(curves.items()):
         y = 100 * np.asarray(values, np.float64)
         epoch = np.arange(1, len(y) + 1)
-        ax.plot(
-            epoch, y, **line_style(number), label=name, markersize=5,
-        )  # fmt: skip
+        ax.plot(epoch, y, **line_style(number), label=name, markersize=5)
         best = int(y.argmax())
         words.append(f"{name}: highest {y[best]:.0f} percent at epoch {best + 1}, at the end {y[-1]:.0f}")
     if chosen is not None:
@@ -164,9 +162,7 @@ def draw_separation(curves: Mapping[str, ArrayLike], ax: Axes) -> str:
     words = []
     for number, (name, values) in enumerate(curves.items()):
         y = np.asarray(values, np.float64)
-        ax.plot(
-            np.arange(1, len(y) + 1), y, **line_style(number), label=name, markersize=5,
-        )  # fmt: skip
+        ax.plot(np.arange(1, len(y) + 1), y, **line_style(number), label=name, markersize=5)
         words.append(
             f"{name}: highest {np.nanmax(y):.2f} at epoch {int(np.nanargmax(y)) + 1}, {y[-1]:.2f} at the end"
             if np.isfinite(y).any()

@@ -109,9 +109,7 @@ def draw_finders(
     words = []
     for number, (key, name) in enumerate(names.items()):
         rows = table[table["finder"] == key]
-        ax.plot(
-            rows["epoch"], 100 * rows[column], **line_style(number), markersize=5, label=name,
-        )  # fmt: skip
+        ax.plot(rows["epoch"], 100 * rows[column], **line_style(number), markersize=5, label=name)
         first, last = rows[column].iloc[0], rows[column].iloc[-1]
         at = "" if mark is None else f"{_percent(rows[column].iloc[mark - 1])} at epoch {mark}, "
         words.append(f"{name} {_percent(first)} at first, {at}{_percent(last)} at the end")
