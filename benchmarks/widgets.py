@@ -2,7 +2,8 @@
 
 Each notebook is executed with its recorded runs; then every control of every explorer is moved to the ends of
 its range, or through its options, and each redraw is timed in the notebook's kernel: what Python does, before
-the browser shows the picture.
+the browser shows the picture. Now and then Python's full garbage collection falls into a redraw, and takes
+longer than it; it is counted.
 """
 
 from __future__ import annotations
@@ -20,22 +21,24 @@ from nlkit import notebooks
 WANTED = 100  # milliseconds
 BEGINS = "timings: "
 
-# Runs in the kernel, after the notebook's own cells.
+# Runs in the kernel, after the notebook's own cells: a function, so that their names stay theirs.
 TIME_ALL = f"""
-import json, time
-from nlkit.widgets import explorer
-found = []
-for made in list(explorer._MADE):
-    taken, update = [], made.update
-    def timed(update=update, taken=taken):
-        began = time.perf_counter()
-        update()
-        taken.append(1000 * (time.perf_counter() - began))
-    made.update = timed
-    made.try_controls()
-    names = ", ".join(control.description for control in made.controls.values())
-    found.append({{"controls": names, "redraws": taken}})
-print({BEGINS!r} + json.dumps(found))
+def _time_all():
+    import json, time
+    from nlkit.widgets import explorer
+    found = []
+    for made in list(explorer._MADE):
+        taken, update = [], made.update
+        def timed(update=update, taken=taken):
+            began = time.perf_counter()
+            update()
+            taken.append(1000 * (time.perf_counter() - began))
+        made.update = timed
+        made.try_controls()
+        controls = ", ".join(control.description for control in made.controls.values())
+        found.append({{"controls": controls, "redraws": taken}})
+    print({BEGINS!r} + json.dumps(found))
+_time_all()
 """
 
 
@@ -50,7 +53,8 @@ def redraws(name: str) -> list[dict[str, Any]]:
         taken = explorer["redraws"]
         rows.append({
             "notebook": name, "controls": explorer["controls"], "redraws": len(taken),
-            "median": round(statistics.median(taken)), "slowest": round(max(taken)),
+            "over": sum(ms > WANTED for ms in taken), "median": round(statistics.median(taken)),
+            "slowest": round(max(taken)),
         })  # fmt: skip
     return rows
 
@@ -64,15 +68,15 @@ def measure(*, smoke: bool = False) -> dict[str, Any]:
 def summarise(found: dict[str, Any]) -> str:
     """Return the table as Markdown."""
     rows = found["explorers"]
-    within = sum(row["slowest"] <= WANTED for row in rows)
+    total, over = (sum(row[column] for row in rows) for column in ("redraws", "over"))
     return "\n".join([
-        "| notebook | controls | redraws | median | slowest |",
-        "|---|---|---|---|---|",
+        f"| notebook | controls | redraws | over {WANTED} ms | median | slowest |",
+        "|---|---|---|---|---|---|",
         *(
-            f"| {row['notebook']} | {row['controls']} | {row['redraws']} "
+            f"| {row['notebook']} | {row['controls']} | {row['redraws']} | {row['over']} "
             f"| {row['median']} ms | {row['slowest']} ms |"
             for row in rows
         ),
         "",
-        f"{within} of {len(rows)} explorers never took over {WANTED} ms, what was wanted.",
+        f"{over} of {total} redraws took over {WANTED} ms, what was wanted.",
     ])  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import Any
@@ -10,7 +11,9 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from benchmarks import accuracy, cost, refining
+from benchmarks import accuracy, cost, refining, widgets
+from nlkit import plots
+from nlkit.widgets import Explorer, explorer
 
 TINY: dict[str, Any] = {
     "kinds": ("symmetric", "asymmetric"), "seeds": (0,), "profile": "quick", "train_size": 120,
@@ -176,3 +179,20 @@ def test_the_summary_compares_with_cross_entropy_over_the_llms_sets() -> None:
     assert "| SiDyP | 90.0 ± 0.0 | 90.0 ± 0.0 |" in summary
     assert "20 Newsgroups, symmetric 0.4" in summary
     assert "asymmetric" not in summary
+
+
+def test_redraws_are_timed_and_the_notebooks_names_stay(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fig, _ = plots.figure()
+    which = explorer.steps("which", 1, 0, 2)
+    made = Explorer({"which": which}, lambda: (fig, "words", ""), (fig, "words"))
+    monkeypatch.setattr(explorer, "_MADE", {made})
+    notebook = {"names": ["one", "two"], "found": "mine", "taken": "mine"}
+    before = dict(notebook)
+    exec(widgets.TIME_ALL, notebook)
+    assert {name: notebook[name] for name in before} == before
+    (row,) = json.loads(capsys.readouterr().out.removeprefix(widgets.BEGINS))
+    assert row["controls"] == "which"
+    assert len(row["redraws"]) == 3  # to both ends and back
+    assert min(row["redraws"]) > 0
