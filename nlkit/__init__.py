@@ -45,6 +45,7 @@ _PUBLIC: dict[str, str | None] = {
     "prior": None,
     "recorded": None,
     "reliability": "metrics",
+    "resuming": None,
     "split": None,
     "training": None,
     "transition_matrix": "noise",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +13,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import progress, reject
+from nlkit import __version__
+from nlkit._util import content_hash, reject
+from nlkit.annotate.base import Annotator, annotator_name
 from nlkit.metrics import bootstrap_interval, evaluate_probabilities
+from nlkit.observed import Observed, observe, observed_validation
+from nlkit.resuming import each
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-    from nlkit.annotate.base import Annotator
     from nlkit.base import Method
 
 __all__ = ["BEST", "LAST", "compare", "contestants", "intervals", "optimism", "own_data", "ranks"]
@@ -70,8 +74,9 @@ def contestants(
 
 
 def compare(
-    data: Mapping[int, DatasetDict], makers: Mapping[str, Maker], *, split: str = "test"
-) -> tuple[pd.DataFrame, NDArray[np.int16]]:
+    data: Mapping[int, DatasetDict], makers: Mapping[str, Maker], *, split: str = "test",
+    checkpoint: str | Path | None = None,
+) -> tuple[pd.DataFrame, NDArray[np.int16]]:  # fmt: skip
     """Fit every method with every seed, and evaluate it at its last and at its best epoch.
 
     Parameters
@@ -82,6 +87,9 @@ def compare(
         From `contestants`; each is called with a seed.
     split : str
         The split with true labels to evaluate on; samples whose label is missing (−1) are left out.
+    checkpoint : path, optional
+        Folder in which the scores of each finished fit are kept; the same call goes on where it stopped.
+        `nlkit.recorded.experiment` needs none: what it runs is kept until it is done.
 
     Returns
     -------
@@ -92,23 +100,41 @@ def compare(
     guess : ndarray, shape (rows, N)
         The class that each row's method predicts for each of the N test samples.
     """
-    rows: list[dict[str, Any]] = []
-    guesses: list[NDArray[np.int16]] = []
+    truth = {seed: _truth(ds, split) for seed, ds in data.items()}
+
+    def fitted(name: str, seed: int) -> list[dict[str, Any]]:
+        texts, label = truth[seed]
+        began = time.perf_counter()
+        method = makers[name](seed).fit(data[seed])
+        seconds = time.perf_counter() - began
+        at = {LAST: method} | ({BEST: method.at_best_epoch()} if method.best_epoch_ else {})
+        found = []
+        for selected, one in at.items():
+            p = one.predict_proba(texts)
+            scores = evaluate_probabilities(p, label)
+            row = {"method": name, "seed": seed, "selected": selected, **scores, "seconds": seconds}
+            found.append({"row": row, "guess": p.argmax(1)})
+        return found
+
+    seen = {seed: _seen(data[seed], *truth[seed]) for seed in data}
+
+    def identity(name: str, seed: int) -> str:
+        method = makers[name](seed)
+        who = getattr(method, "annotator", None)
+        asked = who if isinstance(who, str) else annotator_name(who)
+        settings = json.dumps(method.config.to_dict(), sort_keys=True)
+        return content_hash(__version__, name, type(method).__name__, settings, asked, seen[seed])
+
     runs = [(name, seed) for name in makers for seed in data]
-    with progress(runs, desc="methods", unit="run") as bar:
-        for name, seed in bar:
-            bar.set_postfix_str(f"{name}, seed {seed}")
-            texts, label = _truth(data[seed], split)
-            began = time.perf_counter()
-            method = makers[name](seed).fit(data[seed])
-            seconds = time.perf_counter() - began
-            at = {LAST: method} | ({BEST: method.at_best_epoch()} if method.best_epoch_ else {})
-            for selected, fitted in at.items():
-                p = fitted.predict_proba(texts)
-                found = evaluate_probabilities(p, label)
-                rows.append({"method": name, "seed": seed, "selected": selected, **found, "seconds": seconds})
-                guesses.append(p.argmax(1).astype(np.int16))
-    return pd.DataFrame(rows), np.stack(guesses)
+    parts = each(runs, fitted, identity=identity, checkpoint=checkpoint, desc="methods", unit="run")
+    found = [one for part in parts for one in part]
+    return pd.DataFrame([one["row"] for one in found]), np.array([one["guess"] for one in found], np.int16)
+
+
+def _seen(ds: DatasetDict, texts: list[str], label: NDArray[np.int64]) -> str:
+    """Return a hash of all that a comparison takes from the data of a seed."""
+    parts = [observe(ds, "train"), observed_validation(ds), Observed(texts, label)]
+    return content_hash(*(part.identity() if part else "" for part in parts))
 
 
 def _truth(ds: DatasetDict, split: str) -> tuple[list[str], NDArray[np.int64]]:

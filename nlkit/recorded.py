@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from nlkit import __version__
 from nlkit._util import atomic_write, reject
+from nlkit.resuming import source_of, unfinished
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,13 +82,20 @@ class Run:
         return self.data[key]
 
     def recompute(self) -> Run:
-        """Compute everything here and now, in place; an error leaves the run as it was."""
+        """Compute everything here and now, in place; an error leaves the run as it was.
+
+        Parts that `nlkit.resuming.each` computes are kept while the rest is missing: after an interruption
+        the experiment goes on there. `seconds` are those of all parts.
+        """
         if self.compute is None:
             raise RuntimeError(f"run {self.name!r} was read without its experiment: it cannot be recomputed")
         began = time.perf_counter()
-        found = _rounded(self.compute())
+        # With the source: a student who changes the experiment gets no part of what it was before.
+        identity = (self.name, json.dumps(self.settings, sort_keys=True), source_of(self.compute))
+        with unfinished(*identity) as experiment:
+            found = _rounded(self.compute())
         self.data, self.live, self.when, self.version = found, True, datetime.now(UTC), __version__
-        self.seconds = time.perf_counter() - began
+        self.seconds = time.perf_counter() - began + experiment.seconds
         return self
 
     @property

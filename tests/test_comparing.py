@@ -99,6 +99,46 @@ class TestCompare:
         assert guess.shape == (2, 30)
         assert (scores["n"] == 30).all()
 
+    def test_finished_fits_are_kept(self, found, tmp_path, monkeypatch):
+        data, makers, (scores, guess) = found
+        fits, fit = [], nk.Baseline.fit
+
+        def counted(self, ds, **settings):
+            if len(fits) == 3 and "interrupted" not in fits:
+                fits.append("interrupted")
+                raise KeyboardInterrupt
+            fits.append(self.config.seed)
+            return fit(self, ds, **settings)
+
+        monkeypatch.setattr(nk.Baseline, "fit", counted)
+        makers = {"CE": makers["CE"], "again": makers["CE"]}
+        with pytest.raises(KeyboardInterrupt):
+            comparing.compare(data, makers, checkpoint=tmp_path)
+        again, same_guess = comparing.compare(data, makers, checkpoint=tmp_path)
+        assert fits == [0, 1, 0, "interrupted", 1]
+        ce = scores["method"] == "CE"
+        for name in ("CE", "again"):
+            own = (again["method"] == name).to_numpy()
+            np.testing.assert_array_equal(same_guess[own], guess[ce])
+            pd.testing.assert_frame_equal(
+                again[own].drop(columns=["method", "seconds"]).reset_index(drop=True),
+                scores[ce].drop(columns=["method", "seconds"]).reset_index(drop=True),
+            )
+
+    @pytest.mark.parametrize("what", ["train", "validation", "test", "settings"])
+    def test_other_data_or_settings_are_fitted(self, found, tmp_path, monkeypatch, what):
+        data, makers, _ = found
+        fits, fit = [], nk.Baseline.fit
+        monkeypatch.setattr(nk.Baseline, "fit", lambda self, ds: fits.append(0) or fit(self, ds))
+        one, make = {0: data[0]}, {"CE": makers["CE"]}
+        comparing.compare(one, make, checkpoint=tmp_path)
+        if what == "settings":
+            make = {"CE": lambda seed: nk.Baseline(loss="ce", profile="quick", epochs=2, seed=seed)}
+        else:
+            one = {0: type(data[0])({**data[0], what: data[0][what].select(range(5, len(data[0][what])))})}
+        comparing.compare(one, make, checkpoint=tmp_path)
+        assert len(fits) == 2
+
 
 class TestIntervals:
     def test_means_over_seeds_with_both_intervals(self, scores, guess, label):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from nlkit import recorded
 from nlkit.recorded import RECORD, experiment
+from nlkit.resuming import each
 
 SETTINGS = {"dataset": "r8", "rate": 0.4, "size": None}
 
@@ -139,6 +141,49 @@ class TestRun:
         run.compute = None
         with pytest.raises(RuntimeError, match="'some' was read without its experiment"):
             run.recompute()
+
+    def test_goes_on_after_an_interruption(self, place, tmp_path, monkeypatch):
+        monkeypatch.setenv("NLKIT_CACHE", str(tmp_path / "cache"))
+        done = []
+
+        def part(number):
+            time.sleep(0.05)
+            if number == 2 and done == [0, 1]:
+                done.append("interrupted")
+                raise KeyboardInterrupt
+            done.append(number)
+            return number
+
+        def compute():
+            return {"found": np.array(each([(0,), (1,), (2,)], part))}
+
+        with pytest.raises(KeyboardInterrupt):
+            experiment("some", compute, SETTINGS)
+        run = experiment("some", compute, SETTINGS)
+        assert done == [0, 1, "interrupted", 2]
+        assert run["found"].tolist() == [0, 1, 2]
+        assert run.seconds >= 0.15  # with those of the parts that were kept
+        run.recompute()
+        assert done[4:] == [0, 1, 2]
+
+    def test_a_changed_experiment_takes_no_part_of_the_old_one(self, place, tmp_path, monkeypatch):
+        monkeypatch.setenv("NLKIT_CACHE", str(tmp_path / "cache"))
+
+        def part(number):
+            return number * factor
+
+        def first():
+            each([(1,)], part)
+            raise RuntimeError("something broke")
+
+        def second():
+            return {"found": np.array(each([(1,)], part))}
+
+        factor = 2
+        with pytest.raises(RuntimeError, match="something broke"):
+            experiment("some", first, SETTINGS)
+        factor = 3
+        assert experiment("some", second, SETTINGS)["found"].tolist() == [3]
 
 
 class TestShipped:

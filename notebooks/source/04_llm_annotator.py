@@ -452,28 +452,30 @@ def spend():
     ds = nk.add_noise(setup.clean, kind=budget_noise, rate=noise_rate, seed=seed)
     seen = np.array(ds["train"]["noisy_label"][:])
     perfect = nk.annotators.Simulated(accuracy=1.0, reference=nk.course.reference(setup.clean), seed=seed)
-    plans = [("nobody", None, "", 0)] + [(llm.name, llm, rule, llm_budget) for rule in RULES]
-    plans += [(PERFECT, perfect, RULES[1], llm_budget)]
-    plans += [(PERFECT, perfect, rule, 4 * llm_budget) for rule in RULES]
-    scores = []
-    columns = ["rule", "index", "observed", "guess", "answer"]
-    questions = [pd.DataFrame(columns=columns).astype(dict.fromkeys(columns[1:], int))]
-    for who, asked_one, rule, budget in plans:
+    asked = {"nobody": None, llm.name: llm, PERFECT: perfect}
+
+    def bought(who, rule, budget):
         noiseal = nk.NoiseAL(
-            annotator=asked_one, query_budget=budget, query_rounds=1, acquisition=rule or RULES[0],
+            annotator=asked[who], query_budget=budget, query_rounds=1, acquisition=rule or RULES[0],
             **setup.shared,
         ).fit(ds)  # fmt: skip
         table, score = noiseal.annotations_, noiseal.evaluate(ds["test"])
-        scores.append((who, rule, len(table), score["accuracy"], score["macro_f1"]))
-        if asked_one is llm and len(table):
-            index, before = table["index"].to_numpy(), noiseal.config.warmup_epochs - 1
-            mean = noiseal.dynamics_["strong"][before] + noiseal.dynamics_["weak"][before]
-            own = (rule, index, seen[index], mean[index].argmax(1), table["label"])
-            questions.append(pd.DataFrame(dict(zip(columns, own, strict=True))))
+        index, before = table["index"].to_numpy(), noiseal.config.warmup_epochs - 1
+        mean = noiseal.dynamics_["strong"][before] + noiseal.dynamics_["weak"][before]
+        own = zip(index, seen[index], mean[index].argmax(1), table["label"], strict=True)
+        questions = [(rule, *row) for row in own] if who == llm.name else []
+        return (who, rule, len(table), score["accuracy"], score["macro_f1"]), questions
+
+    plans = [("nobody", "", 0)] + [(llm.name, rule, llm_budget) for rule in RULES]
+    plans += [(PERFECT, RULES[1], llm_budget)] + [(PERFECT, rule, 4 * llm_budget) for rule in RULES]
+    scores, questions = zip(*nk.resuming.each(plans, bought), strict=True)
     told = ["annotator", "rule", "questions", "test accuracy", "macro F1"]
+    columns = ["rule", "index", "observed", "guess", "answer"]
+    every = pd.DataFrame([row for rows in questions for row in rows], columns=columns)
     return {
-        "scores": pd.DataFrame(scores, columns=told), "questions": pd.concat(questions, ignore_index=True)
-    }  # fmt: skip
+        "scores": pd.DataFrame(scores, columns=told),
+        "questions": every.astype(dict.fromkeys(columns[1:], int)),
+    }
 
 
 budget_run = setup.run(

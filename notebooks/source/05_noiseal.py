@@ -317,18 +317,21 @@ def ablations():
         "nobody asked, no mixing": {"mix_alpha": 0.01},
         "nobody asked, R alone": {"weight_hard": 0.0},
     }
-    rows = []
-    for number in range(seed, seed + ablation_seeds):
-        ds = setup.noised(number)
-        shared = setup.shared | {"seed": number}
-        ce = nk.Baseline(**shared).fit(ds)
-        found = {"CE, last epoch": ce, "CE, early stopping": ce.at_best_epoch()}
-        for name, change in variants.items():
-            found[name] = nk.NoiseAL(annotator=None, query_budget=0, **shared, **change).fit(ds)
-        rows += [
+
+    def fitted(name, number):
+        ds, shared = setup.noised(number), setup.shared | {"seed": number}
+        if name == "CE":
+            ce = nk.Baseline(**shared).fit(ds)
+            found = {"CE, last epoch": ce, "CE, early stopping": ce.at_best_epoch()}
+        else:
+            noiseal = nk.NoiseAL(annotator=None, query_budget=0, **shared, **variants[name])
+            found = {name: noiseal.fit(ds)}
+        return [
             {"method": name, "seed": number, **method.evaluate(ds["test"])} for name, method in found.items()
         ]
-    return {"runs": pd.DataFrame(rows)}
+
+    runs = [(name, seed + number) for number in range(ablation_seeds) for name in ("CE", *variants)]
+    return {"runs": pd.DataFrame([row for part in nk.resuming.each(runs, fitted) for row in part])}
 
 
 ablated = setup.run("noiseal_ablations", ablations, ablation_seeds=ablation_seeds)
@@ -392,23 +395,28 @@ if ablated.as_given:
 def fewer():
     train, n = setup.ds["train"], len(setup.texts)
     order = np.random.default_rng(seed).permutation(n)
-    truth, rows = np.array(setup.ds["test"]["label"]), []
-    for part in (0.3, 0.6, 1.0):
+    truth = np.array(setup.ds["test"]["label"])
+
+    def fitted(name, part):
         ds = type(setup.ds)(setup.ds)
         ds["train"] = train.select(np.sort(order[: round(part * n)]))
-        ce = nk.Baseline(**setup.shared).fit(ds).at_best_epoch()
-        noiseal = nk.NoiseAL(annotator=None, query_budget=0, **setup.shared).fit(ds)
+        if name == "CE, early stopping":
+            method = nk.Baseline(**setup.shared).fit(ds).at_best_epoch()
+        else:
+            method = nk.NoiseAL(annotator=None, query_budget=0, **setup.shared).fit(ds)
+        probability = method.predict_proba(setup.ds["test"]["text"][:])
         seen = np.bincount(np.array(ds["train"]["label"]), minlength=len(names))
-        for name, method in (("CE, early stopping", ce), ("NoiseAL, nobody asked", noiseal)):
-            probability = method.predict_proba(setup.ds["test"]["text"][:])
-            recall = nk.metrics.recall_by_class(probability, truth)
-            accuracy = nk.metrics.accuracy(probability, truth)
-            for c in range(len(names)):
-                rows.append(
-                    {"texts": len(ds["train"]), "method": name, "class": c, "seen": seen[c],
-                     "recall": recall[c], "accuracy": accuracy}
-                )  # fmt: skip
-    return {"recall": pd.DataFrame(rows)}
+        recall = nk.metrics.recall_by_class(probability, truth)
+        accuracy = nk.metrics.accuracy(probability, truth)
+        return [
+            {"texts": len(ds["train"]), "method": name, "class": c, "seen": seen[c],
+             "recall": recall[c], "accuracy": accuracy}
+            for c in range(len(names))
+        ]  # fmt: skip
+
+    both = ("CE, early stopping", "NoiseAL, nobody asked")
+    runs = [(name, part) for part in (0.3, 0.6, 1.0) for name in both]
+    return {"recall": pd.DataFrame([row for rows in nk.resuming.each(runs, fitted) for row in rows])}
 
 
 sized = setup.run("noiseal_sizes", fewer)

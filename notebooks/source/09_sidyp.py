@@ -117,8 +117,12 @@ def experiment():
         "suspects by distance, as published": {"score": "distance"},
         "loss weighted and ten steps, as published": {"weighted_loss": True, "prediction_steps": 10},
     }
-    for name, settings in changed.items():
-        predicted[name] = nk.SiDyP(**own, **settings).fit(ds).predict_proba(test_texts)
+
+    def probability(name):
+        return nk.SiDyP(**own, **changed[name]).fit(ds).predict_proba(test_texts)
+
+    found = nk.resuming.each([(name,) for name in changed], probability)
+    predicted |= {name: np.array(p, np.float32) for name, p in zip(changed, found, strict=True)}
     scores = [{"method": name, **nk.evaluate_probabilities(p, test_label)} for name, p in predicted.items()]
     recall = {name: nk.metrics.recall_by_class(p, test_label) for name, p in predicted.items()}
 

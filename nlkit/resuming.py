@@ -1,0 +1,162 @@
+"""Long experiments in parts: what is finished is kept, so an interrupted experiment goes on where it stopped.
+
+`each` computes the parts of an experiment, one after another, and keeps every finished one in a folder: one
+that is named, or else that of the experiment under way, which `unfinished` opens in nlkit's cache and removes
+when everything is done. So a second run that nobody interrupted computes everything anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlkit import __version__
+from nlkit._util import atomic_write, cache_folder, content_hash, progress
+
+__all__ = ["KEPT_SECONDS", "Unfinished", "each", "source_of", "unfinished"]
+
+KEPT_SECONDS = 24 * 3600.0
+"""What an interrupted experiment left is forgotten after a day: nobody would know any more what it is."""
+
+Item = tuple[Any, ...]
+
+
+@dataclass
+class Unfinished:
+    """An experiment under way: its name in the cache, and the seconds of parts that earlier runs kept."""
+
+    name: str
+    seconds: float = 0.0
+    folder: Path | None = None
+
+    def open(self) -> Path | None:
+        """Return the folder of its finished parts, None without a cache; remove what old experiments left."""
+        if self.folder is None:
+            try:
+                root = cache_folder("unfinished")
+            except OSError:  # the encoder says so, and its remedy
+                return None
+            for other in root.iterdir():
+                with contextlib.suppress(OSError):  # another process may have removed it meanwhile
+                    if other.stat().st_mtime < time.time() - KEPT_SECONDS:
+                        shutil.rmtree(other)
+            self.folder = root / self.name
+        return self.folder
+
+
+_under_way: ContextVar[Unfinished | None] = ContextVar("nlkit_unfinished", default=None)
+
+
+@contextmanager
+def unfinished(*identity: str) -> Iterator[Unfinished]:
+    """Let `each` keep the parts that are finished inside the block; a block without an error forgets them.
+
+    Parameters
+    ----------
+    *identity : str
+        What the experiment is: the parts of another one are not taken. The version of nlkit is added.
+    """
+    experiment = Unfinished(content_hash(__version__, *identity))
+    token = _under_way.set(experiment)
+    try:
+        yield experiment
+    finally:
+        _under_way.reset(token)
+    if experiment.folder is not None:
+        shutil.rmtree(experiment.folder, ignore_errors=True)
+
+
+def each(
+    items: Sequence[Item], compute: Callable[..., Any], *, identity: Callable[..., str] | None = None,
+    checkpoint: str | Path | None = None, desc: str = "parts", unit: str = "part",
+) -> list[Any]:  # fmt: skip
+    """Return ``compute(*item)`` for each item, with a progress bar; finished parts are not computed again.
+
+    Parameters
+    ----------
+    items : sequence of tuple
+        Plain literals; with what `unfinished` was told, they are all that a part depends on.
+    compute : callable
+        Returns what JSON can hold: numbers, strings, lists, dictionaries. NumPy's numbers and arrays become
+        plain ones, tuples become lists, whether a part was kept or not.
+    identity : callable, optional
+        Called with an item, it returns a text that names the part. Without it the source code of `compute`
+        and the item do; where Python cannot find the source, nothing is kept.
+    checkpoint : path, optional
+        Folder for the finished parts, which stay there; by default that of the experiment under way, if
+        there is one.
+    desc, unit : str
+        Of the progress bar.
+
+    Raises
+    ------
+    TypeError
+        If JSON cannot hold a part.
+    OSError
+        If a part cannot be written to `checkpoint`.
+    """
+    under_way = _under_way.get() if checkpoint is None else None
+    folder = Path(checkpoint) if checkpoint is not None else under_way.open() if under_way else None
+    name = identity or _named_by_source(compute)
+    results = []
+    with progress(items, desc=desc, unit=unit) as bar:
+        for item in bar:
+            bar.set_postfix_str(", ".join(str(value) for value in item))
+            file = folder / f"{content_hash(name(*item))}.json" if folder and name else None
+            if file and file.is_file():
+                part = json.loads(file.read_text("utf-8"))
+                if under_way:
+                    under_way.seconds += part["seconds"]
+            else:
+                began = time.perf_counter()
+                result = compute(*item)
+                seconds = time.perf_counter() - began
+                text = json.dumps({"seconds": seconds, "result": result}, default=_plain)
+                if file:
+                    _keep(file, text, must=checkpoint is not None)
+                part = json.loads(text)
+            results.append(part["result"])
+    return results
+
+
+def _keep(file: Path, text: str, must: bool) -> None:
+    """Write a finished part; where nobody asked for it, a full disk does not end the experiment."""
+    try:
+        with atomic_write(file) as path:
+            path.write_text(text + "\n", "utf-8")
+    except OSError:
+        if must:
+            raise
+
+
+def source_of(function: Callable[..., Any]) -> str:
+    """Return the source code of a function, one of a notebook too; "" where Python cannot find it."""
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return ""
+
+
+def _named_by_source(compute: Callable[..., Any]) -> Callable[..., str] | None:
+    source = source_of(compute)
+    return (lambda *item: content_hash(source, json.dumps(item, default=_plain))) if source else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(
+        f"a part of an experiment holds a {type(value).__name__}, which cannot be kept: return numbers, "
+        "strings, lists or dictionaries"
+    )
