@@ -16,7 +16,7 @@ from types import ModuleType
 
 from nlkit import _places, assets
 from nlkit._findings import Finding, Report, Status
-from nlkit._util import atomic_write, cache_folder
+from nlkit._util import atomic_write, cache_folder, count_cores, matrix_speed
 
 __all__ = ["Finding", "Report", "doctor"]
 
@@ -110,10 +110,11 @@ def _torch() -> Iterable[Finding]:
 def _machine() -> Iterable[Finding]:
     import psutil
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = count_cores()
     yield Finding(
-        "cores", "ok" if cores >= 2 else "warn", str(cores), "With one core, profile quick takes minutes."
-    )
+        "cores", "ok" if cores >= 2 else "warn", f"{cores}, {matrix_speed() / 1e9:.0f} GFLOP/s",
+        "With one core, profile quick takes minutes.",
+    )  # fmt: skip
     free = psutil.virtual_memory().available / GB
     status: Status = "ok" if free >= 3 else "warn" if free >= 1 else "fail"
     yield Finding(

@@ -12,6 +12,7 @@ import pytest
 import nlkit
 import nlkit.doctor
 from nlkit import _places, assets
+from nlkit._util import matrix_speed
 from nlkit.cache import ActivationCache
 from nlkit.doctor import Finding, Report, doctor
 
@@ -44,6 +45,20 @@ def test_this_environment_is_healthy():
     assert {"notebook packages", "notebook kernel", "HF_HUB_OFFLINE"} <= checks
     assert list(report.table.columns) == ["check", "status", "found", "remedy"]
     assert len(report.table) == len(report.findings)
+
+
+def test_says_how_fast_the_machine_is(monkeypatch):
+    # Five products that take 4, 2, 1, 3 and 5 seconds.
+    clock = iter([0, 4, 4, 6, 6, 7, 7, 10, 10, 15])
+    monkeypatch.setattr("nlkit._util.time.perf_counter", lambda: next(clock))
+    assert matrix_speed(8) == 2 * 8**3
+
+
+def test_cores_and_speed_stand_side_by_side(monkeypatch):
+    monkeypatch.setattr(module, "count_cores", lambda: 1)
+    monkeypatch.setattr(module, "matrix_speed", lambda: 6.54e10)
+    row = finding(doctor(), "cores")
+    assert (row.status, row.found) == ("warn", "1, 65 GFLOP/s")
 
 
 def test_nk_doctor_is_callable_after_the_module_was_imported():

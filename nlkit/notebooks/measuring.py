@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from nlkit._util import atomic_write, reject
+from nlkit._util import atomic_write, count_cores, matrix_speed, reject
 from nlkit.notebooks.paths import folder, names
 
 __all__ = ["Measure", "keep_measurement", "measured_overview", "measured_table", "write_overview"]
@@ -128,12 +128,11 @@ class Measure:
 
 def keep_measurement(name: str, profile: str, measured: Measure, slowest: float) -> dict[str, Any]:
     """Write what was measured where `measured_table` reads it."""
-    cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else 0
     found = {
         "seconds": round(measured.seconds, -1 if measured.seconds >= 100 else 0),
         "longest_cell": round(slowest),
         "peak_gb": round(measured.peak / 1e9, 1),
-        "on": f"{cores or psutil.cpu_count()} CPU cores",
+        "on": f"{count_cores()} CPU cores, {matrix_speed() / 1e9:.0f} GFLOP/s",
     }
     known = _measured()
     known.setdefault(name, {})[profile] = found
