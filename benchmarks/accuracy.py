@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
 from typing import Any
@@ -24,7 +25,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import nlkit as nk
 from nlkit._columns import with_column
-from nlkit._util import atomic_write, cache_folder, content_hash
+from nlkit._util import cache_folder, content_hash
 from nlkit.baselines import BaselineConfig
 from nlkit.encoder import TextEncoder
 from nlkit.noiseal_config import NoiseALConfig
@@ -175,12 +176,9 @@ def remembered(
     `run` makes it, `run_job` by default.
     """
     path = cache_folder("bench") / f"{content_hash(json.dumps(job, sort_keys=True), nk.__version__)}.json"
-    if path.exists() and not fresh:
-        result: dict[str, Any] = json.loads(path.read_text())
-        return result
-    result = (run or run_job)(job)
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(result))
+    result: dict[str, dict[str, Any]] = nk.resuming.remembered(
+        path, partial(run or run_job, job), fresh=fresh
+    )
     return result
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
 from pathlib import Path
@@ -23,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from benchmarks import accuracy, cost, refining, speed, widgets
-from nlkit._util import atomic_write
+from nlkit._util import atomic_write, count_cores
 
 SMOKE: dict[str, Any] = {
     "kinds": ("symmetric",), "seeds": (0,), "profile": "quick", "train_size": 200, "test_size": 100,
@@ -41,7 +40,7 @@ PARTS = ("accuracy", "refining", "speed", "cost", "widgets")
 def machine() -> dict[str, Any]:
     """Return what the figures were measured on."""
     return {
-        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "machine": platform.machine(),
+        "cores": count_cores(), "threads": torch.get_num_threads(), "machine": platform.machine(),
         "python": platform.python_version(), "torch": torch.__version__,
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }  # fmt: skip
@@ -69,9 +68,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--smoke", action="store_true", help="little data: does it run?")
     parser.add_argument("--fresh", action="store_true", help="ignore finished runs")
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="processes (accuracy, refining)"
-    )
+    parser.add_argument("--workers", type=int, default=count_cores(), help="processes (accuracy, refining)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     print("measured on", json.dumps(machine()))

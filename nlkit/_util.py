@@ -91,7 +91,7 @@ def count_cores() -> int:
 def matrix_speed(size: int = 1024) -> float:
     """Return this machine's floating-point operations a second in products of float32 matrices, best of five.
 
-    That is what learning spends most of its time on, so times on two machines compare about as these do.
+    Learning spends most of its time on those.
     """
     a = np.ones((size, size), np.float32)
     taken = []

@@ -17,7 +17,6 @@ from nlkit import __version__
 from nlkit._util import content_hash, reject
 from nlkit.annotate.base import Annotator, annotator_name
 from nlkit.metrics import bootstrap_interval, evaluate_probabilities
-from nlkit.observed import Observed, observe, observed_validation
 from nlkit.resuming import each
 
 if TYPE_CHECKING:
@@ -89,7 +88,8 @@ def compare(
         The split with true labels to evaluate on; samples whose label is missing (−1) are left out.
     checkpoint : path, optional
         Folder in which the scores of each finished fit are kept; the same call goes on where it stopped.
-        `nlkit.recorded.experiment` needs none: what it runs is kept until it is done.
+        Annotators are told apart by their names. `nlkit.recorded.experiment` needs no folder: what it runs
+        is kept until it is done.
 
     Returns
     -------
@@ -133,6 +133,8 @@ def compare(
 
 def _seen(ds: DatasetDict, texts: list[str], label: NDArray[np.int64]) -> str:
     """Return a hash of all that a comparison takes from the data of a seed."""
+    from nlkit.observed import Observed, observe, observed_validation
+
     parts = [observe(ds, "train"), observed_validation(ds), Observed(texts, label)]
     return content_hash(*(part.identity() if part else "" for part in parts))
 

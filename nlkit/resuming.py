@@ -7,15 +7,15 @@ when everything is done. So a second run that nobody interrupted computes everyt
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy as np
 from nlkit import __version__
 from nlkit._util import atomic_write, cache_folder, content_hash, progress
 
-__all__ = ["KEPT_SECONDS", "Unfinished", "each", "source_of", "unfinished"]
+__all__ = ["KEPT_SECONDS", "Unfinished", "each", "remembered", "source_of", "unfinished"]
 
 KEPT_SECONDS = 24 * 3600.0
 """What an interrupted experiment left is forgotten after a day: nobody would know any more what it is."""
@@ -48,7 +48,7 @@ class Unfinished:
             except OSError:  # the encoder says so, and its remedy
                 return None
             for other in root.iterdir():
-                with contextlib.suppress(OSError):  # another process may have removed it meanwhile
+                with suppress(OSError):  # another process may have removed it meanwhile
                     if other.stat().st_mtime < time.time() - KEPT_SECONDS:
                         shutil.rmtree(other)
             self.folder = root / self.name
@@ -114,30 +114,35 @@ def each(
         for item in bar:
             bar.set_postfix_str(", ".join(str(value) for value in item))
             file = folder / f"{content_hash(name(*item))}.json" if folder and name else None
-            if file and file.is_file():
-                part = json.loads(file.read_text("utf-8"))
-                if under_way:
-                    under_way.seconds += part["seconds"]
-            else:
-                began = time.perf_counter()
-                result = compute(*item)
-                seconds = time.perf_counter() - began
-                text = json.dumps({"seconds": seconds, "result": result}, default=_plain)
-                if file:
-                    _keep(file, text, must=checkpoint is not None)
-                part = json.loads(text)
+            known = file is not None and file.is_file()
+            part = remembered(file, partial(_timed, compute, item), must=checkpoint is not None)
+            if known and under_way:
+                under_way.seconds += part["seconds"]
             results.append(part["result"])
     return results
 
 
-def _keep(file: Path, text: str, must: bool) -> None:
-    """Write a finished part; where nobody asked for it, a full disk does not end the experiment."""
-    try:
-        with atomic_write(file) as path:
+def remembered(
+    file: Path | None, compute: Callable[[], Any], *, fresh: bool = False, must: bool = True
+) -> Any:
+    """Return what a JSON file holds; where there is none, and if `fresh`, compute it and write it there.
+
+    Without a `file` it is computed, and comes back as JSON would give it. Unless it `must` be kept, a disk
+    that is full does not matter.
+    """
+    if file is not None and file.is_file() and not fresh:
+        return json.loads(file.read_text("utf-8"))
+    text = json.dumps(compute(), default=_plain)
+    if file is not None:
+        with nullcontext() if must else suppress(OSError), atomic_write(file) as path:
             path.write_text(text + "\n", "utf-8")
-    except OSError:
-        if must:
-            raise
+    return json.loads(text)
+
+
+def _timed(compute: Callable[..., Any], item: Item) -> dict[str, Any]:
+    began = time.perf_counter()
+    result = compute(*item)
+    return {"seconds": time.perf_counter() - began, "result": result}
 
 
 def source_of(function: Callable[..., Any]) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nbclient import NotebookClient
 
 from nlkit import resuming
-from nlkit.resuming import KEPT_SECONDS, each, unfinished
+from nlkit.resuming import KEPT_SECONDS, each, remembered, unfinished
 
 ITEMS = [("a", 1), ("b", 2), ("c", 3)]
 
@@ -98,6 +98,22 @@ class TestEach:
         for name in ("x", "x", "y"):
             each(ITEMS, count, identity=lambda *item, name=name: f"{name}{item}", checkpoint=tmp_path)
         assert calls == ["a", "b", "c"] * 2
+
+
+class TestRemembered:
+    def test_computed_once_and_anew_if_fresh(self, tmp_path):
+        numbers = iter(range(3))
+        file = tmp_path / "new" / "one.json"
+        found = [remembered(file, lambda: [next(numbers)], fresh=fresh) for fresh in (False, False, True)]
+        assert found == [[0], [0], [1]]
+        assert remembered(file, lambda: next(numbers)) == [1]
+
+    def test_an_error_leaves_what_was_kept(self, tmp_path):
+        file = tmp_path / "one.json"
+        remembered(file, lambda: 1)
+        with pytest.raises(ZeroDivisionError):
+            remembered(file, lambda: 1 / 0, fresh=True)
+        assert remembered(file, lambda: 2) == 1
 
 
 class TestUnfinished:

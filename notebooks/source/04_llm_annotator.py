@@ -459,12 +459,14 @@ def spend():
             annotator=asked[who], query_budget=budget, query_rounds=1, acquisition=rule or RULES[0],
             **setup.shared,
         ).fit(ds)  # fmt: skip
-        table, score = noiseal.annotations_, noiseal.evaluate(ds["test"])
+        table, found = noiseal.annotations_, noiseal.evaluate(ds["test"])
+        score = (who, rule, len(table), found["accuracy"], found["macro_f1"])
+        if who != llm.name:
+            return score, []
         index, before = table["index"].to_numpy(), noiseal.config.warmup_epochs - 1
         mean = noiseal.dynamics_["strong"][before] + noiseal.dynamics_["weak"][before]
         own = zip(index, seen[index], mean[index].argmax(1), table["label"], strict=True)
-        questions = [(rule, *row) for row in own] if who == llm.name else []
-        return (who, rule, len(table), score["accuracy"], score["macro_f1"]), questions
+        return score, [(rule, *row) for row in own]
 
     plans = [("nobody", "", 0)] + [(llm.name, rule, llm_budget) for rule in RULES]
     plans += [(PERFECT, RULES[1], llm_budget)] + [(PERFECT, rule, 4 * llm_budget) for rule in RULES]

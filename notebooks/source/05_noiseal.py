@@ -317,9 +317,10 @@ def ablations():
         "nobody asked, no mixing": {"mix_alpha": 0.01},
         "nobody asked, R alone": {"weight_hard": 0.0},
     }
+    noised = {number: setup.noised(number) for number in range(seed, seed + ablation_seeds)}
 
     def fitted(name, number):
-        ds, shared = setup.noised(number), setup.shared | {"seed": number}
+        ds, shared = noised[number], setup.shared | {"seed": number}
         if name == "CE":
             ce = nk.Baseline(**shared).fit(ds)
             found = {"CE, last epoch": ce, "CE, early stopping": ce.at_best_epoch()}
@@ -330,7 +331,7 @@ def ablations():
             {"method": name, "seed": number, **method.evaluate(ds["test"])} for name, method in found.items()
         ]
 
-    runs = [(name, seed + number) for number in range(ablation_seeds) for name in ("CE", *variants)]
+    runs = [(name, number) for number in noised for name in ("CE", *variants)]
     return {"runs": pd.DataFrame([row for part in nk.resuming.each(runs, fitted) for row in part])}
 
 
