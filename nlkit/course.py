@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from nlkit._util import atomic_write, reject
 from nlkit.config import PROFILES
 from nlkit.noise import KINDS
-from nlkit.recorded import Run, experiment
+from nlkit.recorded import Run, experiment, is_recorded
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -39,6 +39,9 @@ LABEL_WORDS = {
     "ship": "shipping",
 }
 """What a language model reads and is scored on where Reuters' own class name says little."""
+
+LABELS = "observed_labels"
+"""The experiment in which an annotator labels a whole training set."""
 
 DEMONSTRATION_SEED = 3
 """Draw of the fixed demonstrations with which SmolLM2 labels R8: many labels are wrong, most topics stay.
@@ -122,10 +125,18 @@ class Setup:
         """With noise "llm" the run, recorded or live, in which the annotator labelled them; else None."""
         if self.noise != "llm":
             return None
+        return experiment(LABELS, self._ask, self._asked, recorded=self.recorded)
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        """What the annotator's labels depend on; they serve all notebooks, methods, encoders and profiles."""
         asked = ("dataset", "train_size", "seed", "annotator")
-        # Method, encoder and test texts have no part in it, so it serves all notebooks and profiles.
-        settings = {name: value for name, value in self.settings.items() if name in asked}
-        return experiment("observed_labels", self._ask, settings, recorded=self.recorded)
+        return {name: value for name, value in self.settings.items() if name in asked}
+
+    @property
+    def _will_ask(self) -> bool:
+        """Whether `labels` will put questions to the annotator."""
+        return self.noise == "llm" and not (self.recorded and is_recorded(LABELS, self._asked))
 
     def _ask(self) -> dict[str, NDArray[np.int64]]:
         from nlkit.labelling import label_with_llm
@@ -308,5 +319,5 @@ def setup(**parameters: Any) -> Setup:
     if not Path(resolve_model(checked.encoder)).exists():
         TextEncoder(checked.encoder)
     if checked.annotator != "simulated":
-        LocalLLM(checked.annotator).ready(names)
+        LocalLLM(checked.annotator).ready(names, convert=checked._will_ask)
     return checked

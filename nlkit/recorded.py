@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["RECORD", "Run", "experiment", "folder", "names"]
+__all__ = ["RECORD", "Run", "experiment", "folder", "is_recorded", "names"]
 
 RECORD = "NLKIT_RECORD"
 """Environment variable: when it is set, `experiment` computes everything and writes recordings.
@@ -126,6 +126,12 @@ def names() -> list[str]:
     return sorted(path.name for path in folder().iterdir() if path.is_dir())
 
 
+def is_recorded(name: str, settings: Mapping[str, Any]) -> bool:
+    """Tell whether `experiment` would read a recording and compute nothing."""
+    place = folder() / name
+    return RECORD not in os.environ and place.is_dir() and _read(place).settings == _plain(settings)
+
+
 def experiment(name: str, compute: Compute, settings: Mapping[str, Any], *, recorded: bool = True) -> Run:
     """Return the recorded run of an experiment, or run it.
 
@@ -151,7 +157,7 @@ def experiment(name: str, compute: Compute, settings: Mapping[str, Any], *, reco
     ValueError
         If a result is neither a table nor an array.
     """
-    wanted = json.loads(json.dumps(dict(settings)))
+    wanted = _plain(settings)
     if place := os.environ.get(RECORD):
         run = Run(name, wanted, {}, True, True, datetime.now(UTC), 0.0, compute=compute).recompute()
         _write(run, Path(place) / name)
@@ -161,6 +167,12 @@ def experiment(name: str, compute: Compute, settings: Mapping[str, Any], *, reco
     if recorded and kept is not None and as_given:
         return kept
     return Run(name, wanted, {}, True, as_given, datetime.now(UTC), 0.0, compute=compute).recompute()
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as they come back from JSON: a tuple is a list there."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    return plain
 
 
 def _rounded(found: Mapping[str, Any]) -> Data:

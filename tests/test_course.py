@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from nlkit import course
+from nlkit.annotators import LocalLLM
 
 GOOD = {
     "profile": "quick", "seed": 0, "dataset": "r8", "train_size": 120, "test_size": 60, "noise": "symmetric",
@@ -81,6 +82,20 @@ def test_recorded_labels_need_no_model(monkeypatch):
     monkeypatch.setattr(course, "labeller", refuse)
     assert not kept.labels.live
     assert 0.25 < (kept.noisy_label != kept.label).mean() < 0.6
+
+
+@pytest.mark.parametrize(
+    ("changed", "will_ask"),
+    [
+        ({}, False), ({"profile": "class"}, False), ({"recorded": False}, True), ({"train_size": 120}, True),
+        ({"train_size": 120, "noise": "symmetric"}, False),
+    ],
+)  # fmt: skip
+def test_a_model_that_will_label_is_made_ready_in_the_set_up(changed, will_ask, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(LocalLLM, "_load_tokenizer", lambda self: loaded.append(self.model))
+    course.setup(**GOOD | {"noise": "llm", "annotator": "smollm2", "train_size": 300} | changed)
+    assert loaded == ["smollm2"] * will_ask
 
 
 def test_noise_made_on_purpose_has_no_run_of_labels(good):

@@ -75,6 +75,20 @@ class TestExperiment:
         assert run.live
         assert not run.as_given
 
+    def test_tells_beforehand_whether_it_will_compute(self, kept, monkeypatch):
+        assert recorded.is_recorded("some", SETTINGS)
+        assert not recorded.is_recorded("some", SETTINGS | {"rate": 0.2})
+        assert not recorded.is_recorded("never", SETTINGS)
+        monkeypatch.setenv(RECORD, "anywhere")
+        assert not recorded.is_recorded("some", SETTINGS)
+
+    def test_settings_are_compared_as_json_has_them(self, place, monkeypatch):
+        monkeypatch.setenv(RECORD, str(place))
+        experiment("some", found, {"rates": (0.2, 0.4)})
+        monkeypatch.delenv(RECORD)
+        assert recorded.is_recorded("some", {"rates": (0.2, 0.4)})
+        assert not experiment("some", refuse, {"rates": (0.2, 0.4)}).live
+
     def test_without_a_recording(self, place):
         run = experiment("never", found, SETTINGS)
         assert run.live

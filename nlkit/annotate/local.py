@@ -203,10 +203,15 @@ class LocalLLM:
             prompts=[prefix + q for q in queries],
         )
 
-    def ready(self, label_names: Sequence[str]) -> None:
-        """Find the model's files and check the label words now, not after hours of other work."""
+    def ready(self, label_names: Sequence[str], *, convert: bool = False) -> None:
+        """Find the model's files and check the label words now, not after hours of other work.
+
+        With `convert` a GGUF file that was not used before is made ready to load, too (SmolLM2: 15 s).
+        """
         self.key()
         self._words(list(label_names))
+        if convert:
+            self._load_tokenizer()
 
     def prompts(
         self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations = None

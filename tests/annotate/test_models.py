@@ -97,6 +97,17 @@ def test_conversion_keeps_the_weights(small: tuple[Path, dict[str, np.ndarray[An
     assert table["p_0"][0] + table["p_1"][0] == pytest.approx(1)
 
 
+def test_an_annotator_is_made_ready_without_or_with_the_conversion(
+    small: tuple[Path, dict[str, np.ndarray[Any, Any]]],
+) -> None:
+    annotator = LocalLLM(small[0], store=None)
+    annotator.ready(["one", "two"])
+    assert not list(models.cache_folder("models").iterdir())
+    annotator.ready(["one", "two"], convert=True)
+    (folder,) = models.cache_folder("models").iterdir()
+    assert str(folder) == str(models._ready_folder(models.locate(small[0])))
+
+
 def test_a_process_that_lost_the_race_leaves_the_winners_folder(
     small: tuple[Path, dict[str, np.ndarray[Any, Any]]],
 ) -> None:
