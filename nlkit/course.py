@@ -125,10 +125,10 @@ class Setup:
         """With noise "llm" the run, recorded or live, in which the annotator labelled them; else None."""
         if self.noise != "llm":
             return None
-        return experiment(LABELS, self._ask, self._asked, recorded=self.recorded)
+        return experiment(LABELS, self._ask, self._label_settings, recorded=self.recorded)
 
     @property
-    def _asked(self) -> dict[str, Any]:
+    def _label_settings(self) -> dict[str, Any]:
         """What the annotator's labels depend on; they serve all notebooks, methods, encoders and profiles."""
         asked = ("dataset", "train_size", "seed", "annotator")
         return {name: value for name, value in self.settings.items() if name in asked}
@@ -136,7 +136,7 @@ class Setup:
     @property
     def _will_ask(self) -> bool:
         """Whether `labels` will put questions to the annotator."""
-        return self.noise == "llm" and not (self.recorded and is_recorded(LABELS, self._asked))
+        return self.noise == "llm" and not (self.recorded and is_recorded(LABELS, self._label_settings))
 
     def _ask(self) -> dict[str, NDArray[np.int64]]:
         from nlkit.labelling import label_with_llm

@@ -128,8 +128,7 @@ def names() -> list[str]:
 
 def is_recorded(name: str, settings: Mapping[str, Any]) -> bool:
     """Tell whether `experiment` would read a recording and compute nothing."""
-    place = folder() / name
-    return RECORD not in os.environ and place.is_dir() and _read(place).settings == _plain(settings)
+    return not os.environ.get(RECORD) and _matching(name, _plain(settings)) is not None
 
 
 def experiment(name: str, compute: Compute, settings: Mapping[str, Any], *, recorded: bool = True) -> Run:
@@ -162,11 +161,17 @@ def experiment(name: str, compute: Compute, settings: Mapping[str, Any], *, reco
         run = Run(name, wanted, {}, True, True, datetime.now(UTC), 0.0, compute=compute).recompute()
         _write(run, Path(place) / name)
         return _read(Path(place) / name, compute)
-    kept = _read(folder() / name, compute) if (folder() / name).is_dir() else None
-    as_given = kept is not None and kept.settings == wanted
-    if recorded and kept is not None and as_given:
+    kept = _matching(name, wanted, compute)
+    if recorded and kept is not None:
         return kept
-    return Run(name, wanted, {}, True, as_given, datetime.now(UTC), 0.0, compute=compute).recompute()
+    return Run(name, wanted, {}, True, kept is not None, datetime.now(UTC), 0.0, compute=compute).recompute()
+
+
+def _matching(name: str, settings: dict[str, Any], compute: Compute | None = None) -> Run | None:
+    """Return the recording of an experiment if there is one and its settings are these."""
+    place = folder() / name
+    kept = _read(place, compute) if place.is_dir() else None
+    return kept if kept is not None and kept.settings == settings else None
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

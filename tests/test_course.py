@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from nlkit import course
-from nlkit.annotators import LocalLLM
+from nlkit.annotate import models
 
 GOOD = {
     "profile": "quick", "seed": 0, "dataset": "r8", "train_size": 120, "test_size": 60, "noise": "symmetric",
@@ -92,10 +92,10 @@ def test_recorded_labels_need_no_model(monkeypatch):
     ],
 )  # fmt: skip
 def test_a_model_that_will_label_is_made_ready_in_the_set_up(changed, will_ask, monkeypatch):
-    loaded = []
-    monkeypatch.setattr(LocalLLM, "_load_tokenizer", lambda self: loaded.append(self.model))
+    converted = []
+    monkeypatch.setattr(models, "ready_folder", lambda source: converted.append(source.gguf.name))
     course.setup(**GOOD | {"noise": "llm", "annotator": "smollm2", "train_size": 300} | changed)
-    assert loaded == ["smollm2"] * will_ask
+    assert len(converted) == will_ask
 
 
 def test_noise_made_on_purpose_has_no_run_of_labels(good):

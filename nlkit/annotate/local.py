@@ -206,12 +206,12 @@ class LocalLLM:
     def ready(self, label_names: Sequence[str], *, convert: bool = False) -> None:
         """Find the model's files and check the label words now, not after hours of other work.
 
-        With `convert` a GGUF file that was not used before is made ready to load, too (SmolLM2: 15 s).
+        With `convert` also convert a GGUF file that was not used before, which the first answer would do.
         """
         self.key()
         self._words(list(label_names))
         if convert:
-            self._load_tokenizer()
+            models.ready_folder(self._locate())
 
     def prompts(
         self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations = None

@@ -16,7 +16,7 @@ import torch
 
 from nlkit._util import cache_folder
 
-__all__ = ["ModelSource", "load_model", "load_tokenizer", "locate"]
+__all__ = ["ModelSource", "load_model", "load_tokenizer", "locate", "ready_folder"]
 
 _FORMAT = "v1"  # part of the folder's name: a change of what is kept makes new folders
 
@@ -73,7 +73,7 @@ def _digest(files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _ready_folder(source: ModelSource) -> Path | str:
+def ready_folder(source: ModelSource) -> Path | str:
     """Return a folder (or hub name) that transformers loads fast, converting a GGUF file when needed."""
     if source.gguf is None:
         return source.place
@@ -121,7 +121,7 @@ def load_tokenizer(source: ModelSource) -> Any:
     """Load the tokenizer of a located model (a fast one: texts are cut by its character offsets)."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(str(_ready_folder(source)), use_fast=True)
+    return AutoTokenizer.from_pretrained(str(ready_folder(source)), use_fast=True)
 
 
 _loaded: WeakValueDictionary[tuple[str, str, str, str], torch.nn.Module] = WeakValueDictionary()
@@ -144,7 +144,7 @@ def _load(source: ModelSource, precision: str, device: torch.device) -> Any:
     from transformers import AutoModelForCausalLM
 
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    folder = _ready_folder(source)
+    folder = ready_folder(source)
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype)
     except Exception as error:

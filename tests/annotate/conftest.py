@@ -31,7 +31,7 @@ EXAMPLES = [
 @pytest.fixture(scope="session")
 def converted(private_cache: str) -> Path:
     """The folder with SmolLM2's weights; converting the GGUF file takes long and happens once, here."""
-    return Path(models._ready_folder(models.locate("smollm2")))
+    return Path(models.ready_folder(models.locate("smollm2")))
 
 
 @pytest.fixture(scope="session")

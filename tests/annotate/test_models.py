@@ -105,14 +105,14 @@ def test_an_annotator_is_made_ready_without_or_with_the_conversion(
     assert not list(models.cache_folder("models").iterdir())
     annotator.ready(["one", "two"], convert=True)
     (folder,) = models.cache_folder("models").iterdir()
-    assert str(folder) == str(models._ready_folder(models.locate(small[0])))
+    assert str(folder) == str(models.ready_folder(models.locate(small[0])))
 
 
 def test_a_process_that_lost_the_race_leaves_the_winners_folder(
     small: tuple[Path, dict[str, np.ndarray[Any, Any]]],
 ) -> None:
     source = models.locate(small[0])
-    folder = Path(models._ready_folder(source))
+    folder = Path(models.ready_folder(source))
     stamp = (folder / "model.safetensors").stat().st_mtime_ns
     models._convert(source, folder)
     assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
@@ -129,8 +129,8 @@ def test_an_interrupted_conversion_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr("safetensors.torch.save_model", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            models._ready_folder(source)
-    folder = Path(models._ready_folder(source))
+            models.ready_folder(source)
+    folder = Path(models.ready_folder(source))
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
     assert (folder / "model.safetensors").exists()
 
@@ -139,7 +139,7 @@ def test_a_damaged_conversion_names_the_folder_to_delete(
     small: tuple[Path, dict[str, np.ndarray[Any, Any]]],
 ) -> None:
     source = models.locate(small[0])
-    folder = Path(models._ready_folder(source))
+    folder = Path(models.ready_folder(source))
     (folder / "model.safetensors").write_bytes(b"half a file")
     with pytest.raises(OSError, match="delete that folder") as caught:
         models.load_model(source, precision="fp32", device=CPU)
