@@ -29,7 +29,7 @@ $(READY): pyproject.toml constraints.txt requirements/offline.txt
 	touch $(READY)
 
 demo: setup  ## run notebooks/00_start_here and print its table
-	$(BIN)/python -m nlkit.demo
+	$(BIN)/python -m nlkit.course.demo
 
 lab: setup  ## open the course in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab
@@ -43,10 +43,10 @@ lint: setup  ## ruff (rules and format) and mypy (strict)
 	$(BIN)/mypy
 
 notebooks: setup  ## make the student notebooks from notebooks/source and run them
-	$(BIN)/python -m nlkit.notebooks build
+	$(BIN)/python -m notebooks.build build
 
 site: setup  ## write the executed notebooks as static pages to site/
-	$(BIN)/python -m nlkit.notebooks site
+	$(BIN)/python -m notebooks.build site
 
 bench: setup  ## run the benchmarks and write benchmarks/results
 	$(BIN)/python benchmarks/run.py

@@ -24,11 +24,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 import nlkit as nk
-from nlkit._columns import with_column
 from nlkit._util import cache_folder, content_hash
-from nlkit.baselines import BaselineConfig
-from nlkit.encoder import TextEncoder
-from nlkit.noiseal_config import NoiseALConfig
+from nlkit.data.observed import with_column
+from nlkit.methods.baselines import BaselineConfig
+from nlkit.methods.noiseal.config import NoiseALConfig
+from nlkit.models.encoder import TextEncoder
 
 Job = dict[str, Any]
 

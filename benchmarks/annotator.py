@@ -20,11 +20,10 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from nlkit.annotate import prompts
+from nlkit.annotate import Demonstration, LocalLLM, prompts
 from nlkit.annotate.demonstrations import nearest
-from nlkit.annotators import Demonstration, LocalLLM
 from nlkit.data import load_dataset
-from nlkit.encoder import TextEncoder
+from nlkit.models.encoder import TextEncoder
 from tests.reference.annotate import plain_scores
 
 CALIBRATIONS = {

@@ -110,7 +110,9 @@ def data(job: Job) -> DatasetDict:
 
 def child(job: Job) -> Measured:
     """Fit and evaluate once in this process; return time and peak memory by stage."""
-    from nlkit import encoder, refinement, sidyp
+    from nlkit.methods.sidyp import method as sidyp
+    from nlkit.methods.sidyp import refinement
+    from nlkit.models import encoder
 
     ds = data(job)
     clf = nk.SiDyP(profile=job["profile"], device="cpu", **job["settings"])

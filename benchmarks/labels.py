@@ -30,13 +30,13 @@ from datasets import ClassLabel, Dataset, DatasetDict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from nlkit._columns import with_column
-from nlkit._sampling import draw
-from nlkit.annotators import LocalLLM
+from nlkit.annotate import LocalLLM
+from nlkit.annotate.examples import gold_pool
+from nlkit.annotate.labelling import label_with_llm
 from nlkit.course import DEMONSTRATION_SEED, LABEL_WORDS
 from nlkit.data import load_dataset
-from nlkit.examples import gold_pool
-from nlkit.labelling import label_with_llm
+from nlkit.data.observed import with_column
+from nlkit.data.sampling import draw
 from nlkit.noise import NoiseReport, noise_report
 
 DATASETS = ("r8", "r52-10")

@@ -29,9 +29,9 @@ from benchmarks.accuracy import (
     with_labels,
 )
 from benchmarks.labels import llm_labelled
-from nlkit.baselines import BaselineConfig
-from nlkit.relabelling import ConfidentLearningConfig, KNNRelabelConfig
-from nlkit.sidyp_config import SiDyPConfig
+from nlkit.methods.baselines import BaselineConfig
+from nlkit.methods.label_cleaning import ConfidentLearningConfig, KNNRelabelConfig
+from nlkit.methods.sidyp.config import SiDyPConfig
 
 SETS = {
     "r8 fixed": "R8, SmolLM2, fixed demonstrations",

@@ -14,8 +14,9 @@ import torch
 
 import nlkit as nk
 from benchmarks import annotator
-from nlkit.batching import Inputs, bucketed_batches, padding_share
-from nlkit.encoder import TextEncoder, choose_device
+from nlkit.models.batching import Inputs, bucketed_batches, padding_share
+from nlkit.models.device import choose_device
+from nlkit.models.encoder import TextEncoder
 
 
 def seconds(action: Callable[[], Any], repeat: int = 1) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 
 import nbformat
 
-from nlkit import notebooks
+from notebooks import build as notebooks
 
 WANTED = 100  # milliseconds
 BEGINS = "timings: "
@@ -25,7 +25,7 @@ BEGINS = "timings: "
 TIME_ALL = f"""
 def _time_all():
     import json, time
-    from nlkit.widgets import explorer
+    from nlkit.course.widgets import explorer
     found = []
     for made in list(explorer._MADE):
         taken, update = [], made.update
@@ -45,7 +45,9 @@ _time_all()
 def redraws(name: str) -> list[dict[str, Any]]:
     """Execute a notebook; return a row for each of its explorers."""
     with tempfile.TemporaryDirectory() as place:
-        done = notebooks.execute(name, {}, Path(place) / f"{name}.ipynb", solutions=True, then=TIME_ALL)
+        done = notebooks.execute(
+            name, {}, Path(place) / f"{name}.ipynb", read=notebooks.read_solutions, then=TIME_ALL
+        )
         nb = nbformat.read(done, as_version=4)
     said = "".join(o.get("text", "") for o in nb.cells[-1].outputs if o.get("name") == "stdout")
     rows = []

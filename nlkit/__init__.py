@@ -11,58 +11,63 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# name -> module that holds it; None: the module itself
-_PUBLIC: dict[str, str | None] = {
-    "Baseline": "baselines",
-    "ConfidentLearning": "relabelling",
-    "KNNRelabel": "relabelling",
-    "NoiseAL": "noiseal",
-    "SiDyP": "sidyp",
-    "TextEncoder": "encoder",
-    "add_noise": "noise",
-    "annotators": None,
-    "assets": None,
-    "check": None,
-    "comparing": None,
-    "cleaning": None,
-    "correction_report": "metrics",
-    "course": None,
-    "data": None,
+# name -> module that holds it
+_NAMES = {
+    "Baseline": "methods.baselines",
+    "ConfidentLearning": "methods.label_cleaning",
+    "KNNRelabel": "methods.label_cleaning",
+    "METHODS": "methods.registry",
+    "NoiseAL": "methods.noiseal.method",
+    "SiDyP": "methods.sidyp.method",
+    "TextEncoder": "models.encoder",
+    "add_noise": "noise.making",
+    "correction_report": "metrics.labels",
     "doctor": "doctor",
-    "diffusion": None,
-    "dynamics": None,
-    "evaluate_probabilities": "metrics",
-    "gold_pool": "examples",
-    "label_with_llm": "labelling",
-    "load": "persistence",
-    "load_dataset": "data",
-    "losses": None,
-    "metrics": None,
-    "noise": None,
-    "noise_report": "noise",
-    "plots": None,
-    "detection": None,
-    "prior": None,
-    "recorded": None,
-    "reliability": "metrics",
-    "resuming": None,
-    "split": None,
-    "training": None,
-    "transition_matrix": "noise",
-    "widgets": None,
-    "METHODS": "methods",
+    "evaluate_probabilities": "metrics.predictions",
+    "gold_pool": "annotate.examples",
+    "label_with_llm": "annotate.labelling",
+    "load": "methods.registry",
+    "load_dataset": "data.loading",
+    "noise_report": "noise.report",
+    "reliability": "metrics.predictions",
+    "transition_matrix": "noise.making",
 }
 
-__all__ = [*sorted(_PUBLIC), "__version__"]
+# name -> module that it is
+_MODULES = {
+    "annotators": "annotate",
+    "assets": "data.packaged",
+    "check": "course.check",
+    "cleaning": "study.cleaning",
+    "comparing": "study.comparing",
+    "course": "course",
+    "data": "data",
+    "detection": "methods.sidyp.detection",
+    "diffusion": "methods.sidyp.diffusion",
+    "dynamics": "methods.noiseal.dynamics",
+    "losses": "training.losses",
+    "metrics": "metrics",
+    "noise": "noise",
+    "partition": "methods.noiseal.partition",
+    "plots": "course.plots",
+    "prior": "methods.sidyp.prior",
+    "recorded": "study.recorded",
+    "resuming": "study.resuming",
+    "split": "methods.noiseal.partition",
+    "training": "training",
+    "widgets": "course.widgets",
+}
+
+__all__ = [*sorted({*_NAMES, *_MODULES}), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
+    if name in _NAMES:
+        value = getattr(import_module(f"nlkit.{_NAMES[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"nlkit.{_MODULES[name]}")
+    else:
         raise AttributeError(f"module 'nlkit' has no attribute {name!r}")
-    holder = _PUBLIC[name]
-    value = (
-        import_module(f"nlkit.{name}") if holder is None else getattr(import_module(f"nlkit.{holder}"), name)
-    )
     globals()[name] = value
     return value
 

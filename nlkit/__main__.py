@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nlkit.config import PROFILES
+from nlkit.training.config import PROFILES
 
-__all__ = ["main"]
+__all__ = ["main", "parameter"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,10 +26,6 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     course.add_argument("--live", action="store_true", help="compute everything here, use no recorded run")
     course.add_argument("--out", help="folder of the executed copies; outputs by default")
-    course.add_argument(
-        "--measure", action="store_true",
-        help="live, with solutions and an empty cache each; keep time and memory in notebooks/measured.json",
-    )  # fmt: skip
     sweep = commands.add_parser(
         "sweep", help="execute one notebook for many settings, and draw what it found"
     )
@@ -51,14 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if chosen.command == "sweep":
             return _sweep(chosen)
-        parameters = dict(map(_parameter, chosen.parameter)) | {"profile": chosen.profile}
-        return _measure(chosen.names, parameters) if chosen.measure else _course(chosen, parameters)
+        parameters = dict(map(parameter, chosen.parameter)) | {"profile": chosen.profile}
+        return _course(chosen, parameters)
     except ValueError as error:
         print(f"nlkit {chosen.command}: {error}", file=sys.stderr)
         return 2
 
 
-def _parameter(text: str) -> tuple[str, Any]:
+def parameter(text: str) -> tuple[str, Any]:
     """Return the name and the value of NAME=VALUE: a Python literal, or else a string."""
     name, equals, value = text.partition("=")
     if not equals:
@@ -71,13 +67,13 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 def _values(text: str) -> tuple[str, list[Any]]:
     """Return the name and the values of NAME=VALUE,VALUE: Python literals, or else strings."""
-    name, value = _parameter(text)
+    name, value = parameter(text)
     several = value.split(",") if isinstance(value, str) else value
     return name, list(several) if isinstance(several, list | tuple) else [several]
 
 
 def _sweep(chosen: argparse.Namespace) -> int:
-    from nlkit.notebooks.sweeping import draw_found, sweep
+    from nlkit.course.sweeping import draw_found, sweep
 
     grid = dict(map(_values, chosen.parameter))
     out = Path(chosen.out)
@@ -93,7 +89,7 @@ def _sweep(chosen: argparse.Namespace) -> int:
 
 
 def _course(chosen: argparse.Namespace, parameters: dict[str, Any]) -> int:
-    from nlkit.notebooks import run
+    from notebooks.build import run
 
     table = run(chosen.names or None, parameters, chosen.out, live=chosen.live, show_progress=True)
     for error in table["error"]:
@@ -104,15 +100,6 @@ def _course(chosen: argparse.Namespace, parameters: dict[str, Any]) -> int:
     done = (table["status"] == "done").sum()
     print(f"\n{done} of {len(table)} notebooks done in {table['seconds'].sum() / 60:.1f} minutes.")
     return int(done < len(table))
-
-
-def _measure(names: list[str], parameters: dict[str, Any]) -> int:
-    from nlkit import notebooks
-
-    for name in names or notebooks.names():
-        found = notebooks.measure(name, parameters)
-        print(name, *(f"{key} {value}" for key, value in found.items()), flush=True)
-    return 0
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from types import ModuleType
 
-from nlkit import _places, assets
+from nlkit import _places
 from nlkit._findings import Finding, Report, Status
 from nlkit._util import atomic_write, cache_folder, count_cores, matrix_speed
+from nlkit.data import packaged as assets
 
 __all__ = ["Finding", "Report", "doctor"]
 
@@ -123,7 +124,7 @@ def _machine() -> Iterable[Finding]:
 
 
 def _cache() -> Iterable[Finding]:
-    from nlkit.cache import cache_limit, cache_size
+    from nlkit.models.cache import cache_limit, cache_size
 
     limit = None
     try:

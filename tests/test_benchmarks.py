@@ -12,8 +12,8 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from benchmarks import accuracy, cost, refining, widgets
-from nlkit import plots
-from nlkit.widgets import Explorer, explorer
+from nlkit.course import plots
+from nlkit.course.widgets import Explorer, explorer
 
 TINY: dict[str, Any] = {
     "kinds": ("symmetric", "asymmetric"), "seeds": (0,), "profile": "quick", "train_size": 120,

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import codespell_lib
 import pytest
 
-from nlkit import notebooks
+from notebooks import build as notebooks
 
 ROOT = Path(__file__).parents[1]
 
@@ -168,11 +168,18 @@ def test_files_that_are_named_exist(name):
 
 
 def test_missing_code_is_found():
-    text = "`nlkit.split.split_samples`, `nk.metrics.ece(p, y)`, ``nlkit.SiDyP`` and `nlkit/split.py`"
-    assert symbols(text) == {"nlkit.split.split_samples", "nlkit.metrics.ece", "nlkit.SiDyP"}
+    text = (
+        "`nlkit.methods.noiseal.partition.split_samples`, `nk.metrics.ece(p, y)`, ``nlkit.SiDyP`` and "
+        "`nlkit/methods/noiseal/partition.py`"
+    )
+    assert symbols(text) == {
+        "nlkit.methods.noiseal.partition.split_samples",
+        "nlkit.metrics.ece",
+        "nlkit.SiDyP",
+    }
     assert all(map(exists, symbols(text)))
-    assert exists("nlkit.split.Split.tau_strong")
-    assert not exists("nlkit.split.spilt_samples")
+    assert exists("nlkit.methods.noiseal.partition.Split.tau_strong")
+    assert not exists("nlkit.methods.noiseal.partition.spilt_samples")
     assert not exists("nlkit.metrics.ece.nothing")
 
 

@@ -11,10 +11,11 @@ import pytest
 
 import nlkit
 import nlkit.doctor
-from nlkit import _places, assets
+from nlkit import _places
 from nlkit._util import matrix_speed
-from nlkit.cache import ActivationCache
+from nlkit.data import packaged as assets
 from nlkit.doctor import Finding, Report, doctor
+from nlkit.models.cache import ActivationCache
 
 module = sys.modules["nlkit.doctor"]
 

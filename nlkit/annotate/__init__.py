@@ -1,4 +1,12 @@
-"""Annotators: who gives labels to texts, what they are asked, and where the answers are kept.
+"""Annotators: a language model on this machine, one behind an API, or a simulation; and what they share."""
 
-The public names are in `nlkit.annotators`.
-"""
+from __future__ import annotations
+
+from nlkit.annotate.base import Annotator, Demonstration
+from nlkit.annotate.budget import QueryBudget
+from nlkit.annotate.local import LocalLLM
+from nlkit.annotate.openai_chat import OpenAIChat
+from nlkit.annotate.simulated import Simulated
+from nlkit.annotate.store import AnswerStore
+
+__all__ = ["Annotator", "AnswerStore", "Demonstration", "LocalLLM", "OpenAIChat", "QueryBudget", "Simulated"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ __all__ = [
     "Request",
     "annotator_name",
     "answer_table",
-    "as_annotator",
     "check_annotator",
     "check_request",
     "checked_answers",
@@ -62,31 +61,6 @@ class Annotator(Protocol):
 def annotator_name(annotator: Any) -> str:
     """Return what tables call an annotator, even one of the user's own making without a name."""
     return str(getattr(annotator, "name", type(annotator).__name__))
-
-
-def as_annotator(annotator: Any, label_names: Sequence[str]) -> Annotator:
-    """Return an annotator that is ready to label with these names.
-
-    Parameters
-    ----------
-    annotator : str or Annotator
-        A model's name, such as "smollm2", for ``LocalLLM(name, precision="auto")``, or an annotator.
-    label_names : sequence of str
-        What ``ready(label_names)``, if the annotator has it, is asked about.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    if isinstance(annotator, str):
-        from nlkit.annotate.local import LocalLLM
-
-        annotator = LocalLLM(annotator, precision="auto")
-    check_annotator(annotator)
-    if hasattr(annotator, "ready"):
-        annotator.ready(list(label_names))
-    return cast("Annotator", annotator)
 
 
 def check_annotator(annotator: Any) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nlkit._checks import check_count
 from nlkit._util import reject
+from nlkit.data.checks import check_count
 
 __all__ = ["QueryBudget"]
 

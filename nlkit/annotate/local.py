@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,17 @@ import pandas as pd
 
 from nlkit._util import cache_folder, progress, reject
 from nlkit.annotate import models, prompts
-from nlkit.annotate.base import Demonstrations, Request, answer_table, check_request
+from nlkit.annotate.base import (
+    Annotator,
+    Demonstrations,
+    Request,
+    answer_table,
+    check_annotator,
+    check_request,
+)
 from nlkit.annotate.scoring import LabelScorer
 from nlkit.annotate.store import AnswerStore, StoredAnswer
-from nlkit.encoder import choose_device, choose_precision
+from nlkit.models.device import choose_device, choose_precision
 
 __all__ = ["LocalLLM", "calibrate", "open_store"]
 
@@ -344,3 +351,26 @@ class LocalLLM:
                     }
                 )
                 bar.update(len(rows))
+
+
+def as_annotator(annotator: Any, label_names: Sequence[str]) -> Annotator:
+    """Return an annotator that is ready to label with these names.
+
+    Parameters
+    ----------
+    annotator : str or Annotator
+        A model's name, such as "smollm2", for ``LocalLLM(name, precision="auto")``, or an annotator.
+    label_names : sequence of str
+        What ``ready(label_names)``, if the annotator has it, is asked about.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if isinstance(annotator, str):
+        annotator = LocalLLM(annotator, precision="auto")
+    check_annotator(annotator)
+    if hasattr(annotator, "ready"):
+        annotator.ready(list(label_names))
+    return cast("Annotator", annotator)

@@ -46,7 +46,7 @@ def locate(model: str | os.PathLike[str]) -> ModelSource:
             )
         return ModelSource(str(path), None, _digest(weights))
     if str(model) == "smollm2":
-        from nlkit import assets
+        from nlkit.data import packaged as assets
 
         asset = assets.find("smollm2")
         return ModelSource(str(asset.path.parent), asset.path, asset.sha256)

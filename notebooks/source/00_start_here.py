@@ -22,17 +22,17 @@
 #
 # | in the paper | in the code |
 # |---|---|
-# | co-prediction network: a strong and a weak model | `nlkit.classifiers` |
-# | dynamic-enhanced threshold: sets R, H and P | `nlkit.split` |
+# | co-prediction network: a strong and a weak model | `nlkit.models.classifiers` |
+# | dynamic-enhanced threshold: sets R, H and P | `nlkit.methods.noiseal.partition` |
 # | LLM as active annotator, demonstrations | `nlkit.annotate` |
-# | losses for R, P and H | `nlkit.losses`, `nlkit.objective` |
-# | the whole loop of NoiseAL | `nlkit.noiseal` |
-# | SiDyP: co-regularised branches and their trajectories | `nlkit.branches` |
-# | noise detection from trajectories | `nlkit.detection` |
-# | prior: certain, dominant and uncertain candidates | `nlkit.prior` |
-# | simplex diffusion, reverse chain | `nlkit.diffusion` |
-# | training it with the dynamic prior | `nlkit.refinement` |
-# | prediction: the sum over observed labels | `nlkit.posterior` |
+# | losses for R, P and H | `nlkit.training.losses`, `nlkit.methods.noiseal.loss` |
+# | the whole loop of NoiseAL | `nlkit.methods.noiseal.method` |
+# | SiDyP: co-regularised branches and their trajectories | `nlkit.methods.sidyp.branches` |
+# | noise detection from trajectories | `nlkit.methods.sidyp.detection` |
+# | prior: certain, dominant and uncertain candidates | `nlkit.methods.sidyp.prior` |
+# | simplex diffusion, reverse chain | `nlkit.methods.sidyp.diffusion` |
+# | training it with the dynamic prior | `nlkit.methods.sidyp.refinement` |
+# | prediction: the sum over observed labels | `nlkit.methods.sidyp.posterior` |
 
 # %% tags=["setup"]
 # {{setup}}
@@ -675,7 +675,7 @@ nk.check.start_here.q4(answer)
 # - Go back to the parameters: `noise = "asymmetric"` or `"instance"`, `dataset = "r52"`, or `query_budget =
 #   0`, which shows what the models reach without the language model.
 # - Give SiDyP more texts, `llm_labelled = 1000`, or the default of ten neighbours, and compare the tables.
-# - Read `nlkit/split.py` and `nlkit/rectification.py`, in this order, and then `nlkit/prior.py` and
-#   `nlkit/diffusion.py`; each is one idea.
+# - Read `nlkit/methods/noiseal/partition.py` and `nlkit/methods/noiseal/rectification.py`, in this order, and then `nlkit/methods/sidyp/prior.py` and
+#   `nlkit/methods/sidyp/diffusion.py`; each is one idea.
 # - Use it on your own files: `nk.load_dataset({"train": "train.csv", "test": "test.csv"}, text="…",
 #   noisy_label="…")`, then `nk.NoiseAL().fit(ds)`.

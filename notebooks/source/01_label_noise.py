@@ -411,4 +411,4 @@ nk.check.label_noise.q4(answer)
 #
 # - **02_memorisation**: when, in training, are wrong labels learnt?
 # - Change the parameters: `dataset = "20ng"` has twenty classes of one size. What changes in section 2?
-# - Read `nlkit/noise.py`, and `nlkit/_instance_noise.py` for the noise that follows the text.
+# - Read `nlkit/noise/making.py`, and `nlkit/noise/instance.py` for the noise that follows the text.

@@ -17,9 +17,9 @@
 # | in the papers | in the code |
 # |---|---|
 # | memorisation effect (Arpit et al. 2017, arXiv 1706.05394) | `nk.plots.fitted_shares` |
-# | NoiseAL (arXiv 2504.02901): strong and weak model side by side | `nlkit.dynamics.train_both` |
-# | their networks: encoder with a head, BiLSTM | `nlkit.classifiers` |
-# | small loss as a sign of a right label (DivideMix, arXiv 2002.07394) | `nlkit.cleaning.label_losses` |
+# | NoiseAL (arXiv 2504.02901): strong and weak model side by side | `nlkit.methods.noiseal.dynamics.train_both` |
+# | their networks: encoder with a head, BiLSTM | `nlkit.models.classifiers` |
+# | small loss as a sign of a right label (DivideMix, arXiv 2002.07394) | `nlkit.study.cleaning.label_losses` |
 # | training dynamics, which SiDyP (arXiv 2505.19675) uses as trajectories | `nlkit.training` |
 
 # %% tags=["setup"]
@@ -348,4 +348,4 @@ nk.check.memorisation.q4(answer)
 # - **03_splitting**: how to read the window without knowing one true label.
 # - `noise = "asymmetric"`: now wrong labels agree with each other. Are they still learnt late?
 # - `profile = "class"` lets two layers of MiniLM learn as well. Does the strong model memorise faster then?
-# - Read `nlkit/dynamics.py` and `nlkit/classifiers.py`.
+# - Read `nlkit/methods/noiseal/dynamics.py` and `nlkit/models/classifiers.py`.

@@ -16,12 +16,12 @@
 #
 # | in the papers | in the code |
 # |---|---|
-# | NoiseAL (arXiv 2504.02901): co-prediction network, warm-up | `nlkit.dynamics.train_both` |
-# | NoiseAL: dynamic-enhanced threshold, sets C and I, then R, H and P | `nlkit.split` |
-# | memory effect of DISC (CVPR 2023), which ours follows | `nlkit.split.update_thresholds` |
-# | DivideMix (arXiv 2002.07394): mixture of the losses | `nlkit.cleaning.small_loss` |
-# | confident learning (arXiv 1911.00068), cleanlab | `nlkit.cleaning.confident_issues` |
-# | how SiDyP (arXiv 2505.19675) picks its suspects instead | `nlkit.detection`, notebook 07 |
+# | NoiseAL (arXiv 2504.02901): co-prediction network, warm-up | `nlkit.methods.noiseal.dynamics.train_both` |
+# | NoiseAL: dynamic-enhanced threshold, sets C and I, then R, H and P | `nlkit.methods.noiseal.partition` |
+# | memory effect of DISC (CVPR 2023), which ours follows | `nlkit.methods.noiseal.partition.update_thresholds` |
+# | DivideMix (arXiv 2002.07394): mixture of the losses | `nlkit.study.cleaning.small_loss` |
+# | confident learning (arXiv 1911.00068), cleanlab | `nlkit.study.cleaning.confident_issues` |
+# | how SiDyP (arXiv 2505.19675) picks its suspects instead | `nlkit.methods.sidyp.detection`, notebook 07 |
 
 # %% tags=["setup"]
 # {{setup}}
@@ -366,4 +366,4 @@ nk.check.splitting.q4(answer)
 # - **04_llm_annotator**: who is asked about P, and how.
 # - Change the noise: `noise = "asymmetric"`. The two classes of a pair look alike to the models too; how good
 #   are the sets now?
-# - Read `nlkit/split.py`; its slow twin in `tests/reference/split.py` says the same one sample at a time.
+# - Read `nlkit/methods/noiseal/partition.py`; its slow twin in `tests/reference/split.py` says the same one sample at a time.

@@ -17,12 +17,12 @@
 #
 # | in the papers | in the code |
 # |---|---|
-# | the LLM as active annotator (NoiseAL, arXiv 2504.02901) | `nlkit.annotators.LocalLLM` |
-# | nearest demonstrations (NoiseAL; Liu et al. 2022, arXiv 2101.06804) | `nlkit.examples.retrieve` |
+# | the LLM as active annotator (NoiseAL, arXiv 2504.02901) | `nlkit.annotate.LocalLLM` |
+# | nearest demonstrations (NoiseAL; Liu et al. 2022, arXiv 2101.06804) | `nlkit.annotate.examples.retrieve` |
 # | likelihood of label words (Brown et al. 2020, arXiv 2005.14165) | `nlkit.annotate.scoring` |
 # | bias of prompts (Zhao et al. 2021, arXiv 2102.09690) | `LocalLLM(calibration=…)` |
 # | selective classification (El-Yaniv and Wiener, JMLR 2010) | `nk.metrics.coverage_report` |
-# | who is asked first (NoiseAL) | `nlkit.rectification.acquisition_order` |
+# | who is asked first (NoiseAL) | `nlkit.methods.noiseal.rectification.acquisition_order` |
 
 # %% tags=["setup"]
 # {{setup}}
@@ -55,7 +55,7 @@ import numpy as np
 import pandas as pd
 
 import nlkit as nk
-from nlkit.examples import retrieve
+from nlkit.annotate.examples import retrieve
 
 setup = nk.course.setup(
     profile=profile, seed=seed, dataset=dataset, train_size=train_size, test_size=test_size, noise=noise,

@@ -18,15 +18,15 @@
 # | in the paper (NoiseAL, arXiv 2504.02901) | in the code |
 # |---|---|
 # | the whole method | `nk.NoiseAL` |
-# | what each set learns: clean, purified and hard samples | `nlkit.objective.SetObjective` |
-# | the active annotator: who is asked, with which demonstrations | `nlkit.rectification.Rectifier` |
+# | what each set learns: clean, purified and hard samples | `nlkit.methods.noiseal.loss.SetObjective` |
+# | the active annotator: who is asked, with which demonstrations | `nlkit.methods.noiseal.rectification.Rectifier` |
 # | L_R: cross-entropy | `nk.losses.cross_entropy` |
 # | L_P: reversed cross-entropy (Wang et al. 2019, arXiv 1908.06112) | `nk.losses.reverse_cross_entropy` |
 # | L_H: EmbMix, a mixup (Zhang et al. 2018, arXiv 1710.09412) of embeddings | `nk.losses.mix_pairs` |
-# | memory effect of the thresholds, after DISC (CVPR 2023) | `nlkit.split` |
+# | memory effect of the thresholds, after DISC (CVPR 2023) | `nlkit.methods.noiseal.partition` |
 #
 # The public text gives no numbers for thresholds, weights and schedules; ours are documented in
-# `nlkit.noiseal_config`.
+# `nlkit.methods.noiseal.config`.
 
 # %% tags=["setup"]
 # {{setup}}
@@ -536,5 +536,5 @@ nk.check.noiseal.q4(answer)
 # ## Next
 #
 # - Set `train_size = 2000`, or `noise = "asymmetric"`, and look at sections 3 and 6 again.
-# - `nlkit/rectification.py` is the loop and `nlkit/objective.py` its losses: to be read from top to bottom.
+# - `nlkit/methods/noiseal/rectification.py` is the loop and `nlkit/methods/noiseal/loss.py` its losses: to be read from top to bottom.
 # - Notebook [06](06_llm_noise.ipynb): labels that a language model made.

@@ -51,7 +51,7 @@ import numpy as np
 import pandas as pd
 
 import nlkit as nk
-from nlkit.labelling import llm_answers
+from nlkit.annotate.labelling import llm_answers
 
 pd.set_option("display.width", 110)
 
@@ -503,4 +503,4 @@ nk.check.llm_noise.q4(answer)
 # - `07_dynamic_prior` doubts these labels by their trajectories and asks the neighbours.
 # - Here: `noise = "instance"` puts instance-dependent noise in section 1's first place; `dataset = "20ng"`
 #   has topics whose names say more.
-# - Read `nlkit/labelling.py` and the function `calibrate` in `nlkit/annotate/local.py`.
+# - Read `nlkit/annotate/labelling.py` and the function `calibrate` in `nlkit/annotate/local.py`.

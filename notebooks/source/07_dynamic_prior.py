@@ -21,12 +21,12 @@
 #
 # | in the paper | in the code |
 # |---|---|
-# | co-regularised branches, their trajectories | `nlkit.branches` |
-# | noise detection: mean + deviation of the distance to the centroid | `nlkit.detection.suspicion` |
-# | (ours) early margin; relative distance; both | `nlkit.detection.margin`, `nlkit.detection.suspects` |
-# | neighbours that are not suspect | `nlkit.prior.nearest_believed` |
-# | certain, dominant, uncertain candidates | `nlkit.prior.vote`, `nlkit.prior.candidates` |
-# | dynamic prior: an answer c gives w_c ← w_c + (1 − w_c) / J | `nlkit.prior.reinforce` |
+# | co-regularised branches, their trajectories | `nlkit.methods.sidyp.branches` |
+# | noise detection: mean + deviation of the distance to the centroid | `nlkit.methods.sidyp.detection.suspicion` |
+# | (ours) early margin; relative distance; both | `nlkit.methods.sidyp.detection.margin`, `nlkit.methods.sidyp.detection.suspects` |
+# | neighbours that are not suspect | `nlkit.methods.sidyp.prior.nearest_believed` |
+# | certain, dominant, uncertain candidates | `nlkit.methods.sidyp.prior.vote`, `nlkit.methods.sidyp.prior.candidates` |
+# | dynamic prior: an answer c gives w_c ← w_c + (1 − w_c) / J | `nlkit.methods.sidyp.prior.reinforce` |
 
 # %% tags=["setup"]
 # {{setup}}

@@ -23,13 +23,13 @@
 #
 # | in the paper | in the code |
 # |---|---|
-# | label as a simplex vector s₀ = k (2 · onehot − 1) | `nlkit.diffusion.corner` |
-# | cosine schedule ᾱ_t | `nlkit.diffusion.alpha_bar` |
-# | forward process: s_t = √ᾱ_t s₀ + √(1 − ᾱ_t) k ε | `nlkit.diffusion.diffuse` |
-# | denoiser | `nlkit.diffusion.Denoiser` |
-# | reverse process | `nlkit.diffusion.reverse_chain` |
-# | training of the denoiser | `nlkit.refinement.Refinement` |
-# | prediction: the sum over observed labels | `nlkit.posterior.posterior` |
+# | label as a simplex vector s₀ = k (2 · onehot − 1) | `nlkit.methods.sidyp.diffusion.corner` |
+# | cosine schedule ᾱ_t | `nlkit.methods.sidyp.diffusion.alpha_bar` |
+# | forward process: s_t = √ᾱ_t s₀ + √(1 − ᾱ_t) k ε | `nlkit.methods.sidyp.diffusion.diffuse` |
+# | denoiser | `nlkit.methods.sidyp.diffusion.Denoiser` |
+# | reverse process | `nlkit.methods.sidyp.diffusion.reverse_chain` |
+# | training of the denoiser | `nlkit.methods.sidyp.refinement.Refinement` |
+# | prediction: the sum over observed labels | `nlkit.methods.sidyp.posterior.posterior` |
 
 # %% tags=["setup"]
 # {{setup}}

@@ -22,10 +22,10 @@
 #
 # | in the paper | in the code |
 # |---|---|
-# | first stage: co-regularised branches | `nlkit.branches` |
-# | noise detection, dynamic prior | `nlkit.detection`, `nlkit.prior` |
-# | second stage: simplex diffusion | `nlkit.refinement`, `nlkit.diffusion` |
-# | P(y given x) = (1/M) Σ_m Σ_ỹ P_diff,m(y given ỹ, x) · P_clf,m(ỹ given x) | `nlkit.posterior` |
+# | first stage: co-regularised branches | `nlkit.methods.sidyp.branches` |
+# | noise detection, dynamic prior | `nlkit.methods.sidyp.detection`, `nlkit.methods.sidyp.prior` |
+# | second stage: simplex diffusion | `nlkit.methods.sidyp.refinement`, `nlkit.methods.sidyp.diffusion` |
+# | P(y given x) = (1/M) Σ_m Σ_ỹ P_diff,m(y given ỹ, x) · P_clf,m(ỹ given x) | `nlkit.methods.sidyp.posterior` |
 # | the whole | `nlkit.SiDyP` |
 # | expected calibration error | `nlkit.reliability`, `nlkit.metrics.ece` |
 

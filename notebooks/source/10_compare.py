@@ -469,5 +469,5 @@ nk.check.compare.q4(answer)
 #
 # - Move the explorer's epoch to *best by noisy validation*: who gains most?
 # - Set `noise = "llm"`: the language model's labels, and all methods on them. It asks for every text once.
-# - Add a method of your own to `nlkit/methods.py` (see [CONTRIBUTING.md](../CONTRIBUTING.md)): it appears
+# - Add a method of your own to `nlkit/methods/registry.py` (see [CONTRIBUTING.md](../CONTRIBUTING.md)): it appears
 #   here by itself.

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from nlkit.annotate import models
-from nlkit.annotators import Demonstration, LocalLLM
+from nlkit.annotate import Demonstration, LocalLLM, models
 
 LABELS = ["acq", "crude", "earn", "money-fx"]
 

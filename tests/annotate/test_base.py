@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from nlkit.annotate import LocalLLM, Simulated
 from nlkit.annotate.base import (
     Annotator,
     Demonstration,
     annotator_name,
     answer_table,
-    as_annotator,
     check_request,
     checked_answers,
 )
-from nlkit.annotators import LocalLLM, Simulated
+from nlkit.annotate.local import as_annotator
 
 NAMES = ["a", "b", "c"]
 

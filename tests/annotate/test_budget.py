@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlkit.annotators import QueryBudget
+from nlkit.annotate import QueryBudget
 
 STEPS = st.lists(st.one_of(st.none(), st.integers(0, 30)), max_size=20)  # None: a new round
 

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from nlkit.annotate import AnswerStore, Demonstration, LocalLLM
 from nlkit.annotate.demonstrations import nearest
 from nlkit.annotate.local import calibrate
 from nlkit.annotate.scoring import LabelScorer
-from nlkit.annotators import AnswerStore, Demonstration, LocalLLM
-from nlkit.encoder import TextEncoder
+from nlkit.models.encoder import TextEncoder
 from tests.annotate.conftest import EXAMPLES, LABELS, TEXTS
 from tests.reference.annotate import plain_scores, softmax
 
@@ -233,7 +233,7 @@ def test_unknown_models_are_refused(tmp_path: Path) -> None:
 
 RUN = """
 import json, sys
-from nlkit.annotators import LocalLLM
+from nlkit.annotate import LocalLLM
 model, path, texts, labels = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])
 LocalLLM(model, store=path, batch_tokens=1, calibration="none").annotate(texts, labels)
 """

@@ -13,9 +13,8 @@ import pytest
 import torch
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from nlkit import assets
-from nlkit.annotate import models
-from nlkit.annotators import LocalLLM
+from nlkit.annotate import LocalLLM, models
+from nlkit.data import packaged as assets
 
 CPU = torch.device("cpu")
 D, HIDDEN, HEADS = 32, 64, 4

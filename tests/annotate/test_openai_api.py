@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nlkit.annotators import Annotator, AnswerStore, Demonstration, OpenAIChat, Simulated
+from nlkit.annotate import Annotator, AnswerStore, Demonstration, OpenAIChat, Simulated
 from tests.annotate.chat_server import Answer, ChatServer, running
 
 LABELS = ["acq", "crude", "earn"]

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nlkit.annotate import LocalLLM
 from nlkit.annotate.scoring import LabelScorer, LabelTree, bucket
-from nlkit.annotators import LocalLLM
 from tests.reference.annotate import plain_scores
 
 PREFIX = "Classify each text by its label.\nLabels:\n- money\n- money-fx"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from nlkit.annotators import Simulated
+from nlkit.annotate import Simulated
 
 NAMES = ["a", "b", "c", "d"]
 TRUTH = {f"text {i}": i % 4 for i in range(2000)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nlkit import notebooks
+from notebooks import build as notebooks
 from tests.browser.lab import ARTEFACTS, Notebook, Server, chromium, missing, serve
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from nlkit import notebooks
-from nlkit.notebooks import measuring
+from notebooks import build as notebooks
+from notebooks.build import measuring
 
 MEASURED = {"seconds": 150.0, "longest_cell": 50, "peak_gb": 3.6, "on": "2 CPU cores"}
 

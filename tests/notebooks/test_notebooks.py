@@ -12,9 +12,10 @@ import pytest
 from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from nlkit import notebooks
-from nlkit.notebooks import building, running
-from nlkit.notebooks import source as sources
+from nlkit.course import running
+from notebooks import build as notebooks
+from notebooks.build import building, measuring
+from notebooks.build import source as sources
 
 NAMES = notebooks.names()
 START = "00_start_here"
@@ -197,12 +198,12 @@ class TestMeasure:
             assert not found[-1]["cache"].exists()
             return out
 
-        monkeypatch.setattr(running, "execute", execute)
-        monkeypatch.setattr(running, "keep_measurement", lambda *kept: kept)
+        monkeypatch.setattr(measuring, "execute", execute)
+        monkeypatch.setattr(measuring, "keep_measurement", lambda *kept: kept)
         return found
 
     def test_starts_with_an_empty_cache_and_keeps_the_slowest_cell(self, runs):
-        name, profile, _, slowest = running.measure(START, {"profile": "class"})
+        name, profile, _, slowest = measuring.measure(START, {"profile": "class"})
         assert (name, profile, slowest) == (START, "class", 7.5)
         assert os.environ["NLKIT_CACHE"] == "the reader's own"
         assert len(runs) == 1
@@ -210,7 +211,7 @@ class TestMeasure:
 
     @pytest.mark.parametrize("name", [name for name in NAMES if name != START])
     def test_uses_nothing_recorded(self, runs, name):
-        running.measure(name, {"profile": "quick"})
+        measuring.measure(name, {"profile": "quick"})
         assert runs[0]["parameters"] == {"profile": "quick", "recorded": False}
 
 

@@ -7,8 +7,8 @@ import types
 
 import pytest
 
-from nlkit import notebooks
-from nlkit.notebooks import places, source
+from notebooks import build as notebooks
+from notebooks.build import places, source
 
 NAME = "00_start_here"
 

@@ -12,8 +12,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from papermill import PapermillExecutionError
 
 from nlkit import __main__ as command
-from nlkit import demo, notebooks
-from nlkit.notebooks import courses, running
+from nlkit.course import demo, running
+from notebooks import build as notebooks
 from tests.notebooks.test_notebooks import NAMES, START, outputs, pictures
 
 TINY = {
@@ -22,7 +22,7 @@ TINY = {
 }  # fmt: skip
 # Every explorer's controls are moved at the end: an error at another position must not hide.
 ONE_SLIDER = 3  # moves: to both ends, and back
-TRY = "import nlkit\nprint('moves:', nlkit.widgets.try_all())"
+TRY = "import nlkit\nprint('moves:', nlkit.course.widgets.try_all())"
 
 
 class Executed:
@@ -39,7 +39,7 @@ class Executed:
 
 
 def execute(folder, name, parameters, **how):
-    row = courses.run([name], parameters, folder, then=TRY, **how).iloc[0]
+    row = running.run([name], parameters, folder, then=TRY, **how).iloc[0]
     assert row["status"] == "done", row["error"]
     return Executed(name, row, folder)
 
@@ -47,7 +47,9 @@ def execute(folder, name, parameters, **how):
 @pytest.fixture(scope="session", params=NAMES)
 def live(request, tmp_path_factory):
     """Each notebook as it is, with solutions, nothing recorded: real models, every check of its prose."""
-    return execute(tmp_path_factory.mktemp("live"), request.param, {}, live=True, solutions=True)
+    return execute(
+        tmp_path_factory.mktemp("live"), request.param, {}, live=True, read=notebooks.read_solutions
+    )
 
 
 @pytest.fixture(scope="session", params=NAMES)
@@ -174,7 +176,7 @@ class TestExecute:
         with pytest.raises(
             ValueError, match="'trainsize' is not a parameter of 00_start_here: one of profile"
         ):
-            notebooks.execute(START, {"trainsize": 3}, tmp_path / "x.ipynb", solutions=True)
+            notebooks.execute(START, {"trainsize": 3}, tmp_path / "x.ipynb", read=notebooks.read_solutions)
         with pytest.raises(ValueError, match="name='99'"):
             notebooks.execute("99", {}, tmp_path / "x.ipynb")
         assert not list(tmp_path.iterdir())
@@ -228,7 +230,7 @@ class TestDemo:
         error = PapermillExecutionError(
             cell_index=3, exec_count=7, source="\nboom()", ename="E", evalue="v", traceback=[]
         )
-        said = courses.failure(error, tmp_path / "x.ipynb")
+        said = running.failure(error, tmp_path / "x.ipynb")
         assert "Cell [7] failed, under '2. Bad', beginning with: boom()" in said
         assert "E: v" in said
 
@@ -250,13 +252,13 @@ class TestCourse:
             if failing:
                 raise PapermillExecutionError(1, 1, "boom()", "NameError", "boom", [])
 
-        monkeypatch.setattr(courses, "execute", execute)
+        monkeypatch.setattr(running, "execute", execute)
         return given
 
     def test_a_failure_is_told_and_the_rest_runs(self, executed, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
         out = tmp_path / "done"
-        table = courses.run(["02_memorisation", "03_splitting", "04_llm_annotator"], {"noise": "fail"}, out)
+        table = running.run(["02_memorisation", "03_splitting", "04_llm_annotator"], {"noise": "fail"}, out)
         assert table["status"].tolist() == ["done", "failed", "done"]
         assert table["longest_cell"].tolist() == [2.0] * 3
         assert "Cell [1] failed, under 'Here', beginning with: boom()" in table["error"][1]
@@ -269,15 +271,15 @@ class TestCourse:
         assert "1 of 2 notebooks done" in printed.out
 
     def test_parameters_go_where_they_belong(self, executed, tmp_path):
-        courses.run([START, "03_splitting"], {"seed": 1, "llm_labelled": 50}, tmp_path)
+        running.run([START, "03_splitting"], {"seed": 1, "llm_labelled": 50}, tmp_path)
         assert executed[START] == {"seed": 1, "llm_labelled": 50, "results": str(tmp_path / f"{START}.json")}
         assert executed["03_splitting"] == {"seed": 1, "results": str(tmp_path / "03_splitting.json")}
 
     def test_nothing_runs_with_a_parameter_or_name_that_nobody_has(self, executed, tmp_path, capsys):
         with pytest.raises(ValueError, match="'trainsize' is no parameter of 03_splitting: one of"):
-            courses.run(["03_splitting"], {"trainsize": 3}, tmp_path)
+            running.run(["03_splitting"], {"trainsize": 3}, tmp_path)
         with pytest.raises(ValueError, match="name='99' is not allowed: one of 00_start_here"):
-            courses.run(["99"], {}, tmp_path)
+            running.run(["99"], {}, tmp_path)
         assert command.main(["course", "-p", "seed"]) == 2
         assert "NAME=VALUE" in capsys.readouterr().err
         assert not executed

@@ -15,12 +15,13 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from nlkit import notebooks, plots
-from nlkit.notebooks import __main__ as command
-from nlkit.notebooks.rendering import ASSETS, slug
-from nlkit.notebooks.site import INDEX, site
+from nlkit.course import plots
+from notebooks import build as notebooks
+from notebooks.build import __main__ as command
+from notebooks.build.rendering import ASSETS, slug
+from notebooks.build.site import INDEX, site
 
-module = importlib.import_module("nlkit.notebooks.site")
+module = importlib.import_module("notebooks.build.site")
 
 REMOTE = re.compile(r"(https?:)?//")
 
@@ -281,17 +282,24 @@ class TestLinks:
         course(
             **{
                 "00_a": [
-                    text("# A", "[the threshold](../nlkit/split.py), [`nlkit/split.py`](../nlkit/split.py)")
+                    text(
+                        "# A",
+                        "[the threshold](../nlkit/methods/noiseal/partition.py), "
+                        "[`nlkit/methods/noiseal/partition.py`](../nlkit/methods/noiseal/partition.py)",
+                    )
                 ]
             }
         )
         said = soup(site(tmp_path / "out") / "00_a.html").select_one("main .text p")
-        assert said.get_text() == "the threshold (nlkit/split.py), nlkit/split.py"
+        assert (
+            said.get_text()
+            == "the threshold (nlkit/methods/noiseal/partition.py), nlkit/methods/noiseal/partition.py"
+        )
         assert not said.select("a")
         monkeypatch.setattr(module, "repository", lambda: "https://github.com/some/one.git")
         said = soup(site(tmp_path / "out") / "00_a.html").select_one("main .text p")
         assert {a["href"] for a in said.select("a")} == {
-            "https://github.com/some/one/blob/HEAD/nlkit/split.py"
+            "https://github.com/some/one/blob/HEAD/nlkit/methods/noiseal/partition.py"
         }
 
     @pytest.mark.parametrize(
@@ -475,7 +483,7 @@ def test_command_line(course, tmp_path, capsys):
 def test_make_knows_the_site():
     root = notebooks.folder().parent
     planned = subprocess.run(["make", "--dry-run", "site"], cwd=root, capture_output=True, text=True).stdout
-    assert "-m nlkit.notebooks site" in planned
+    assert "-m notebooks.build site" in planned
     cleaned = subprocess.run(["make", "--dry-run", "clean"], cwd=root, capture_output=True, text=True).stdout
     assert " site " in cleaned
     if shutil.which("git"):

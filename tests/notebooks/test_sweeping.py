@@ -12,8 +12,8 @@ from nbformat.v4 import new_code_cell
 from PIL import Image
 
 from nlkit import __main__ as command
-from nlkit import notebooks
-from nlkit.notebooks import courses, sweeping
+from nlkit.course import running, sweeping
+from notebooks import build as notebooks
 
 NAME = "05_noiseal"
 TINY = {
@@ -47,7 +47,7 @@ def executed(monkeypatch):
 
         return PapermillExecutionError(1, 1, "boom()", "NameError", "boom", [])
 
-    monkeypatch.setattr(courses, "execute", execute)
+    monkeypatch.setattr(running, "execute", execute)
     return given
 
 

@@ -1,4 +1,5 @@
-"""M plain classification heads, one after the other: read this to understand `nlkit.branches`."""
+"""M plain classification heads, one after the other: read this to understand
+`nlkit.methods.sidyp.branches`."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from nlkit.batching import Batch
-from nlkit.branches import BranchedClassifier
+from nlkit.methods.sidyp.branches import BranchedClassifier
+from nlkit.models.batching import Batch
 from tests.reference import losses
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nlkit.batching import Batch
-from nlkit.classifiers import WeakClassifier
+from nlkit.models.batching import Batch
+from nlkit.models.classifiers import WeakClassifier
 
 
 def bilstm(model: WeakClassifier) -> nn.LSTM:

@@ -1,4 +1,5 @@
-"""Who is probably mislabelled, one text at a time: read this to understand `nlkit.detection`."""
+"""Who is probably mislabelled, one text at a time: read this to understand
+`nlkit.methods.sidyp.detection`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The forward and the reverse process, one number at a time: read this to understand `nlkit.diffusion`."""
+"""The forward and the reverse process, one number at a time: read this to understand
+`nlkit.methods.sidyp.diffusion`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses of one sample, in plain loops over classes: read this to understand `nlkit.losses`."""
+"""Losses of one sample, in plain loops over classes: read this to understand `nlkit.training.losses`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What each sample learns in NoiseAL, one sample at a time: read this to understand `nlkit.objective`."""
+"""What each sample learns in NoiseAL, one sample at a time: read this to understand
+`nlkit.methods.noiseal.loss`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The neighbours' prior, one text at a time: read this to understand `nlkit.prior`."""
+"""The neighbours' prior, one text at a time: read this to understand `nlkit.methods.sidyp.prior`."""
 
 from __future__ import annotations
 

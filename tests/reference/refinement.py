@@ -1,5 +1,5 @@
-"""The second stage, one text, branch and label at a time: read this to understand `nlkit.refinement` and
-`nlkit.posterior`.
+"""The second stage, one text, branch and label at a time: read this to understand
+`nlkit.methods.sidyp.refinement` and `nlkit.methods.sidyp.posterior`.
 """
 
 from __future__ import annotations

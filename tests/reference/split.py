@@ -1,4 +1,5 @@
-"""The dynamic-enhanced threshold, one sample at a time: read this to understand `nlkit.split`."""
+"""The dynamic-enhanced threshold, one sample at a time: read this to understand
+`nlkit.methods.noiseal.partition`."""
 
 from __future__ import annotations
 

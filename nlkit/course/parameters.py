@@ -1,0 +1,323 @@
+"""The set-up that all notebooks of the course share: their parameters, checked, and what follows from them.
+
+A notebook's parameters are flat literals, so that papermill can replace them. `setup` checks them all before
+anything runs, shows what will be run, and gives the data, the annotators and the recorded runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlkit._util import atomic_write, reject
+from nlkit.noise import KINDS
+from nlkit.study.recorded import Run, experiment, is_recorded
+from nlkit.training.config import PROFILES
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+    from nlkit.annotate.base import Annotator
+
+__all__ = ["DEMONSTRATION_SEED", "LABEL_WORDS", "Setup", "labeller", "reference", "setup"]
+
+LABEL_WORDS = {
+    "acq": "acquisition",
+    "crude": "oil",
+    "earn": "earnings",
+    "interest": "interest rates",
+    "money-fx": "currency",
+    "money-supply": "money supply",
+    "ship": "shipping",
+}
+"""What a language model reads and is scored on where Reuters' own class name says little."""
+
+LABELS = "observed_labels"
+"""The experiment in which an annotator labels a whole training set."""
+
+DEMONSTRATION_SEED = 3
+"""Draw of the fixed demonstrations with which SmolLM2 labels R8: many labels are wrong, most topics stay.
+
+`benchmarks/labels.py` says how it was chosen.
+"""
+
+
+def labeller(annotator: str, ds: DatasetDict, **settings: Any) -> Annotator:
+    """Return the annotator that labels whole training sets in the course.
+
+    A language model reads words that mean something (`LABEL_WORDS`) and is calibrated by an empty text;
+    `settings` replace those of `nlkit.annotate.LocalLLM`. "simulated" is right six times in ten, and has
+    none of them.
+    """
+    from nlkit.annotate import LocalLLM, Simulated
+
+    if annotator == "simulated":
+        return Simulated(accuracy=0.6, reference=reference(ds))
+    names = ds["train"].features["label"].names
+    usual: dict[str, Any] = {
+        "precision": "auto", "calibration": "contextual", "normalise": "sum", "list_labels": False,
+        "label_words": {name: word for name, word in LABEL_WORDS.items() if name in names},
+        "max_text_tokens": 48,
+    }  # fmt: skip
+    return LocalLLM(annotator, **usual | settings)
+
+
+def reference(ds: DatasetDict) -> dict[str, int]:
+    """Return the true label of each training and validation text, for a simulated annotator."""
+    known: dict[str, int] = {}
+    for split in ("validation", "train"):
+        known |= zip(ds[split]["text"][:], ds[split]["label"][:], strict=True)
+    return known
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """A notebook's parameters and what follows from them; made by `setup`.
+
+    Attributes
+    ----------
+    profile, seed, encoder
+        Of every method.
+    dataset, train_size, test_size
+        See `nlkit.load_dataset`; None is all there is.
+    noise, noise_rate
+        "symmetric", "asymmetric" or "instance" of that rate; or "llm": the annotator labels train and
+        validation, shown one true example a class, and the rate is what comes out.
+    annotator
+        A language model's name such as "smollm2", or "simulated".
+    recorded
+        Whether recorded runs are used where the settings are theirs.
+    results
+        File that `write` writes; "" is none.
+    """
+
+    profile: str
+    seed: int
+    dataset: str
+    train_size: int | None
+    test_size: int | None
+    noise: str
+    noise_rate: float
+    encoder: str
+    annotator: str
+    recorded: bool
+    results: str
+
+    @cached_property
+    def clean(self) -> DatasetDict:
+        """Train, validation and test without noise: texts and true labels."""
+        from nlkit.data import load_dataset
+
+        return load_dataset(
+            self.dataset, train_size=self.train_size, seed=self.seed, test_size=self.test_size
+        )
+
+    @cached_property
+    def labels(self) -> Run | None:
+        """With noise "llm" the run, recorded or live, in which the annotator labelled them; else None."""
+        if self.noise != "llm":
+            return None
+        return experiment(LABELS, self._ask, self._label_settings, recorded=self.recorded)
+
+    @property
+    def _label_settings(self) -> dict[str, Any]:
+        """What the annotator's labels depend on; they serve all notebooks, methods, encoders and profiles."""
+        asked = ("dataset", "train_size", "seed", "annotator")
+        return {name: value for name, value in self.settings.items() if name in asked}
+
+    @property
+    def _will_ask(self) -> bool:
+        """Whether `labels` will put questions to the annotator."""
+        return self.noise == "llm" and not (self.recorded and is_recorded(LABELS, self._label_settings))
+
+    def _ask(self) -> dict[str, NDArray[np.int64]]:
+        from nlkit.annotate.labelling import label_with_llm
+
+        llm = labeller(self.annotator, self.clean)
+        ds = label_with_llm(self.clean, llm, shots=1, seed=DEMONSTRATION_SEED)
+        return {split: np.asarray(ds[split]["noisy_label"][:]) for split in ("train", "validation")}
+
+    @cached_property
+    def ds(self) -> DatasetDict:
+        """The same texts, train and validation with `noisy_label`."""
+        return self.noised(self.seed)
+
+    def noised(self, seed: int) -> DatasetDict:
+        """Return the same texts with noise drawn by another seed; an annotator's labels are the same."""
+        from nlkit.data.observed import with_column
+        from nlkit.noise import add_noise
+
+        if self.labels is None:
+            kind: Any = self.noise
+            return add_noise(self.clean, kind=kind, rate=self.noise_rate, seed=seed)
+        result = type(self.clean)(self.clean)
+        for split, label in self.labels.data.items():
+            part = self.clean[split]
+            result[split] = with_column(part, "noisy_label", label.tolist(), part.features["label"])
+        return result
+
+    @property
+    def texts(self) -> list[str]:
+        """The N training texts."""
+        found: list[str] = self.clean["train"]["text"][:]
+        return found
+
+    @property
+    def label(self) -> NDArray[np.int64]:
+        """Their true labels, shape (N,): for looking and scoring only, no method sees them."""
+        return np.asarray(self.clean["train"]["label"][:], np.int64)
+
+    @property
+    def noisy_label(self) -> NDArray[np.int64]:
+        """Their observed labels, shape (N,)."""
+        return np.asarray(self.ds["train"]["noisy_label"][:], np.int64)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the C classes, by number."""
+        named: list[str] = self.clean["train"].features["label"].names
+        return named
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The arguments that every method takes: encoder, profile, seed."""
+        return {"encoder": self.encoder, "profile": self.profile, "seed": self.seed}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that a result depends on, as plain literals."""
+        return {name: value for name, value in asdict(self).items() if name not in ("recorded", "results")}
+
+    def make_annotator(self, **settings: Any) -> Annotator:
+        """Return the annotator that is asked about single texts; "simulated" is right nine times in ten.
+
+        `settings` are those of `nlkit.annotate.LocalLLM`; a simulated one has none of them.
+        """
+        from nlkit.annotate import LocalLLM, Simulated
+
+        if self.annotator == "simulated":
+            return Simulated(accuracy=0.9, reference=reference(self.clean), seed=self.seed)
+        return LocalLLM(self.annotator, **{"precision": "auto"} | settings)
+
+    def run(self, name: str, compute: Callable[[], Mapping[str, Any]], **more: Any) -> Run:
+        """Return the recorded run of an experiment where its settings are these, or run it.
+
+        Parameters
+        ----------
+        name : str
+            Of the experiment; `nlkit.study.recorded.names` lists the recorded ones.
+        compute : callable
+            Returns tables and arrays by name.
+        **more
+            Further settings that the result depends on.
+        """
+        return experiment(name, compute, self.settings | more, recorded=self.recorded)
+
+    def train_both(self, epochs: int) -> Run:
+        """Return the run that notebooks 02 and 03 share: both models, trained with cross-entropy.
+
+        Its data: strong, weak (E, N, C) and history of `nlkit.methods.noiseal.dynamics.train_both`, issues of
+        `nlkit.study.cleaning.confident_issues`, noisy_label and label.
+        """
+        from nlkit.methods.noiseal.dynamics import train_both
+        from nlkit.study.cleaning import confident_issues
+
+        def compute() -> dict[str, Any]:
+            both = train_both(self.ds, epochs=epochs, watch=("test",), **self.shared)
+            issues = confident_issues(
+                self.texts, self.noisy_label, len(self.names), encoder=self.encoder, seed=self.seed
+            )
+            return {
+                "strong": both.strong, "weak": both.weak, "history": both.history, "issues": issues,
+                "noisy_label": self.noisy_label, "label": self.label,
+            }  # fmt: skip
+
+        return self.run("dynamics", compute, epochs=epochs)
+
+    def write(self, **found: Any) -> None:
+        """Write what a notebook found, with its settings, as JSON to `results`; nothing if that is "".
+
+        Tables become lists of rows. A sweep by papermill collects these files.
+        """
+        if not self.results:
+            return
+        plain = {k: v.to_dict("records") if hasattr(v, "to_dict") else v for k, v in found.items()}
+        text = json.dumps({"settings": self.settings, **plain}, indent=2, default=float)
+        with atomic_write(Path(self.results)) as path:
+            path.write_text(text + "\n", "utf-8")
+
+    def _rows(self) -> dict[str, str]:
+        texts = ", ".join(f"{split} {len(part):,}" for split, part in self.clean.items())
+        made = (
+            f"labels by {self.annotator}"
+            if self.noise == "llm"
+            else f"{self.noise}, rate {self.noise_rate:g}, on train and validation; test stays clean"
+        )
+        return {
+            "texts": f"{self.dataset}: {texts}",
+            "classes": f"{len(self.names)}: {', '.join(self.names[:8])}{' …' * (len(self.names) > 8)}",
+            "noise": made,
+            "encoder": self.encoder,
+            "annotator": self.annotator,
+            "profile": f"{self.profile}, seed {self.seed}",
+            "runs": "recorded where the settings are theirs" if self.recorded else "live",
+        }
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<10} {value}" for name, value in self._rows().items())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><th scope="row" style="text-align:left">{escape(name)}</th>'
+            f'<td style="text-align:left">{escape(value)}</td></tr>'
+            for name, value in self._rows().items()
+        )
+        return f"<table><caption>What is run</caption><tbody>{rows}</tbody></table>"
+
+
+def setup(**parameters: Any) -> Setup:
+    """Check a notebook's parameters and return what follows from them.
+
+    Parameters
+    ----------
+    **parameters
+        The fields of `Setup`, by name.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not allowed: the field, its value, and what is.
+    OSError
+        If a model is not there, with the remedy.
+    """
+    from nlkit.annotate import LocalLLM
+    from nlkit.data.packaged import resolve_model
+    from nlkit.models.encoder import TextEncoder
+
+    checked = Setup(**parameters)
+    if checked.profile not in PROFILES:
+        reject("profile", checked.profile, f"one of {', '.join(PROFILES)}")
+    if checked.noise not in (*KINDS, "llm"):
+        reject("noise", checked.noise, f"one of {', '.join(KINDS)}, llm")
+    rate = checked.noise_rate
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+        reject("noise_rate", rate, "a number from 0 to 1")
+    if isinstance(checked.seed, bool) or not isinstance(checked.seed, int) or checked.seed < 0:
+        reject("seed", checked.seed, "a whole number of at least 0")
+    if not isinstance(checked.recorded, bool):
+        reject("recorded", checked.recorded, "True or False")
+    names = checked.names  # reads the data set
+    # Models are looked for now, not in the middle of a run. What is no file here must be loaded to be seen.
+    if not Path(resolve_model(checked.encoder)).exists():
+        TextEncoder(checked.encoder)
+    if checked.annotator != "simulated":
+        LocalLLM(checked.annotator).ready(names, convert=checked._will_ask)
+    return checked

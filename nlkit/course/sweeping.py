@@ -1,0 +1,163 @@
+"""One notebook, many settings: a sweep by papermill, and the table and the figure of what it found.
+
+Each combination has a folder of its own with the executed notebook and its results, so a sweep that was
+stopped goes on where it was, and every number can be looked up in the notebook that it came from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import nbformat as untyped_nbformat
+import pandas as pd
+
+from nlkit._util import atomic_write, progress, reject
+from nlkit.course import plots
+from nlkit.course.running import committed, parameters_of, run
+
+__all__ = ["draw_found", "sweep"]
+
+nbformat: Any = untyped_nbformat
+
+
+def sweep(
+    name: str,
+    grid: Mapping[str, Sequence[Any]],
+    out: str | Path,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    table: str = "table",
+    show_progress: bool = False,
+) -> pd.DataFrame:
+    """Execute a notebook for every combination of some parameters' values, and collect what it found.
+
+    A combination that was finished before, with the same parameters and the same notebook, is not run again;
+    delete its folder to do so.
+
+    Parameters
+    ----------
+    name : str
+        Of the notebook, such as "05_noiseal".
+    grid : mapping of str to sequence
+        The parameters to vary, each with its values.
+    out : path
+        Folder of the sweep. A combination's folder is called after it, ``noise_rate=0.2,seed=1``, and holds
+        the executed notebook and the JSON file with its results.
+    parameters : mapping, optional
+        Parameters that are the same in all runs.
+    table : str
+        Which of the tables that the notebook writes to its ``results`` is collected.
+    show_progress : bool
+        Show a bar over the combinations.
+
+    Returns
+    -------
+    DataFrame, one row a combination and row of the table (a method, mostly)
+        The varied parameters, then the table's columns. It lies in `out` as ``<name>.csv`` too.
+
+    Raises
+    ------
+    ValueError
+        Before anything runs, if the notebook has no such parameter or a list of values is empty. After the
+        first combination, if the notebook writes no such table.
+    RuntimeError
+        If notebooks failed: which, and where. The others are run first, and keep what they found.
+    """
+    target, fixed = Path(out), dict(parameters or {})
+    _check(name, grid, fixed)
+    combinations = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    parts, failures = [], []
+    with progress(combinations, desc=f"sweep of {name}", unit="run", disable=not show_progress) as bar:
+        for combination in bar:
+            bar.set_postfix_str(_called(combination))
+            place = target / _called(combination)
+            if not _finished(place, name, fixed | combination):
+                row = run([name], fixed | combination, place).iloc[0]
+                if row["error"]:
+                    failures.append(f"{_called(combination)}: {row['error']}")
+                    continue
+            parts.append(_read(place / f"{name}.json", table, combination))
+    if failures:
+        raise RuntimeError(
+            f"{len(failures)} of {len(combinations)} runs failed; the same call runs them again, and no "
+            "other:\n\n" + "\n\n".join(failures)
+        )
+    found = pd.concat(parts, ignore_index=True)
+    with atomic_write(target / f"{name}.csv") as path:
+        found.to_csv(path, index=False)
+    return found
+
+
+def draw_found(found: pd.DataFrame, path: str | Path, *, x: str, y: str = "test accuracy") -> Path:
+    """Draw the table of a sweep as a PNG file, a line a method; its words go to a text file beside it.
+
+    Parameters
+    ----------
+    found : DataFrame
+        From `sweep`.
+    path : path
+        Of the picture; ``.txt`` takes the place of its suffix for the words.
+    x : str
+        The varied parameter across.
+    y : str
+        The column up, of shares.
+    """
+    for field, column in (("x", x), ("y", y)):
+        if column not in found:
+            reject(field, column, f"one of {', '.join(found.columns)}")
+    fig, ax = plots.figure(width=8, height=4.2)
+    words = plots.draw_sweep(found, ax, x=x, y=y)
+    picture = Path(path)
+    with atomic_write(picture) as temporary:
+        temporary.write_bytes(plots.png(fig, dpi=120))
+    with atomic_write(picture.with_suffix(".txt")) as temporary:
+        temporary.write_text(words + "\n", "utf-8")
+    return picture
+
+
+def _check(name: str, grid: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> None:
+    allowed = [p for p in parameters_of(committed(name)) if p != "results"]
+    if not grid:
+        reject("grid", dict(grid), "at least one parameter with its values")
+    for parameter in (*grid, *fixed):
+        if parameter not in allowed:
+            raise ValueError(f"{parameter!r} cannot be set in a sweep of {name}: one of {', '.join(allowed)}")
+    for parameter, values in grid.items():
+        if parameter in fixed:
+            reject(parameter, fixed[parameter], "either in grid or in parameters")
+        if isinstance(values, str) or not len(values) or len({*map(repr, values)}) < len(values):
+            reject(parameter, values, "a list of different values, at least one")
+
+
+def _called(combination: Mapping[str, Any]) -> str:
+    """Return the name of a combination, which is its folder's."""
+    return ",".join(f"{name}={quote(str(value), safe='')}" for name, value in combination.items())
+
+
+def _finished(place: Path, name: str, given: Mapping[str, Any]) -> bool:
+    """Tell whether a folder holds a whole run of the notebook as it is now, with these parameters."""
+    done = place / f"{name}.ipynb"
+    if not (done.exists() and (place / f"{name}.json").exists()):
+        return False
+    nb = nbformat.read(done, as_version=4)
+    told = nb.metadata.get("papermill", {})
+    then = {key: value for key, value in told.get("parameters", {}).items() if key != "results"}
+    cells = [c.source for c in nb.cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    same = cells == [cell.source for cell in committed(name).cells]
+    whole = bool(told.get("end_time")) and not told.get("exception")
+    return whole and same and then == dict(given)
+
+
+def _read(path: Path, table: str, combination: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the table that one run wrote, with the combination in front."""
+    written = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    rows = written.get(table)
+    if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
+        tables = [key for key, value in written.items() if isinstance(value, list)]
+        reject("table", table, f"one of those that the notebook writes: {', '.join(tables) or 'none'}")
+    return pd.DataFrame([{**combination, **row} for row in rows])

@@ -1,0 +1,82 @@
+"""What a method may see of a data set: texts and observed labels. The honest protocol lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from datasets import ClassLabel, Dataset
+from numpy.typing import NDArray
+
+from nlkit._util import content_hash
+from nlkit.data.checks import check_texts, class_numbers
+
+__all__ = ["Observed", "label_names", "observe", "observed_validation", "with_column"]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a method may see of a split: N texts and their observed labels ỹ (−1: missing)."""
+
+    texts: list[str]
+    noisy_label: NDArray[np.int64]
+
+    def identity(self) -> str:
+        """Return a hash of texts and labels."""
+        return content_hash(*self.texts, self.noisy_label.tobytes().hex())
+
+    def labelled(self) -> Observed:
+        """Return the samples that have a label."""
+        known = np.flatnonzero(self.noisy_label >= 0)
+        return Observed([self.texts[i] for i in known], self.noisy_label[known])
+
+
+def observe(ds: Mapping[str, Dataset], split: str) -> Observed:
+    """Take texts and observed labels out of a split; the column ``label`` is not touched.
+
+    Raises
+    ------
+    ValueError
+        If the split or one of its columns is missing, a text or a label cannot be used, or nothing is
+        labelled.
+    """
+    if split not in ds:
+        raise ValueError(f"ds has no split {split!r}: it has {sorted(ds)}")
+    columns = ds[split].column_names
+    for name in ("text", "noisy_label"):
+        if name not in columns:
+            remedy = "; make it with nk.add_noise, or load it" if name == "noisy_label" else ""
+            raise ValueError(f"ds[{split!r}] has no column {name!r}: it has {columns}{remedy}")
+    data = Observed(
+        check_texts(ds[split]["text"][:], f"ds[{split!r}]['text']"),
+        class_numbers(ds[split]["noisy_label"][:], f"ds[{split!r}]['noisy_label']"),
+    )
+    if not (data.noisy_label >= 0).any():
+        raise ValueError(f"ds[{split!r}]: every noisy_label is missing (-1); label some texts first")
+    return data
+
+
+def observed_validation(ds: Mapping[str, Dataset]) -> Observed | None:
+    """Return the labelled samples of the validation split, or None where there are none."""
+    if "validation" not in ds or "noisy_label" not in ds["validation"].column_names:
+        return None
+    label = class_numbers(ds["validation"]["noisy_label"][:], "ds['validation']['noisy_label']")
+    return observe(ds, "validation").labelled() if (label >= 0).any() else None
+
+
+def label_names(ds: Mapping[str, Dataset]) -> list[str]:
+    """Return the C class names of the training split."""
+    feature = ds["train"].features["noisy_label"]
+    if not isinstance(feature, ClassLabel):
+        raise ValueError("ds['train']['noisy_label'] must be a ClassLabel; nk.load_dataset makes one")
+    if len(feature.names) < 2:
+        raise ValueError(f"label_names={feature.names!r}: a classifier needs at least two classes")
+    return list(feature.names)
+
+
+def with_column(data: Dataset, name: str, values: Sequence[Any], feature: Any = None) -> Dataset:
+    """Return a data set with this column, instead of an older one of the same name, as the last one."""
+    kept = data.remove_columns([name]) if name in data.column_names else data
+    return kept.add_column(name, list(values), feature=feature)

@@ -1,0 +1,1 @@
+"""NoiseAL, SiDyP and their rivals, all with the same interface."""

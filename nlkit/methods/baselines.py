@@ -1,0 +1,223 @@
+"""Baselines: one classifier trained on the observed labels, with a loss that knows of noise or does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from datasets import DatasetDict
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nlkit.data.observed import Observed, label_names, observe
+from nlkit.methods.base import Method, Watch, predict_texts
+from nlkit.models.batching import Inputs
+from nlkit.models.classifiers import Output, StrongClassifier
+from nlkit.training import Callback, Checkpoint, DynamicsRecorder, Prediction, Trainer, losses
+from nlkit.training.config import TrainingConfig
+
+__all__ = ["LOSSES", "Baseline", "BaselineConfig"]
+
+LOSSES = ("ce", "gce", "sce", "elr", "label_smoothing", "mixup")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineConfig(TrainingConfig):
+    """Settings of `Baseline`; those of `TrainingConfig` come with it.
+
+    Attributes
+    ----------
+    loss
+        "ce", "gce", "sce", "elr", "label_smoothing" or "mixup" (on sentence embeddings).
+    smoothing
+        Share of the target spread over all classes by "label_smoothing".
+    gce_q
+        q of the generalised cross-entropy.
+    sce_alpha, sce_beta
+        Weights of CE and reversed CE in "sce".
+    elr_weight, elr_memory
+        λ of the penalty of "elr", and the momentum of its memory of predictions.
+    mixup_alpha
+        α of the Beta distribution of "mixup".
+    record
+        Keep every training sample's probabilities after each epoch in ``dynamics_``.
+    """
+
+    loss: str = "ce"
+    smoothing: float = 0.1
+    gce_q: float = 0.7
+    sce_alpha: float = 0.1
+    sce_beta: float = 1.0
+    elr_weight: float = 3.0
+    elr_memory: float = 0.7
+    mixup_alpha: float = 4.0
+    record: bool = False
+
+    profiles: ClassVar[dict[str, dict[str, Any]]] = {
+        "quick": {
+            "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "decay": 0.0,
+        },
+        "class": {},
+        "paper": {"trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_encoder": 2e-5},
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._choice("loss", LOSSES)
+        for name in ("smoothing", "elr_memory"):
+            self._number(name, low=0.0, high=1.0)
+        self._number("gce_q", low=0.0, high=1.0, open_low=True)
+        for name in ("sce_alpha", "sce_beta", "elr_weight"):
+            self._number(name, low=0.0)
+        self._number("mixup_alpha", low=0.0, open_low=True)
+
+
+class BaselineObjective:
+    """The loss named in the config, of N samples with class numbers as labels."""
+
+    def __init__(self, label: NDArray[np.int64], n_classes: int, config: BaselineConfig) -> None:
+        self.label, self.n_classes, self.config = torch.from_numpy(label), n_classes, config
+        self.memory = torch.zeros(len(label), n_classes)
+
+    def __call__(
+        self, name: str, model: Any, output: Output, index: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the mean loss of a batch."""
+        loss = self._per_sample(model, output, index, rng).mean()
+        return loss, {"loss": loss.item()}
+
+    def _per_sample(
+        self, model: Any, output: Output, index: NDArray[np.int64], rng: np.random.Generator
+    ) -> Tensor:
+        c, logits = self.config, output.logits
+        target = self.label[index].to(logits.device)
+        if c.loss == "gce":
+            return losses.generalised_cross_entropy(logits, target, q=c.gce_q)
+        if c.loss == "sce":
+            return losses.symmetric_cross_entropy(logits, target, alpha=c.sce_alpha, beta=c.sce_beta)
+        if c.loss == "label_smoothing":
+            return losses.cross_entropy(logits, target, label_smoothing=c.smoothing)
+        if c.loss == "elr":
+            memory = (
+                c.elr_memory * self.memory[index] + (1 - c.elr_memory) * logits.detach().softmax(-1).cpu()
+            )
+            self.memory[index] = memory
+            penalty = losses.elr_penalty(logits, memory.to(logits.device))
+            return losses.cross_entropy(logits, target) + c.elr_weight * penalty
+        if c.loss == "mixup":
+            one_hot = nn.functional.one_hot(target, self.n_classes).to(logits.dtype)
+            partner = torch.from_numpy(rng.permutation(len(index))).to(logits.device)
+            mixed, soft = losses.mix_pairs(output.embedding, one_hot, partner, c.mixup_alpha, rng)
+            return losses.cross_entropy(model.classify(mixed), soft)
+        return losses.cross_entropy(logits, target)
+
+
+class Baseline(Method):
+    """The strong classifier alone, trained on the observed labels.
+
+    Parameters
+    ----------
+    loss : str
+        "ce", "gce", "sce", "elr", "label_smoothing" or "mixup".
+    encoder, profile, seed
+        As in every method.
+    **settings
+        Any other field of `BaselineConfig`; ``selection="noisy_validation"`` keeps the best epoch by noisy
+        validation labels instead of the last.
+
+    Attributes
+    ----------
+    history_ : DataFrame
+        One row an epoch.
+    dynamics_ : dict of str to ndarray, shape (E, N, C)
+        With ``record=True``: what the model predicted after each epoch for the training texts that have a
+        ``noisy_label``, in their order.
+    """
+
+    config: BaselineConfig
+
+    def __init__(
+        self,
+        loss: str = "ce",
+        encoder: str = "minilm",
+        profile: str = "class",
+        seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        self.config = BaselineConfig.make(profile, loss=loss, encoder=encoder, seed=seed, **settings)
+
+    def fit(
+        self, ds: DatasetDict, *, watch: Sequence[str] = (), checkpoint: str | Path | None = None
+    ) -> Self:
+        """Learn from the training texts whose ``noisy_label`` is there; parameters as in `NoiseAL.fit`."""
+        # A text without a label has nothing to teach a supervised loss.
+        return self._fit_on(observe(ds, "train").labelled(), ds, watch, checkpoint)
+
+    def _fit_on(
+        self, data: Observed, ds: DatasetDict, watch: Sequence[str], checkpoint: str | Path | None,
+        **learned: Any,
+    ) -> Self:  # fmt: skip
+        """Train the classifier on `data`, all labelled; `ds` gives the class names and the other splits.
+
+        What else was learned before is handed in by name, and set together with the classifier: after an
+        interrupted first epoch, everything is as it was before.
+        """
+        c, names = self.config, label_names(ds)
+        strong = self._new_strong(len(names))
+        inputs: dict[str, Inputs] = {"strong": strong.prepare(data.texts)}
+        recorder = DynamicsRecorder()
+        best = self._best_epoch(ds, strong, "strong")
+        objective = BaselineObjective(data.noisy_label, len(names), c)
+        callbacks: list[Callback] = [ObjectiveState(objective)] if c.loss == "elr" else []
+        callbacks += [recorder] if c.record else []
+        callbacks += [best] if best else []
+        callbacks += [Watch(strong, "strong", ds, watch)] if watch else []
+        callbacks += (
+            [Checkpoint(checkpoint, self._run_identity(data, ds, strong.encoder.fingerprint))]
+            if checkpoint
+            else []
+        )
+        trainer = Trainer(
+            {"strong": strong}, inputs, {"strong": strong.parameter_groups(c.lr_encoder, c.lr_head)},
+            objective, callbacks=callbacks, description=f"{type(self).__name__} {c.loss}",
+            **self._trainer_settings(),
+        )  # fmt: skip
+        try:
+            trainer.fit()
+        finally:
+            if trainer.epoch:
+                self.strong_: StrongClassifier = trainer.raw("strong")
+                self.label_names_, self.history_ = names, trainer.history
+                self.dynamics_ = {name: recorder.stacked(name) for name in recorder.probability}
+                for name, value in learned.items():
+                    setattr(self, name, value)
+                self._finish(best)
+        return self
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"strong": self.strong_}
+
+    def _predict(self, texts: Sequence[str]) -> Prediction:
+        return predict_texts(self.strong_, texts, self.config)
+
+    def _rebuild(self, values: dict[str, Any]) -> None:
+        self.strong_ = self._new_strong(len(self.label_names_))
+
+
+class ObjectiveState(Callback):
+    """Carry the moving average of early-learning regularisation through checkpoints."""
+
+    def __init__(self, objective: BaselineObjective) -> None:
+        self.objective = objective
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the memory."""
+        return {"memory": self.objective.memory}, {}
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Take the memory back."""
+        self.objective.memory = tensors["memory"]

@@ -1,0 +1,1 @@
+"""NoiseAL: `method` is how it learns, `plain` says all of it on one page, README.md in equations."""

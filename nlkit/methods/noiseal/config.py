@@ -1,0 +1,113 @@
+"""Settings of NoiseAL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from nlkit._util import reject
+from nlkit.training.config import TrainingConfig
+
+__all__ = ["NoiseALConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseALConfig(TrainingConfig):
+    """Settings of NoiseAL; those of `TrainingConfig` come with it.
+
+    Attributes
+    ----------
+    warmup_epochs
+        W: epochs of CE on the observed labels before the first split is used.
+    momentum, margin, cap
+        m, σ and the ceiling of the dynamic-enhanced threshold (`nlkit.methods.noiseal.partition`). The
+        threshold has to catch up with the models within the warm-up, so m is small where the warm-up is
+        short: with m = 0.9 and two epochs it stays near 1/C, and a class that holds 40 % of another
+        one's texts passes as clean. The more epochs follow, the larger m has to be: with m = 0.5 and
+        twelve of them the threshold reaches the models' own certainty, and right labels fall out of R
+        for differences in the third decimal place.
+    averaging
+        What is split and rectified are the predictions of a moving average of the weights that reaches back
+        this many epochs; 0: of the weights as they are. Where 40 % of a class carry one other label, the
+        weights as they are after an epoch's last batch sometimes give the whole class away. The fitted models
+        predict by their plain weights, as every baseline does.
+    query_budget, query_rounds
+        Questions to the annotator in all, and over how many epochs after the warm-up they are spread (no more
+        than there are). What a round leaves over, because P is small, later ones may ask. 0: nobody is asked.
+    demonstrations
+        k, clean samples shown with each question.
+    pool_per_class
+        Most confident clean samples of each class that demonstrations are taken from.
+    demonstration_space
+        Nearness by the pre-trained "encoder" or by the "strong" model's embeddings.
+    acquisition
+        Who is asked first: "confident_disagreement", "uncertain" or "random". Uncertain questions teach more
+        when they are answered well; a small language model mostly fails where the models are uncertain.
+    temperature
+        T < 1 sharpens the mean prediction into the target of a hard sample.
+    mix_alpha
+        α of the Beta distribution of EmbMix.
+    log_zero
+        A, the value of log 0 in the reversed CE.
+    weight_clean, weight_purified, weight_hard
+        Weights of the three losses.
+    prediction
+        "strong", "weak" or "mean": who answers in the end. The best epoch is always the strong model's.
+    """
+
+    warmup_epochs: int = 2
+    momentum: float = 0.2
+    margin: float = 0.1
+    cap: float = 0.99
+    averaging: float = 0.5
+    query_budget: int = 150
+    query_rounds: int = 3
+    demonstrations: int = 4
+    pool_per_class: int = 50
+    demonstration_space: str = "encoder"
+    acquisition: str = "confident_disagreement"
+    temperature: float = 0.5
+    mix_alpha: float = 4.0
+    log_zero: float = -4.0
+    weight_clean: float = 1.0
+    weight_purified: float = 1.0
+    weight_hard: float = 1.0
+    prediction: str = "strong"
+
+    profiles: ClassVar[dict[str, dict[str, Any]]] = {
+        "quick": {
+            "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "decay": 0.0,
+            "warmup_epochs": 3, "momentum": 0.7, "averaging": 0.0,
+        },
+        "class": {},
+        "paper": {
+            "trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_encoder": 2e-5, "lr_weak": 2e-3,
+            "warmup_epochs": 5, "momentum": 0.9, "margin": 0.3,
+        },
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("warmup_epochs", "query_rounds", "pool_per_class"):
+            self._number(name, low=1, whole=True)
+        for name in ("query_budget", "demonstrations"):
+            self._number(name, low=0, whole=True)
+        if self.warmup_epochs >= self.epochs:
+            reject(
+                "warmup_epochs", self.warmup_epochs, f"below epochs={self.epochs}, or nothing is rectified"
+            )
+        for name in ("momentum", "margin", "cap"):
+            self._number(name, low=0.0, high=1.0)
+        if self.momentum == 1.0:
+            reject("momentum", self.momentum, "below 1, or thresholds never move")
+        if self.cap in (0.0, 1.0):
+            reject("cap", self.cap, "strictly between 0 and 1")
+        self._number("averaging", low=0.0)
+        for name in ("temperature", "mix_alpha"):
+            self._number(name, low=0.0, open_low=True)
+        for name in ("weight_clean", "weight_purified", "weight_hard"):
+            self._number(name, low=0.0)
+        self._number("log_zero", low=-100.0, high=-0.01)
+        self._choice("demonstration_space", ("encoder", "strong"))
+        self._choice("acquisition", ("confident_disagreement", "uncertain", "random"))
+        self._choice("prediction", ("strong", "weak", "mean"))

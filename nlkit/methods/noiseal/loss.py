@@ -1,0 +1,99 @@
+"""What each sample of NoiseAL learns.
+
+CE on the clean set R, reversed CE on answered samples of the purified set P, EmbMix on the hard set H and on
+P without an answer. After arXiv 2504.02901; what is ours by choice is a documented field of `NoiseALConfig`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from nlkit.annotate.base import ABSTAINED
+from nlkit.methods.noiseal.config import NoiseALConfig
+from nlkit.models.classifiers import Output
+from nlkit.training import losses
+
+__all__ = ["CLEAN", "HARD", "IGNORED", "PURIFIED", "SetObjective", "kinds"]
+
+IGNORED, CLEAN, PURIFIED, HARD = 0, 1, 2, 3
+
+
+def kinds(sets: ArrayLike, answer: ArrayLike) -> NDArray[np.int8]:
+    """Return how each sample is learnt: `CLEAN`, `PURIFIED` or `HARD`.
+
+    Parameters
+    ----------
+    sets : array of str, shape (N,)
+        "R", "H" or "P".
+    answer : array of int, shape (N,)
+        The annotator's answers so far, −1 where there is none. An answer is kept for good, whatever set its
+        sample falls in later.
+    """
+    found = np.select(
+        [np.asarray(answer) != ABSTAINED, np.asarray(sets) == "R"], [PURIFIED, CLEAN], default=HARD
+    )
+    return found.astype(np.int8)
+
+
+class SetObjective:
+    """L = w_R L_R + w_P L_P + w_H L_H, each summed over its samples and divided by the batch size.
+
+    Dividing by the batch and not by the set lets every sample weigh the same, however few its set has in a
+    batch. The targets are set from outside, once an epoch.
+
+    Parameters
+    ----------
+    n_samples, n_classes : int
+        N and C.
+    config : NoiseALConfig
+        α of the mixture, log 0 of the reversed CE, weights.
+    """
+
+    def __init__(self, n_samples: int, n_classes: int, config: NoiseALConfig) -> None:
+        self.config = config
+        self.kind: NDArray[np.int8] = np.zeros(n_samples, np.int8)
+        self.target: NDArray[np.float32] = np.zeros((n_samples, n_classes), np.float32)
+
+    def learn_observed(self, noisy_label: NDArray[np.int64]) -> None:
+        """Let every sample learn its observed label, shape (N,), by CE; without a label it learns nothing."""
+        known = np.flatnonzero(noisy_label >= 0)
+        self.kind[known] = CLEAN
+        self.target[known, noisy_label[known]] = 1.0
+
+    def __call__(
+        self, name: str, model: Any, output: Output, index: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of a batch and its three parts."""
+        c, device = self.config, output.logits.device
+        kind, target = self.kind[index], torch.from_numpy(self.target[index]).to(device)
+        clean, purified, hard = (
+            torch.from_numpy(np.flatnonzero(kind == k)).to(device) for k in (CLEAN, PURIFIED, HARD)
+        )
+        zero = output.logits.sum() * 0.0  # keeps the graph where a batch holds none of a set
+        l_r = l_p = l_h = zero
+        if len(clean):
+            l_r = losses.cross_entropy(output.logits[clean], target[clean]).sum()
+        if len(purified):
+            l_p = losses.reverse_cross_entropy(
+                output.logits[purified], target[purified], log_zero=c.log_zero
+            ).sum()
+        if len(hard):
+            # Partners come from all samples with a target: a hard sample next to a clean one learns from it.
+            usable = np.flatnonzero(kind != IGNORED)
+            partner = torch.from_numpy(rng.choice(usable, len(index))).to(device)
+            mixed, soft = losses.mix_pairs(output.embedding, target, partner, c.mix_alpha, rng)
+            l_h = losses.cross_entropy(model.classify(mixed[hard]), soft[hard]).sum()
+        n = len(index)
+        loss = (c.weight_clean * l_r + c.weight_purified * l_p + c.weight_hard * l_h) / n
+        parts = {
+            "loss": loss.item(),
+            "loss_R": l_r.item() / n,
+            "loss_P": l_p.item() / n,
+            "loss_H": l_h.item() / n,
+        }
+        return loss, parts

@@ -1,0 +1,204 @@
+"""The dynamic-enhanced threshold: noisy data split into clean (R), hard (H) and purified (P) samples.
+
+Two models of different strength are asked how much they believe each observed label. Each sample and model
+has a threshold of its own that follows the model's confidence in that sample over the epochs (the memory
+effect of DISC, CVPR 2023; NoiseAL's exact thresholds are not public, arXiv 2504.02901).
+
+- consistency set C: both models trust the observed label, or neither does; discrepancy set I: they differ.
+- R (clean): in C, both trust it.  H (hard): in I, or in C without a confident other answer.
+- P (purified): in C, neither trusts it, and their mean is confident of something: the LLM is asked here.
+
+The rule costs O(N · C) and is vectorised; ``tests/reference/split.py`` says it one sample at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from nlkit._util import reject
+from nlkit.data.checks import check_labels
+
+__all__ = ["REASONS", "SETS", "Split", "ThresholdSplitter", "replay", "split_samples", "update_thresholds"]
+
+SETS = ("R", "H", "P")
+
+REASONS = {
+    "both_trust": "both models give the observed label more than their threshold",
+    "strong_only": "only the strong model gives the observed label more than its threshold",
+    "weak_only": "only the weak model gives the observed label more than its threshold",
+    "confident_other": "neither trusts the observed label, and their mean is confident of another answer",
+    "nobody_sure": "neither trusts the observed label, and their mean is not confident either",
+}
+
+_REASON_NAMES = tuple(REASONS)
+_REASON_SET = np.array(["R", "H", "H", "P", "H"])
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of N samples.
+
+    Attributes
+    ----------
+    set : ndarray of str, shape (N,)
+        "R", "H" or "P": exactly one for each sample.
+    reason : ndarray of str, shape (N,)
+        A key of `REASONS`.
+    trust_strong, trust_weak : ndarray, shape (N,)
+        p_s(ỹ | x) and p_w(ỹ | x).
+    tau_strong, tau_weak : ndarray, shape (N,)
+        The thresholds that were used.
+    """
+
+    set: NDArray[np.str_]
+    reason: NDArray[np.str_]
+    trust_strong: Float
+    trust_weak: Float
+    tau_strong: Float
+    tau_weak: Float
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a sample: index, set, p_s, p_w, tau_s, tau_w, reason."""
+        return pd.DataFrame({
+            "index": np.arange(len(self.set)), "set": self.set,
+            "p_s": self.trust_strong, "p_w": self.trust_weak,
+            "tau_s": self.tau_strong, "tau_w": self.tau_weak, "reason": self.reason,
+        })  # fmt: skip
+
+
+def split_samples(
+    p_strong: ArrayLike,
+    p_weak: ArrayLike,
+    noisy_label: ArrayLike,
+    tau_strong: ArrayLike,
+    tau_weak: ArrayLike,
+    *,
+    margin: float = 0.3,
+    cap: float = 0.99,
+) -> Split:
+    """Split N samples by the dynamic-enhanced threshold.
+
+    Parameters
+    ----------
+    p_strong, p_weak : array, shape (N, C)
+        Class probabilities of the two models, rows sum to 1.
+    noisy_label : array of int, shape (N,)
+        Observed labels ỹ, 0 to C − 1; −1 (missing) is never trusted.
+    tau_strong, tau_weak : array, shape (N,)
+        The thresholds τ of each sample.
+    margin : float
+        σ: the mean prediction must exceed the mean threshold by this much for P.
+    cap : float
+        The most that threshold may be; above 1 − 1e-12 P would be out of reach.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or a label is out of range.
+    """
+    ps, pw = np.asarray(p_strong, np.float64), np.asarray(p_weak, np.float64)
+    label = np.asarray(noisy_label, np.int64)
+    ts, tw = np.asarray(tau_strong, np.float64), np.asarray(tau_weak, np.float64)
+    if ps.ndim != 2 or ps.shape != pw.shape:
+        raise ValueError(f"p_strong {ps.shape} and p_weak {pw.shape} must have one shape (N, C)")
+    n, classes = ps.shape
+    if not (label.shape == ts.shape == tw.shape == (n,)):
+        raise ValueError(
+            f"noisy_label {label.shape}, tau_strong {ts.shape} and tau_weak {tw.shape} must be ({n},)"
+        )
+    check_labels(label, classes)
+    row = np.arange(n)
+    known = label >= 0
+    trust_s = np.where(known, ps[row, label], 0.0)
+    trust_w = np.where(known, pw[row, label], 0.0)
+    above_s, above_w = (trust_s > ts) & known, (trust_w > tw) & known
+    confident = ((ps + pw) / 2).max(1) > np.minimum((ts + tw) / 2 + margin, cap)
+    reason = np.select([above_s & above_w, above_s, above_w, confident], [0, 1, 2, 3], default=4)
+    return Split(_REASON_SET[reason], np.array(_REASON_NAMES)[reason], trust_s, trust_w, ts, tw)
+
+
+def update_thresholds(tau: ArrayLike, probability: ArrayLike, momentum: float) -> Float:
+    """Return m τ + (1 − m) max_c p_c, shape (N,), from τ (N,) and predictions (N, C)."""
+    p = np.asarray(probability, np.float64)
+    updated: Float = momentum * np.asarray(tau, np.float64) + (1.0 - momentum) * p.max(1)
+    return updated
+
+
+class ThresholdSplitter:
+    """Keeps both models' thresholds of N samples over the epochs.
+
+    Parameters
+    ----------
+    n_samples, n_classes : int
+        N and C; thresholds start at 1 / C.
+    momentum : float
+        m: 0.9 for short runs, 0.99 for long ones.
+    margin, cap : float
+        See `split_samples`.
+    """
+
+    def __init__(
+        self, n_samples: int, n_classes: int, *, momentum: float = 0.9, margin: float = 0.3, cap: float = 0.99
+    ) -> None:
+        if not 0.0 <= momentum < 1.0:
+            reject("momentum", momentum, "0 <= momentum < 1")
+        if not 0.0 <= margin <= 1.0:
+            reject("margin", margin, "0 to 1")
+        if not 0.0 < cap < 1.0:
+            reject("cap", cap, "strictly between 0 and 1")
+        self.momentum, self.margin, self.cap = momentum, margin, cap
+        self.tau_strong: Float = np.full(n_samples, 1.0 / n_classes)
+        self.tau_weak: Float = np.full(n_samples, 1.0 / n_classes)
+
+    def step(self, p_strong: ArrayLike, p_weak: ArrayLike, noisy_label: ArrayLike) -> Split:
+        """Split by the thresholds as they are, and only then move them."""
+        split = split_samples(
+            p_strong, p_weak, noisy_label, self.tau_strong, self.tau_weak, margin=self.margin, cap=self.cap
+        )
+        self.tau_strong = update_thresholds(self.tau_strong, p_strong, self.momentum)
+        self.tau_weak = update_thresholds(self.tau_weak, p_weak, self.momentum)
+        return split
+
+
+def replay(
+    dynamics_strong: Sequence[ArrayLike],
+    dynamics_weak: Sequence[ArrayLike],
+    noisy_label: ArrayLike,
+    *,
+    momentum: float = 0.9,
+    margin: float = 0.3,
+    cap: float = 0.99,
+) -> list[Split]:
+    """Split recorded training dynamics anew, with other settings and no training.
+
+    Parameters
+    ----------
+    dynamics_strong, dynamics_weak : sequence of E arrays, shape (N, C)
+        What each model predicted after each epoch (`nlkit.training.DynamicsRecorder`).
+    noisy_label : array of int, shape (N,)
+        Observed labels.
+
+    Returns
+    -------
+    list of Split, one an epoch
+    """
+    if len(dynamics_strong) != len(dynamics_weak):
+        raise ValueError(
+            f"dynamics_strong has {len(dynamics_strong)} epochs, dynamics_weak {len(dynamics_weak)}"
+        )
+    if not len(dynamics_strong):
+        return []
+    n, classes = np.shape(dynamics_strong[0])
+    splitter = ThresholdSplitter(n, classes, momentum=momentum, margin=margin, cap=cap)
+    return [splitter.step(s, w, noisy_label) for s, w in zip(dynamics_strong, dynamics_weak, strict=True)]

@@ -1,0 +1,42 @@
+"""Every method by name: for tables that compare them all, and to load what one of them saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nlkit.methods.base import Method
+from nlkit.methods.baselines import Baseline
+from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel
+from nlkit.methods.noiseal.method import NoiseAL
+from nlkit.methods.sidyp.method import SiDyP
+from nlkit.models.saving import load_tensors
+
+__all__ = ["METHODS", "load"]
+
+METHODS: dict[str, type[Method]] = {
+    "NoiseAL": NoiseAL,
+    "SiDyP": SiDyP,
+    "Baseline": Baseline,
+    "KNNRelabel": KNNRelabel,
+    "ConfidentLearning": ConfidentLearning,
+}
+"""Name → class. `nlkit.load` finds the class of a saved method here."""
+
+
+def load(folder: str | Path) -> Any:
+    """Load a fitted method that was saved with its ``save(folder)``.
+
+    Returns
+    -------
+    NoiseAL, Baseline or any other method of `nlkit.METHODS`
+        It predicts as it did when it was saved.
+    """
+    path = Path(folder) / "model.safetensors"
+    if not path.exists():
+        raise FileNotFoundError(f"folder={str(folder)!r} holds no model.safetensors: nothing was saved there")
+    tensors, values = load_tensors(path)
+    name = values.get("class")
+    if name not in METHODS:
+        raise ValueError(f"{path}: saved by method {name!r}, this nlkit knows {sorted(METHODS)}")
+    return METHODS[name]._from_saved(Path(folder), tensors, values)

@@ -1,0 +1,160 @@
+"""Settings of SiDyP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from nlkit._util import reject
+from nlkit.methods.sidyp.detection import SCORES
+from nlkit.training.config import TrainingConfig
+
+__all__ = ["SiDyPConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiDyPConfig(TrainingConfig):
+    """Settings of SiDyP; those of `TrainingConfig` come with it.
+
+    `epochs` and `batch_size` are those of the first stage. With ``selection="noisy_validation"`` the epoch of
+    the second stage is kept that agrees best with the neighbours' prior of the validation texts, which comes
+    from noisy labels alone.
+
+    Attributes
+    ----------
+    branches
+        M, heads over the shared encoder.
+    coregularisation
+        α, weight of the branches' co-regularisation. 0: none.
+    coregularisation_warmup
+        Share of the first stage's epochs in which α is 0.
+    restore_coregularisation
+        Whether α comes back after that. False reproduces the authors' released code, which never restores it.
+    trajectory_points
+        Epochs whose weights are kept, to give new texts a trajectory.
+    noise_rate
+        Share of the labels that are suspected, or "auto": estimated (`nlkit.methods.sidyp.detection`).
+    branch_averaging
+        How many epochs the moving average of the branches' weights reaches back (`nlkit.training.ema`). The
+        averaged weights draw the trajectories and predict; 0: the weights as they are. Where 40 % of a class
+        carry one other label, the latter sometimes give the whole class away.
+    score, normalise
+        How suspicious a text is: by "margin" (`nlkit.methods.sidyp.detection.margin`), by its trajectory
+        (`nlkit.methods.sidyp.detection.suspicion`: "relative", or "distance" as published; of embeddings of
+        unit length or as they are), or by "both" of margin and relative distance
+        (`nlkit.methods.sidyp.detection.detect_by_both`).
+    margin_epochs
+        Share of the first stage's epochs, from the first on, that "margin" looks at: before wrong labels are
+        memorised.
+    agreement
+        With "both": rank correlation of the two below which margin alone is believed.
+    neighbours, certain, dominant
+        K, γ and δ of the neighbours' prior (`nlkit.methods.sidyp.prior.neighbour_prior`).
+    diffusion_epochs, diffusion_batch_size, lr_diffusion
+        Of the second stage.
+    diffusion_steps, sampling_steps
+        T of the training, T' of the reverse chains whose answers move the prior.
+    scale
+        k: a label is the vector k (2 onehot − 1).
+    hidden_size, blocks, diffusion_dropout
+        Of the denoiser (`nlkit.methods.sidyp.diffusion.Denoiser`).
+    diffusion_warmup
+        Share of the second stage's epochs that learn from certain samples only.
+    diffusion_coregularisation
+        λ, weight of the denoisers' co-regularisation after the warm-up.
+    dynamic_prior
+        Whether the reverse chain's answers move the prior. False: it stays as the neighbours gave it.
+    prior_memory
+        Whether an epoch's answers move the prior from where the last epoch's left it, or from where the
+        neighbours put it.
+    update_rounds
+        J, reverse chains an epoch for each sample that is not certain.
+    averaging
+        How many epochs the moving average of the denoiser's weights reaches back; it is what samples.
+    prediction_steps, chains
+        T' of the reverse chains that predict, and how many of them for each observed label; their final
+        probabilities are averaged. One step, the answer to pure noise, is as often right as ten, and better
+        calibrated: the later steps see a label that the chain has chosen itself, and are too sure of it.
+    weighted_loss
+        Whether the loss of a drawn label is weighted by its prior weight, as published. A label is drawn by
+        that weight already, so this favours the likeliest candidates twice.
+    observed_mass
+        The sum over observed labels leaves out the least likely ones of a text, once the others hold this
+        much of its probability. 1: none is left out.
+    """
+
+    branches: int = 3
+    coregularisation: float = 5.0
+    coregularisation_warmup: float = 0.1
+    restore_coregularisation: bool = True
+    trajectory_points: int = 4
+    noise_rate: float | str = "auto"
+    branch_averaging: float = 1.0
+    score: str = "both"
+    normalise: bool = True
+    margin_epochs: float = 0.5
+    agreement: float = 0.6
+    neighbours: int = 10
+    certain: float = 0.9
+    dominant: float = 0.8
+    diffusion_epochs: int = 20
+    diffusion_batch_size: int = 128
+    lr_diffusion: float = 3e-3
+    diffusion_steps: int = 500
+    sampling_steps: int = 10
+    scale: float = 5.0
+    hidden_size: int = 128
+    blocks: int = 2
+    diffusion_dropout: float = 0.1
+    diffusion_warmup: float = 0.2
+    diffusion_coregularisation: float = 1.0
+    dynamic_prior: bool = True
+    prior_memory: bool = False
+    update_rounds: int = 6
+    averaging: float = 2.0
+    prediction_steps: int = 1
+    chains: int = 8
+    weighted_loss: bool = False
+    observed_mass: float = 0.99
+
+    profiles: ClassVar[dict[str, dict[str, Any]]] = {
+        "quick": {
+            "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "decay": 0.0,
+        },
+        "class": {},
+        "paper": {
+            "trainable_layers": "all", "max_length": 256, "epochs": 10, "lr_encoder": 2e-5,
+            "diffusion_epochs": 50, "diffusion_steps": 800, "hidden_size": 256,
+        },
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in (
+            "branches", "trajectory_points", "neighbours", "diffusion_epochs", "diffusion_batch_size",
+            "diffusion_steps", "sampling_steps", "prediction_steps", "hidden_size", "blocks",
+            "update_rounds", "chains",
+        ):  # fmt: skip
+            self._number(name, low=1, whole=True)
+        for name in ("coregularisation", "diffusion_coregularisation", "branch_averaging"):
+            self._number(name, low=0.0)
+        for name in ("coregularisation_warmup", "diffusion_dropout", "diffusion_warmup"):
+            self._number(name, low=0.0, high=1.0)
+        for name in ("certain", "dominant", "observed_mass", "margin_epochs"):
+            self._number(name, low=0.0, high=1.0, open_low=True)
+        for name in ("lr_diffusion", "scale", "averaging"):
+            self._number(name, low=0.0, open_low=True)
+        self._number("agreement", low=-1.0, high=1.0)
+        if self.noise_rate != "auto":
+            if isinstance(self.noise_rate, str):
+                reject("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto'")
+            self._number("noise_rate", low=0.0, high=1.0)
+        self._choice("score", SCORES)
+        for name in (
+            "restore_coregularisation", "normalise", "dynamic_prior", "prior_memory", "weighted_loss",
+        ):  # fmt: skip
+            if not isinstance(getattr(self, name), bool):
+                reject(name, getattr(self, name), "True or False")
+        for name in ("sampling_steps", "prediction_steps"):
+            if getattr(self, name) > self.diffusion_steps:
+                reject(name, getattr(self, name), f"at most diffusion_steps={self.diffusion_steps}")

@@ -1,0 +1,196 @@
+"""What a trained denoiser says: its condition, its answers to observed labels, and the sum over them.
+
+After the published description of SiDyP (arXiv 2505.19675). All samples, branches and observed labels are
+asked at once; ``tests/reference/refinement.py`` says the same one sample at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from nlkit.methods.sidyp.config import SiDyPConfig
+from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, reverse_chain
+
+__all__ = ["answer_probabilities", "conditions", "new_denoiser", "posterior", "refined"]
+
+CHUNK = 4096
+"""Most samples in one reverse chain: bounds the memory."""
+
+Probabilities = NDArray[np.float32]
+
+
+def conditions(trajectory: ArrayLike, text_embedding: ArrayLike) -> Tensor:
+    """Return what the denoiser is told of each text: a width that does not depend on the number of epochs.
+
+    Parameters
+    ----------
+    trajectory : array, shape (M, S, N, D)
+        Sentence embeddings after S epochs, in order.
+    text_embedding : array, shape (N, D')
+        Of the pre-trained encoder.
+
+    Returns
+    -------
+    Tensor, shape (M, N, 2 D + D')
+        The trajectory's mean and its drift (last minus first), of embeddings at unit length, and the text
+        embedding at unit length; each part times the root of its width, so that entries are about 1.
+    """
+    z = _unit(torch.as_tensor(np.asarray(trajectory)).float())
+    text = _unit(torch.as_tensor(np.asarray(text_embedding)).float())
+    width, text_width = math.sqrt(z.shape[-1]), math.sqrt(text.shape[-1])
+    parts = [width * z.mean(1), width * (z[:, -1] - z[:, 0]), (text_width * text).expand(len(z), *text.shape)]
+    return torch.cat(parts, -1)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return nn.functional.normalize(vectors, dim=-1)
+
+
+def new_denoiser(branches: int, n_classes: int, condition_size: int, config: SiDyPConfig) -> Denoiser:
+    """Return an untrained denoiser with the config's sizes."""
+    return Denoiser(
+        branches, n_classes, condition_size, hidden_size=config.hidden_size, blocks=config.blocks,
+        dropout=config.diffusion_dropout, scale=config.scale,
+    )  # fmt: skip
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    yield from (slice(start, start + CHUNK) for start in range(0, n, CHUNK))
+
+
+@torch.no_grad()
+def answer_probabilities(
+    denoiser: Denoiser,
+    told: Tensor,
+    observed: Tensor,
+    steps: int,
+    draws: torch.Generator,
+    *,
+    chains: int = 1,
+    shared_noise: bool = False,
+) -> Tensor:
+    """Return P_diff,m(y | ỹ, x), shape (M, B, C): the reverse chain's final probabilities, mean over chains.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        In evaluation mode.
+    told : Tensor, shape (M, B, H)
+        What is known of the texts, by `Denoiser.told`.
+    observed : Tensor of int64, shape (B,)
+        ỹ of each sample; −1 is missing.
+    steps : int
+        T' of the chains.
+    draws : torch.Generator
+        Draws all noise.
+    chains : int
+        How many chains are averaged.
+    shared_noise : bool
+        As in `nlkit.methods.sidyp.diffusion.reverse_chain`.
+    """
+    levels = alpha_bar(steps).to(told.device)
+    M, B, _ = told.shape
+    result = told.new_zeros(M, B, denoiser.out.weight.shape[-1])
+    for _ in range(chains):
+        # Every chunk starts from the same random state where noise is shared, so that chunks do not matter.
+        state = draws.get_state()
+        for part in _chunks(B):
+            if shared_noise:
+                draws.set_state(state)
+            result[:, part] += reverse_chain(
+                denoiser, observed[part].expand(M, -1), told[:, part], levels, generator=draws,
+                shared_noise=shared_noise,
+            )  # fmt: skip
+    return result / chains
+
+
+@torch.no_grad()
+def posterior(
+    denoiser: Denoiser,
+    condition: Tensor,
+    p_observed: Tensor,
+    config: SiDyPConfig,
+    *,
+    chains: int | None = None,
+) -> Probabilities:
+    """Return P(y | x) = (1/M) Σ_m Σ_ỹ P_diff,m(y | ỹ, x) P_clf,m(ỹ | x), shape (N, C), rows sum to 1.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        In evaluation mode.
+    condition : Tensor, shape (M, N, P)
+    p_observed : Tensor, shape (M, N, C)
+        P_clf,m(ỹ | x), the first stage's probabilities of observed labels; rows sum to 1.
+    config : SiDyPConfig
+        T', chains, the seed of the noise, and how much of P_clf the sum has to hold (`observed_mass`).
+    chains : int, optional
+        Instead of the config's.
+
+    Notes
+    -----
+    All texts see the same noise, so a text's prediction does not depend on which others are asked with it.
+    """
+    M, N, C = p_observed.shape
+    # The likeliest observed labels of each text whose sum first reaches the mass; in all branches the same.
+    order = p_observed.mean(0).argsort(dim=-1, descending=True, stable=True)
+    sorted_p = p_observed.mean(0).gather(-1, order)
+    before = sorted_p.cumsum(-1) - sorted_p
+    wanted = torch.zeros(N, C, dtype=torch.bool, device=order.device).scatter(
+        1, order, before < config.observed_mass
+    )
+    sample, label = wanted.nonzero(as_tuple=True)
+    share = p_observed * wanted
+    # A branch may be sure of a label that the mean leaves out: it then has no part in the sum.
+    share = share / share.sum(-1, keepdim=True).clamp(min=1e-12)
+    told, result = denoiser.told(condition), condition.new_zeros(M, N, C)
+    for part in _chunks(len(sample)):
+        draws = torch.Generator(condition.device).manual_seed(config.seed)
+        i, c = sample[part], label[part]
+        p = answer_probabilities(
+            denoiser, told[:, i], c, config.prediction_steps, draws, chains=chains or config.chains,
+            shared_noise=True,
+        )  # fmt: skip
+        result.index_add_(1, i, p * share[:, i, c].unsqueeze(-1))
+    mean: Any = result.mean(0)
+    found: Probabilities = (mean / mean.sum(-1, keepdim=True)).cpu().numpy()
+    return found
+
+
+@torch.no_grad()
+def refined(
+    denoiser: Denoiser,
+    condition: Tensor,
+    p_observed: Tensor,
+    noisy_label: NDArray[np.int64],
+    config: SiDyPConfig,
+) -> Probabilities:
+    """Return P(y | x, ỹ), shape (N, C), rows sum to 1: the branches' mean answer to the observed label.
+
+    Parameters
+    ----------
+    denoiser, condition, p_observed, config
+        As in `posterior`.
+    noisy_label : array of int, shape (N,)
+        ỹ; a text without one (−1) gets P(y | x).
+    """
+    result = np.empty((len(noisy_label), p_observed.shape[-1]), np.float32)
+    known, missing = np.flatnonzero(noisy_label >= 0), np.flatnonzero(noisy_label < 0)
+    if len(known):
+        draws = torch.Generator(condition.device).manual_seed(config.seed)
+        label = torch.from_numpy(noisy_label[known]).to(condition.device)
+        p = answer_probabilities(
+            denoiser, denoiser.told(condition[:, known]), label, config.prediction_steps, draws,
+            chains=config.chains, shared_noise=True,
+        ).mean(0)  # fmt: skip
+        result[known] = (p / p.sum(-1, keepdim=True)).cpu().numpy()
+    if len(missing):
+        result[missing] = posterior(denoiser, condition[:, missing], p_observed[:, missing], config)
+    return result

@@ -1,0 +1,253 @@
+"""What the neighbours say: the prior over a text's true label.
+
+After the published description of SiDyP (arXiv 2505.19675): the distance-weighted labels of the nearest
+texts that are not suspect (`nlkit.methods.sidyp.detection`) say which labels may be the true one: one
+(certain), two (dominant) or more (uncertain). Later the reverse chain's answers move that prior
+(`reinforce`): it is dynamic.
+
+All of it is vectorised over samples; ``tests/reference/prior.py`` says it one text at a time. No true label
+is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from nlkit._util import reject
+from nlkit.data.checks import check_labels
+
+__all__ = ["CASES", "Prior", "candidates", "nearest_believed", "neighbour_prior", "reinforce", "vote"]
+
+Floats = NDArray[np.float64]
+
+CASES = ("certain", "dominant", "uncertain")
+"""How many labels the neighbours leave: one, two, or more."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the neighbours leave as the true label of each sample.
+
+    Attributes
+    ----------
+    weight : ndarray, shape (N, C)
+        Probability of each candidate, 0 for the other classes; rows sum to 1.
+    case : ndarray of str, shape (N,)
+        One of `CASES`.
+    neighbours : ndarray of int, shape (N, K)
+        The reference samples nearest to each, nearest first; −1 where there are fewer than K.
+    suspect : ndarray of bool, shape (N,)
+        Whether the observed label was taken for wrong.
+    """
+
+    weight: Floats
+    case: NDArray[np.str_]
+    neighbours: NDArray[np.int64]
+    suspect: NDArray[np.bool_]
+
+    def first(self, n: int) -> Prior:
+        """Return the prior of the first n samples."""
+        return Prior(self.weight[:n], self.case[:n], self.neighbours[:n], self.suspect[:n])
+
+    def fixed(self, rows: NDArray[np.int64], label: NDArray[np.int64]) -> Prior:
+        """Return a prior in which the samples at `rows` are certain of their entries of `label`, (N,)."""
+        weight, case = self.weight.copy(), self.case.copy()
+        weight[rows] = np.eye(weight.shape[1])[label[rows]]
+        case[rows] = "certain"
+        return Prior(weight, case, self.neighbours, self.suspect)
+
+    def table(self, label_names: Sequence[str], noisy_label: ArrayLike) -> pd.DataFrame:
+        """Return one row a sample: index, noisy_label, suspect, case, candidates, likeliest and its weight.
+
+        `likeliest` is a class number, the other labels are names.
+        """
+        order = np.argsort(-self.weight, axis=1, kind="stable")
+        rows = []
+        for w, o in zip(self.weight, order, strict=True):
+            rows.append(", ".join(f"{label_names[c]} {w[c]:.2f}" for c in o if w[c] > 0))
+        return pd.DataFrame({
+            "index": np.arange(len(rows)),
+            "noisy_label": [label_names[c] if c >= 0 else "" for c in np.asarray(noisy_label, np.int64)],
+            "suspect": self.suspect, "case": self.case, "candidates": rows,
+            "likeliest": self.weight.argmax(1), "weight": self.weight.max(1),
+        })  # fmt: skip
+
+
+def neighbour_prior(
+    embedding: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, n_classes: int, *, k: int = 10,
+    certain: float = 0.9, dominant: float = 0.8,
+) -> Prior:  # fmt: skip
+    """Read each sample's candidates for the true label off its nearest neighbours that are not suspect.
+
+    Parameters
+    ----------
+    embedding : array, shape (N, D)
+        Text embeddings; neighbours are the nearest by L2 distance.
+    noisy_label : array of int, shape (N,)
+        Observed labels; a sample without one (−1) gets a prior and is nobody's neighbour.
+    suspect : array of bool, shape (N,)
+        Samples whose label is not believed.
+    n_classes : int
+        C. A class that no reference sample has keeps its column, with weight 0.
+    k : int
+        K, neighbours a sample.
+    certain, dominant : float
+        γ: one candidate where u's largest reaches it. δ: two where the two largest reach it together.
+
+    Returns
+    -------
+    Prior
+
+    Raises
+    ------
+    ValueError
+        If no sample with a label is left that is not suspect, or an argument is out of range.
+    """
+    neighbours, distance = nearest_believed(embedding, noisy_label, suspect, k=k)
+    return vote(neighbours, distance, noisy_label, suspect, n_classes, certain=certain, dominant=dominant)
+
+
+def nearest_believed(
+    embedding: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, *, k: int = 10
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return numbers and distances of the k nearest others that have a label and are not suspect, (N, K).
+
+    Nearest first; −1 and infinity where there are fewer. Parameters and errors as in `neighbour_prior`.
+    """
+    x, label = np.asarray(embedding, np.float64), np.asarray(noisy_label, np.int64)
+    doubted = np.asarray(suspect, bool)
+    if x.ndim != 2 or not len(x) == len(label) == len(doubted):
+        raise ValueError(f"embedding {x.shape}, noisy_label {label.shape} and suspect {doubted.shape} differ")
+    if k < 1:
+        reject("k", k, "at least 1")
+    reference = np.flatnonzero(~doubted & (label >= 0))
+    if not len(reference):
+        raise ValueError(
+            "no sample with a label is left that is not suspect: nothing can be read off neighbours. "
+            "Give a lower noise_rate, or more labels"
+        )
+    return _nearest_others(x, reference, k)
+
+
+def vote(
+    neighbours: ArrayLike, distance: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, n_classes: int, *,
+    certain: float = 0.9, dominant: float = 0.8,
+) -> Prior:  # fmt: skip
+    """Read the prior off neighbours that are known already: each votes for its label by 1 / distance.
+
+    Parameters
+    ----------
+    neighbours, distance : array, shape (N, K)
+        From `nearest_believed`, or their first columns: fewer neighbours.
+    noisy_label, suspect, n_classes, certain, dominant
+        As in `neighbour_prior`.
+    """
+    number, far = np.asarray(neighbours, np.int64), np.asarray(distance, np.float64)
+    label, doubted = np.asarray(noisy_label, np.int64), np.asarray(suspect, bool)
+    if number.ndim != 2 or number.shape != far.shape or not len(number) == len(label) == len(doubted):
+        raise ValueError(
+            f"neighbours {number.shape}, distance {far.shape}, noisy_label {label.shape} and suspect "
+            f"{doubted.shape} differ"
+        )
+    check_labels(label, n_classes)
+    for name, value in (("certain", certain), ("dominant", dominant)):
+        if not 0 < value <= 1:
+            reject(name, value, "above 0 and at most 1")
+    weight = np.where(number >= 0, 1.0 / np.maximum(far, 1e-6 * _scale(far)), 0.0)  # (N, K)
+    u = np.zeros((len(label), n_classes))
+    row = np.repeat(np.arange(len(label)), number.shape[1])
+    seen = np.where(number >= 0, label[np.maximum(number, 0)], 0)
+    np.add.at(u, (row, seen.ravel()), weight.ravel())
+    alone = u.sum(1) <= 0
+    # The only reference sample has no neighbour but itself: then its own label.
+    u[alone, label[alone]] = 1.0
+    u /= u.sum(1, keepdims=True)
+    prior, case = candidates(u, certain=certain, dominant=dominant)
+    return Prior(prior, case, number, doubted)
+
+
+def _scale(distance: Floats) -> float:
+    finite = distance[np.isfinite(distance)]
+    return float(finite.mean()) if len(finite) and finite.mean() > 0 else 1.0
+
+
+def _nearest_others(x: Floats, reference: NDArray[np.int64], k: int) -> tuple[NDArray[np.int64], Floats]:
+    """Return numbers and distances of the k nearest reference samples, (N, K), never the sample itself."""
+    from sklearn.neighbors import NearestNeighbors
+
+    found: Any = NearestNeighbors(n_neighbors=min(k + 1, len(reference))).fit(x[reference])
+    distance, place = found.kneighbors(x)
+    number = reference[place]
+    # One more than wanted was asked for: the sample itself goes, or else the farthest.
+    self_at = number == np.arange(len(x))[:, None]
+    drop = np.where(self_at.any(1), self_at.argmax(1), number.shape[1] - 1)
+    if len(reference) <= k:  # nobody is one too many, unless it is the sample itself
+        drop = np.where(self_at.any(1), drop, -1)
+    keep = np.arange(number.shape[1]) != drop[:, None]
+    order = np.argsort(~keep, axis=1, kind="stable")
+    number = np.where(np.take_along_axis(keep, order, 1), np.take_along_axis(number, order, 1), -1)[:, :k]
+    distance = np.take_along_axis(distance, order, 1)[:, :k]
+    return number, np.where(number >= 0, distance, np.inf)
+
+
+def candidates(
+    u: ArrayLike, *, certain: float = 0.9, dominant: float = 0.8
+) -> tuple[Floats, NDArray[np.str_]]:
+    """Turn the neighbours' label distribution into candidates.
+
+    Parameters
+    ----------
+    u : array, shape (N, C)
+        Rows sum to 1.
+    certain, dominant : float
+        γ and δ.
+
+    Returns
+    -------
+    weight : ndarray, shape (N, C)
+        certain: one-hot; dominant: the two largest of u, renormalised; uncertain: u. Rows sum to 1.
+    case : ndarray of str, shape (N,)
+        One of `CASES`.
+    """
+    u = np.asarray(u, np.float64)
+    order = np.argsort(-u, axis=1, kind="stable")
+    top = np.take_along_axis(u, order[:, :2], 1)
+    case = np.select([top[:, 0] >= certain, top.sum(1) >= dominant], [0, 1], default=2)
+    rank = np.argsort(order, axis=1, kind="stable")
+    kept = np.where(rank < np.array([1, 2, u.shape[1]])[case][:, None], u, 0.0)
+    return kept / kept.sum(1, keepdims=True), np.array(CASES)[case]
+
+
+def reinforce(weight: ArrayLike, answer: ArrayLike, rounds: int) -> Floats:
+    """Move the prior towards an answer of the reverse chain: the dynamic prior.
+
+    Where the answer c is a candidate, w_c ← w_c + (1 − w_c) / J, and all are renormalised; an answer that is
+    none changes nothing, so a one-hot prior stays as it is.
+
+    Parameters
+    ----------
+    weight : array, shape (…, C)
+        Rows sum to 1.
+    answer : array of int, shape (…)
+        The predicted class of each row.
+    rounds : int
+        J, how many answers a row gets in all.
+
+    Returns
+    -------
+    ndarray, shape (…, C)
+        Rows sum to 1.
+    """
+    w, place = np.array(weight, np.float64), np.asarray(answer, np.int64)[..., None]
+    if rounds < 1:
+        reject("rounds", rounds, "at least 1")
+    own = np.take_along_axis(w, place, -1)
+    np.put_along_axis(w, place, np.where(own > 0, own + (1 - own) / rounds, own), -1)
+    result: Floats = w / w.sum(-1, keepdims=True)
+    return result

@@ -1,0 +1,224 @@
+"""SiDyP's second stage: a denoiser learns from a prior over labels, and its answers move that prior.
+
+After the published description (arXiv 2505.19675). In each epoch every text whose prior is not certain is
+answered J times by the reverse chain; an answer among its candidates gains weight
+(`nlkit.methods.sidyp.prior.reinforce`). Then a label is drawn from the prior for every text, noised to a
+random level, and the denoiser learns to find it again, from the observed label and from what is known of the
+text.
+
+Everything runs over all samples and branches at once; ``tests/reference/refinement.py`` says the same one
+sample at a time.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nlkit._util import progress
+from nlkit.methods.sidyp.config import SiDyPConfig
+from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, corner, diffuse
+from nlkit.methods.sidyp.posterior import answer_probabilities, new_denoiser
+from nlkit.methods.sidyp.prior import Prior, reinforce
+from nlkit.training import Interrupted, losses
+from nlkit.training.ema import WeightAverage
+
+__all__ = ["Refinement", "drawn_labels"]
+
+
+def drawn_labels(weight: Tensor, uniform: Tensor) -> Tensor:
+    """Draw a label from each distribution by inverting its cumulative sum.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (M, B, C)
+        Rows sum to 1.
+    uniform : Tensor, shape (B,)
+        In [0, 1). One a sample: branches with the same prior draw the same label, so that
+        co-regularisation compares answers to the same question.
+
+    Returns
+    -------
+    Tensor of int64, shape (M, B)
+        Never a class of weight 0.
+    """
+    # Against the actual total, which rounding may leave below the drawn number.
+    reached = weight.cumsum(-1)
+    return (reached > uniform[:, None] * reached[..., -1:]).int().argmax(-1)
+
+
+class Refinement:
+    """Train the denoisers of M branches on N texts.
+
+    Parameters
+    ----------
+    condition : Tensor, shape (M, N, P)
+        From `nlkit.methods.sidyp.posterior.conditions`.
+    noisy_label : array of int, shape (N,)
+        Observed labels; −1 is missing.
+    prior : Prior
+        Candidates for the true labels of the N texts.
+    config : SiDyPConfig
+        All settings.
+    device : torch.device
+        Where it runs.
+    validation : tuple of Tensor (M, V, P), array (V,) and array (V,), optional
+        Condition, observed labels and prior's likeliest labels of validation texts: how often the reverse
+        chain agrees with the latter is written into the history.
+
+    Attributes
+    ----------
+    denoiser : Denoiser
+        Holds the averaged weights once `fit` has returned.
+    weight : ndarray, shape (M, N, C)
+        The prior as the answers have moved it; rows sum to 1.
+    rows : list of dict
+        One row an epoch.
+    best_epoch, best_weights
+        Of the highest agreement on validation texts, if there are any.
+    """
+
+    def __init__(
+        self,
+        condition: Tensor,
+        noisy_label: NDArray[np.int64],
+        prior: Prior,
+        config: SiDyPConfig,
+        device: torch.device,
+        validation: tuple[Tensor, NDArray[np.int64], NDArray[np.int64]] | None = None,
+    ) -> None:
+        M, N, P = condition.shape
+        self.config, self.device, self.validation = config, device, validation
+        self.condition = condition.to(device)
+        self.observed = torch.from_numpy(noisy_label).to(device)
+        self.certain = prior.case == "certain"
+        self.neighbours_weight = prior.weight
+        self.weight = np.repeat(prior.weight[None], M, axis=0)
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed + 2)
+            self.denoiser = new_denoiser(M, prior.weight.shape[1], P, config).to(device)
+        steps = math.ceil(N / config.diffusion_batch_size)
+        self.average = WeightAverage(self.denoiser, max(1.0, config.averaging * steps))
+        self.optimizer = torch.optim.AdamW(
+            self.denoiser.parameters(), lr=config.lr_diffusion, weight_decay=config.weight_decay
+        )
+        self.levels = alpha_bar(config.diffusion_steps).to(device)
+        self.rows: list[dict[str, float]] = []
+        self.best_epoch, self.best_agreement = 0, -1.0
+        self.best_weights: dict[str, Tensor] = {}
+
+    def fit(self, watch: Callable[[Denoiser, dict[str, float]], None] | None = None) -> Refinement:
+        """Run all epochs; `watch` gets the averaged denoiser and the history's row after each.
+
+        On an interruption the denoiser keeps the average of what it has learnt, if a whole epoch is there.
+        """
+        c = self.config
+        warm = math.ceil(c.diffusion_warmup * c.diffusion_epochs)
+        with progress(total=c.diffusion_epochs, desc="SiDyP, diffusion", unit="epoch") as bar:
+            try:
+                for epoch in range(c.diffusion_epochs):
+                    with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                        row = self._epoch(epoch, epoch < warm)
+                    with self.average.used():
+                        self.denoiser.eval()
+                        self._agree(row)
+                        if watch is not None:
+                            watch(self.denoiser, row)
+                    self.rows.append(row)
+                    bar.set_postfix(loss=f"{row['loss']:.3f}")
+                    bar.update()
+            except KeyboardInterrupt as stop:
+                raise Interrupted(
+                    f"SiDyP's diffusion was interrupted in epoch {len(self.rows) + 1} of "
+                    f"{c.diffusion_epochs}; what it has learnt so far is kept"
+                ) from stop
+            finally:
+                for name, parameter in self.denoiser.named_parameters():
+                    parameter.data = self.average.weights[name].clone()
+                self.denoiser.eval()
+        return self
+
+    def _epoch(self, epoch: int, warm: bool) -> dict[str, float]:
+        c, started = self.config, time.perf_counter()
+        rng = np.random.default_rng([c.seed, epoch, 3])
+        torch.manual_seed(int(rng.integers(2**62)))  # dropout
+        draws = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        if not warm and c.dynamic_prior:
+            with self.average.used():
+                self._move_prior(draws)
+        rows = np.flatnonzero(self.certain) if warm and self.certain.any() else np.arange(len(self.certain))
+        weight = torch.from_numpy(self.weight).float().to(self.device)
+        self.denoiser.train()
+        total = 0.0
+        order = rng.permutation(rows)
+        for start in range(0, len(order), c.diffusion_batch_size):
+            index = torch.from_numpy(order[start : start + c.diffusion_batch_size]).to(self.device)
+            total += self._step(index, weight[:, index], draws, warm) * len(index)
+        sure = self.weight.max(-1).mean()
+        row = {"epoch": epoch + 1.0, "loss": total / len(order), "prior_certainty": float(sure)}
+        row["seconds"] = time.perf_counter() - started
+        return row
+
+    def _step(self, index: Tensor, weight: Tensor, draws: torch.Generator, warm: bool) -> float:
+        """Learn from one batch; noise, time and the draw of the label are the same in all branches."""
+        c, (M, B, C) = self.config, weight.shape
+        label = drawn_labels(weight, torch.rand(B, generator=draws, device=self.device))  # (M, B)
+        t = torch.randint(1, c.diffusion_steps + 1, (B,), generator=draws, device=self.device)
+        level = self.levels[t].expand(M, B)
+        noise = torch.randn(B, C, generator=draws, device=self.device)
+        noised = diffuse(corner(label, C, c.scale), level, noise, c.scale)
+        seen = corner(self.observed[index], C, c.scale).expand(M, B, C)
+        logits = self.denoiser(noised, level, seen, self.condition[:, index])
+        each = nn.functional.cross_entropy(logits.flatten(0, 1), label.flatten(), reduction="none")
+        if c.weighted_loss:
+            each = each * weight.gather(-1, label[..., None]).flatten()
+        loss = each.mean()
+        if not warm and c.diffusion_coregularisation:
+            loss = loss + c.diffusion_coregularisation * losses.co_regularisation(logits).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.denoiser.parameters(), c.max_grad_norm)
+        self.optimizer.step()
+        self.average.update()
+        return loss.item()
+
+    def _move_prior(self, draws: torch.Generator) -> None:
+        """Ask the reverse chain J times about every text that is not certain, and reinforce its answers."""
+        c, open_ = self.config, np.flatnonzero(~self.certain)
+        self.denoiser.eval()
+        if not c.prior_memory:
+            self.weight[:, open_] = self.neighbours_weight[open_]
+        if not len(open_):
+            return
+        with torch.no_grad():
+            told = self.denoiser.told(self.condition[:, open_])
+        for _ in range(c.update_rounds):
+            answer = answer_probabilities(
+                self.denoiser, told, self.observed[open_], c.sampling_steps, draws
+            ).argmax(-1)
+            self.weight[:, open_] = reinforce(self.weight[:, open_], answer.cpu().numpy(), c.update_rounds)
+
+    def _agree(self, row: dict[str, float]) -> None:
+        """Write how often the chain agrees with the validation prior's labels, and keep the best weights."""
+        if self.validation is None:
+            return
+        condition, observed, target = self.validation
+        draws = torch.Generator(self.device).manual_seed(self.config.seed)
+        with torch.no_grad():
+            told = self.denoiser.told(condition.to(self.device))
+        found = answer_probabilities(
+            self.denoiser, told, torch.from_numpy(observed).to(self.device), self.config.prediction_steps,
+            draws,
+        ).mean(0).argmax(-1)  # fmt: skip
+        row["agreement_validation_prior"] = float((found.cpu().numpy() == target).mean())
+        # Of equal epochs the later one: it has learnt from more of the prior.
+        if row["agreement_validation_prior"] >= self.best_agreement:
+            self.best_agreement = row["agreement_validation_prior"]
+            self.best_epoch = int(row["epoch"])
+            self.best_weights = {k: v.detach().cpu().clone() for k, v in self.denoiser.state_dict().items()}

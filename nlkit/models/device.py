@@ -1,0 +1,37 @@
+"""Where models run, and in which floating-point format."""
+
+from __future__ import annotations
+
+import torch
+
+from nlkit._util import reject
+
+__all__ = ["autocast", "choose_device", "choose_precision"]
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """Return the device named, or for ``"auto"`` a CUDA device where there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        reject("device", device, "this PyTorch sees no CUDA device; use 'auto' or 'cpu'")
+    return torch.device(device)
+
+
+def choose_precision(precision: str, device: torch.device) -> str:
+    """Return `precision`, or for ``"auto"`` bf16 where the hardware multiplies it faster, else "no".
+
+    That is a CUDA device with bf16, or a CPU with AMX; on other CPUs bf16 is slower than float32.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return "bf16" if device.type == "cpu" and capabilities.get("amx_bf16") else "no"
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context in which models run in the given precision."""
+    kinds = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    return torch.autocast(device.type, dtype=kinds[precision], enabled=precision != "no")

@@ -1,0 +1,323 @@
+"""Pre-trained text encoder, cut in two: a frozen trunk that runs once per text, and layers on top that learn.
+
+With ``trainable_layers=k`` only the k top layers of a BERT-like encoder are trained. The layers below, the
+trunk, always give the same activations for a text, so they are computed once and kept (`nlkit.models.cache`).
+``k = 0`` keeps one pooled vector a text; ``"all"`` trains everything, and nothing is cached.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from nlkit._util import content_hash, progress, reject
+from nlkit.models.batching import Batch, Inputs, sorted_batches
+from nlkit.models.cache import ActivationCache
+from nlkit.models.device import choose_device
+
+__all__ = ["TextEncoder", "mean_pool"]
+
+SHARD_TEXTS = 1024
+"""Texts a shard of the activation cache: an interrupted run loses at most the shard it was computing."""
+
+TrainableLayers = int | Literal["all"]
+
+
+def mean_pool(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Average token vectors, shape (B, T, D), over the real tokens of `mask`, shape (B, T) -> (B, D)."""
+    weight = mask.unsqueeze(-1).to(tokens.dtype)
+    return (tokens * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+
+
+@lru_cache(maxsize=2)
+def _pretrained(source: str) -> tuple[Any, nn.Module, str, str]:
+    """Load tokenizer and model once per process.
+
+    Returns
+    -------
+    tokenizer, model, hash of the weights, hash of all that decides the activations
+    """
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModel.from_pretrained(source).float().eval()
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"encoder={source!r} could not be loaded: {error}. Offline, use encoder='minilm' or the path of "
+            "a folder with config.json, tokenizer.json and model.safetensors."
+        ) from error
+    finally:
+        logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    # The weights themselves name the model: a hub name can point to other weights tomorrow. The pooler is
+    # unused, and drawn at random where a checkpoint has none: it would give another name in every process.
+    digest = hashlib.blake2b(digest_size=16)
+    for name, parameter in model.named_parameters():
+        if not name.startswith("pooler."):
+            digest.update(parameter.detach().numpy().data)
+    weights = digest.hexdigest()
+    settings = {k: v for k, v in model.config.to_dict().items() if not k.startswith("_")}
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    digest.update(
+        (backend.to_str() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True)).encode()
+    )
+    return tokenizer, model, weights, digest.hexdigest()
+
+
+def _max_tokens(model: nn.Module) -> int:
+    """Return the longest text a model has positions for."""
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    if isinstance(table, nn.Embedding):
+        # RoBERTa counts positions from the padding's number on, so its table is longer than its longest text.
+        return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+    return int(getattr(cast(Any, model).config, "max_position_embeddings", 512))
+
+
+def _layers(model: nn.Module) -> nn.ModuleList:
+    """Find the list of transformer layers in the layouts of BERT and its relatives."""
+    for holder in ("encoder", "transformer"):
+        for name in ("layer", "layers"):
+            layers = getattr(getattr(model, holder, None), name, None)
+            if isinstance(layers, nn.ModuleList):
+                return layers
+    raise _uncuttable(model)
+
+
+def _uncuttable(model: nn.Module) -> ValueError:
+    return ValueError(
+        f"encoder of type {type(model).__name__} cannot be cut into frozen and trainable layers: "
+        "use a BERT-like encoder (BERT, RoBERTa, ELECTRA, MiniLM, DistilBERT) or trainable_layers='all'"
+    )
+
+
+@lru_cache(maxsize=8)
+def _check_cut(source: str) -> None:
+    """Compare a model with its layers run one by one: some families pass more than states between layers.
+
+    MPNet and DeBERTa, for example, add relative positions that the layers are handed from outside; run one by
+    one they would give plausible, wrong numbers.
+    """
+    tokenizer, model, *_ = _pretrained(source)
+    layers = _layers(model)
+    encoded = tokenizer(["one", "a few words more"])["input_ids"]
+    tokens = Inputs([np.asarray(ids, np.int32) for ids in encoded])
+    batch = tokens.batch(np.arange(2)).to(next(model.parameters()).device)
+    try:
+        with torch.inference_mode():
+            plain = model(input_ids=batch.values.long(), attention_mask=batch.mask.long()).last_hidden_state
+            hidden = _embed(model, batch)
+            for layer in layers:
+                hidden = _apply(layer, hidden, batch.mask)
+            same = torch.allclose(plain[batch.mask], hidden[batch.mask], rtol=1e-3, atol=1e-3)
+    except Exception as error:
+        raise _uncuttable(model) from error
+    if not same:
+        raise _uncuttable(model)
+
+
+class TextEncoder(nn.Module):
+    """Text encoder with a frozen, cached trunk.
+
+    Parameters
+    ----------
+    name : str
+        ``"minilm"`` (offline), the path of a model folder, or a hub name of a BERT-like encoder.
+    trainable_layers : int or "all"
+        How many top layers learn. 0: none, the encoder is a fixed map to pooled features.
+    max_length : int
+        Tokens a text is cut to, special tokens included.
+    cache : bool
+        Keep the trunk's activations on disk. Without it they are kept in memory by whoever prepared them. So
+        they are where the cache cannot be used; a warning says so, once for an encoder.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` …: where the trunk runs.
+
+    Raises
+    ------
+    ValueError
+        If `trainable_layers` is negative, above the number of layers, or the encoder cannot be cut.
+    """
+
+    def __init__(
+        self,
+        name: str = "minilm",
+        *,
+        trainable_layers: TrainableLayers = 2,
+        max_length: int = 64,
+        cache: bool = True,
+        device: str = "auto",
+    ) -> None:
+        super().__init__()
+        from nlkit.data.packaged import resolve_model
+
+        self.name, self.max_length, self.trainable_layers = name, max_length, trainable_layers
+        source = resolve_model(name)
+        self.tokenizer, model, self.fingerprint, behaviour = _pretrained(source)
+        limit = _max_tokens(model)
+        if not 3 <= max_length <= limit:
+            reject("max_length", max_length, f"encoder {name!r} takes 3 to {limit} tokens")
+        self.width = int(cast(Any, model).config.hidden_size)
+        self._device = choose_device(device)
+        self._whole: nn.Module | None = None
+        self.top = nn.ModuleList()
+        # Kept in a plain list so that the frozen, shared trunk is no part of state_dict() or parameters().
+        self._trunk: list[nn.Module] = []
+        if trainable_layers == "all":
+            self._whole = copy.deepcopy(model).requires_grad_(True)
+            pooler = getattr(self._whole, "pooler", None)
+            if pooler is not None:  # unused here, and a weight without a gradient would stall several GPUs
+                pooler.requires_grad_(False)
+        else:
+            _check_cut(source)
+            layers = _layers(model)
+            whole = isinstance(trainable_layers, int) and not isinstance(trainable_layers, bool)
+            if not whole or not 0 <= trainable_layers <= len(layers):
+                reject("trainable_layers", trainable_layers, f"0 to {len(layers)}, or 'all'")
+            self._trunk = [model]
+            self.top = copy.deepcopy(layers[len(layers) - trainable_layers :]).requires_grad_(True)
+        self._cache: ActivationCache | None = None
+        if cache and self._trunk:
+            key = content_hash(
+                behaviour, str(trainable_layers), str(max_length), "mean" * (trainable_layers == 0)
+            )
+            try:
+                self._cache = ActivationCache(key, self.width)
+            except OSError as error:
+                _warn_uncached(str(error))
+
+    def tokenize(self, texts: Sequence[str]) -> Inputs:
+        """Return the token numbers of N texts, cut to `max_length`."""
+        if not len(texts):
+            return Inputs([])
+        encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        return Inputs([np.asarray(ids, np.int32) for ids in encoded])
+
+    def prepare(self, texts: Sequence[str], *, batch_size: int = 64) -> Inputs:
+        """Run the trunk, or read what it gave before.
+
+        Returns
+        -------
+        Inputs
+            For k > 0 activations (T_i, D), for k = 0 one pooled vector (1, D), for ``"all"`` token numbers.
+        """
+        if self._whole is not None:
+            return self.tokenize(texts)
+        keys = [content_hash(text) for text in texts]
+        found = self._cache.get(keys) if self._cache else [None] * len(keys)
+        missing = list({key: i for i, key in enumerate(keys) if found[i] is None}.values())
+        fresh: dict[str, NDArray[np.float16]] = {}
+        with progress(total=len(missing), desc=f"{self.name}: frozen layers", unit="text") as bar:
+            for start in range(0, len(missing), SHARD_TEXTS):
+                part = missing[start : start + SHARD_TEXTS]
+                activations = self._run_trunk([texts[i] for i in part], batch_size, bar.update)
+                names = [keys[i] for i in part]
+                if self._cache:
+                    try:
+                        self._cache.put(names, activations)
+                    except OSError as error:
+                        _warn_uncached(
+                            f"{self._cache.root} cannot be written ({error.strerror or error}). Free some "
+                            "space, or set NLKIT_CACHE to a folder that you may write"
+                        )
+                        self._cache = None
+                fresh.update(zip(names, activations, strict=True))
+        return Inputs([fresh[key] if a is None else a for key, a in zip(keys, found, strict=True)])
+
+    @torch.inference_mode()
+    def _run_trunk(
+        self, texts: Sequence[str], batch_size: int, tick: Callable[[int], object]
+    ) -> list[NDArray[np.float16]]:
+        """Return the activations below the trainable layers; pooled where none is trainable."""
+        tokens = self.tokenize(texts)
+        model = self._trunk[0].to(self._device)
+        keep = len(_layers(model)) - len(self.top)
+        result: list[NDArray[np.float16]] = [np.empty((0, 0), np.float16)] * len(tokens)
+        for index in sorted_batches(tokens.lengths, batch_size):
+            batch = tokens.batch(index).to(self._device)
+            hidden = _embed(model, batch)
+            for layer in _layers(model)[:keep]:
+                hidden = _apply(layer, hidden, batch.mask)
+            if not len(self.top):
+                hidden = mean_pool(hidden, batch.mask).unsqueeze(1)
+            rows = hidden.half().cpu().numpy()
+            for row, i in enumerate(index):
+                result[i] = rows[row, : 1 if not len(self.top) else tokens.lengths[i]]
+            tick(len(index))
+        return result
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the sentence embeddings, shape (B, D), of a batch made from what `prepare` gave."""
+        if self._whole is not None:
+            with _attention(batch.mask.device):
+                output = self._whole(input_ids=batch.values.long(), attention_mask=batch.mask.long())
+            return mean_pool(output.last_hidden_state, batch.mask)
+        hidden = batch.values
+        for layer in self.top:
+            hidden = _apply(layer, hidden, batch.mask)
+        return mean_pool(hidden, batch.mask)
+
+    def embed(self, texts: Sequence[str], *, batch_size: int = 64) -> NDArray[np.float32]:
+        """Return sentence embeddings, shape (N, D), rows of length 1, of N texts; no gradient or dropout."""
+        inputs = self.prepare(texts, batch_size=batch_size)
+        result = np.empty((len(inputs), self.width), np.float32)
+        learning = self.training
+        self.eval()
+        with torch.inference_mode():
+            for index in sorted_batches(inputs.lengths, batch_size):
+                device = next(self.parameters(), torch.empty(0)).device
+                result[index] = self(inputs.batch(index).to(device)).cpu().numpy()
+        self.train(learning)
+        result /= np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-12)
+        return result
+
+
+def _warn_uncached(problem: str) -> None:
+    # `problem` names no temporary file: Python shows the same words from the same place only once.
+    warnings.warn(
+        f"This encoder goes on without the activation cache, so it runs its frozen layers anew. {problem}.",
+        stacklevel=3,
+    )
+
+
+def _embed(model: nn.Module, batch: Batch) -> Tensor:
+    parts = cast(Any, model)
+    hidden = parts.embeddings(input_ids=batch.values.long())
+    if hasattr(parts, "embeddings_project"):  # ELECTRA's embeddings may be narrower than its layers
+        hidden = parts.embeddings_project(hidden)
+    return cast(Tensor, hidden)
+
+
+def _apply(layer: nn.Module, hidden: Tensor, mask: Tensor) -> Tensor:
+    """Run one transformer layer; attention to padding is switched off by an additive mask."""
+    minus = torch.zeros(mask.shape, dtype=hidden.dtype, device=hidden.device)
+    minus = minus.masked_fill(~mask, torch.finfo(hidden.dtype).min)[:, None, None, :]
+    with _attention(hidden.device):
+        output = layer(hidden, minus)
+    return cast(Tensor, output[0] if isinstance(output, tuple) else output)
+
+
+def _attention(device: torch.device) -> AbstractContextManager[object]:
+    """Choose the attention kernel: on a CPU, the fused one is slow backwards for short texts in bf16.
+
+    In float32, and without gradients, both were about as fast (MiniLM, top two layers, 32 texts a batch).
+    """
+    if device.type == "cpu" and torch.is_grad_enabled():
+        return cast(AbstractContextManager[object], sdpa_kernel(SDPBackend.MATH))
+    return nullcontext()

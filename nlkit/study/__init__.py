@@ -1,0 +1,1 @@
+"""Experiments: methods side by side, finders of wrong labels, recorded and resumed runs."""

@@ -1,0 +1,281 @@
+"""All methods side by side on the same data, and what can be said of their differences."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from nlkit import __version__
+from nlkit._util import content_hash, reject
+from nlkit.annotate.base import Annotator, annotator_name
+from nlkit.metrics import bootstrap_interval, evaluate_probabilities
+from nlkit.study.resuming import each
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+    from nlkit.methods.base import Method
+
+__all__ = ["BEST", "LAST", "compare", "contestants", "intervals", "optimism", "own_data", "ranks"]
+
+LAST, BEST = "last epoch", "best by noisy validation"
+"""What was selected: nothing, or the epoch that fits the noisy validation labels best."""
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+ABBREVIATED = ("ce", "gce", "sce", "elr")
+
+Maker = Callable[[int], "Method"]
+
+
+def contestants(
+    *, annotator: str | Annotator | None = None, query_budget: int = 0, **shared: Any
+) -> dict[str, Maker]:
+    """Return every method of `nlkit.METHODS`, and every loss of `nlkit.Baseline`, by name.
+
+    Parameters
+    ----------
+    annotator, query_budget
+        For methods that ask one.
+    **shared
+        Arguments that all methods take, such as encoder and profile.
+
+    Returns
+    -------
+    dict of str to callable
+        Each takes a seed and returns a new method, not fitted. A method that is added to `nlkit.METHODS` is
+        among them.
+    """
+    from nlkit.methods.baselines import LOSSES, Baseline
+    from nlkit.methods.registry import METHODS
+
+    def maker(method: type[Any], **settings: Any) -> Maker:
+        return lambda seed: method(seed=seed, **shared, **settings)
+
+    makers: dict[str, Maker] = {}
+    for name, method in METHODS.items():
+        if method is Baseline:
+            for loss in LOSSES:
+                shown = loss.upper() if loss in ABBREVIATED else loss.replace("_", " ")
+                makers[shown] = maker(method, loss=loss)
+        elif "annotator" in inspect.signature(method).parameters:
+            makers[name] = maker(method, annotator=annotator, query_budget=query_budget)
+        else:
+            makers[name] = maker(method)
+    return makers
+
+
+def compare(
+    data: Mapping[int, DatasetDict], makers: Mapping[str, Maker], *, split: str = "test",
+    checkpoint: str | Path | None = None,
+) -> tuple[pd.DataFrame, NDArray[np.int16]]:  # fmt: skip
+    """Fit every method with every seed, and evaluate it at its last and at its best epoch.
+
+    Parameters
+    ----------
+    data : mapping of int to DatasetDict
+        The data for each seed, with the same test texts in all.
+    makers : mapping of str to callable
+        From `contestants`; each is called with a seed.
+    split : str
+        The split with true labels to evaluate on; samples whose label is missing (−1) are left out.
+    checkpoint : path, optional
+        Folder in which the scores of each finished fit are kept; the same call goes on where it stopped.
+        Annotators are told apart by their names. `nlkit.study.recorded.experiment` needs no folder: what it
+        runs is kept until it is done.
+
+    Returns
+    -------
+    scores : DataFrame, one row a method, seed and selection
+        method, seed, selected (`LAST` or `BEST`; the latter only where there are noisy validation labels),
+        the metrics of `nlkit.metrics.evaluate_probabilities`, and seconds, which the fit took: those of the
+        first method include the embedding of texts that are met for the first time.
+    guess : ndarray, shape (rows, N)
+        The class that each row's method predicts for each of the N test samples.
+    """
+    truth = {seed: _truth(ds, split) for seed, ds in data.items()}
+
+    def fitted(name: str, seed: int) -> list[dict[str, Any]]:
+        texts, label = truth[seed]
+        began = time.perf_counter()
+        method = makers[name](seed).fit(data[seed])
+        seconds = time.perf_counter() - began
+        at = {LAST: method} | ({BEST: method.at_best_epoch()} if method.best_epoch_ else {})
+        found = []
+        for selected, one in at.items():
+            p = one.predict_proba(texts)
+            scores = evaluate_probabilities(p, label)
+            row = {"method": name, "seed": seed, "selected": selected, **scores, "seconds": seconds}
+            found.append({"row": row, "guess": p.argmax(1)})
+        return found
+
+    seen = {seed: _seen(data[seed], *truth[seed]) for seed in data}
+
+    def identity(name: str, seed: int) -> str:
+        method = makers[name](seed)
+        who = getattr(method, "annotator", None)
+        asked = who if isinstance(who, str) else annotator_name(who)
+        settings = json.dumps(method.config.to_dict(), sort_keys=True)
+        return content_hash(__version__, name, type(method).__name__, settings, asked, seen[seed])
+
+    runs = [(name, seed) for name in makers for seed in data]
+    parts = each(runs, fitted, identity=identity, checkpoint=checkpoint, desc="methods", unit="run")
+    found = [one for part in parts for one in part]
+    return pd.DataFrame([one["row"] for one in found]), np.array([one["guess"] for one in found], np.int16)
+
+
+def _seen(ds: DatasetDict, texts: list[str], label: NDArray[np.int64]) -> str:
+    """Return a hash of all that a comparison takes from the data of a seed."""
+    from nlkit.data.observed import Observed, observe, observed_validation
+
+    parts = [observe(ds, "train"), observed_validation(ds), Observed(texts, label)]
+    return content_hash(*(part.identity() if part else "" for part in parts))
+
+
+def _truth(ds: DatasetDict, split: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Return texts and true labels of the samples that have one."""
+    label = np.asarray(ds[split]["label"][:], np.int64)
+    known = np.flatnonzero(label >= 0)
+    texts = ds[split]["text"][:]
+    return [texts[i] for i in known], label[known]
+
+
+def intervals(
+    scores: pd.DataFrame, guess: ArrayLike, label: ArrayLike, against: tuple[str, str], *,
+    level: float = 0.95,
+) -> pd.DataFrame:  # fmt: skip
+    """Return what the test set allows to say of each method: accuracy and difference, with intervals.
+
+    The seeds' mean is taken for each test sample first, so the intervals are about the choice of test
+    samples. A difference is **paired**: on each sample both methods meet the same text, and what is hard for
+    both cancels.
+
+    Parameters
+    ----------
+    scores, guess
+        From `compare`.
+    label : array of int, shape (N,)
+        True labels of the test samples.
+    against : tuple of two str
+        Method and selection that all are compared with.
+    level : float
+        Of the intervals (`nlkit.metrics.bootstrap_interval`).
+
+    Returns
+    -------
+    DataFrame, one row a method and selection, in the order of `scores`
+        method, selected, accuracy, low, high, difference, difference_low, difference_high; shares.
+    """
+    right = (np.asarray(guess) == np.asarray(label)).astype(np.float64)
+    keys = list(zip(scores["method"], scores["selected"], strict=True))
+    if against not in keys:
+        reject("against", against, f"one of {', '.join(map(str, dict.fromkeys(keys)))}")
+    mean = {key: right[[k == key for k in keys]].mean(0) for key in dict.fromkeys(keys)}
+    rows = []
+    for (method, selected), values in mean.items():
+        low, high = bootstrap_interval(values, level=level)
+        off = values - mean[against]
+        off_low, off_high = bootstrap_interval(off, level=level)
+        rows.append({
+            "method": method, "selected": selected, "accuracy": values.mean(), "low": low, "high": high,
+            "difference": off.mean(), "difference_low": off_low, "difference_high": off_high,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def ranks(scores: pd.DataFrame, by: Sequence[str], *, value: str = "accuracy") -> pd.DataFrame:
+    """Return the place of each method in each setting: 1 has the highest mean; ties share the mean place.
+
+    Parameters
+    ----------
+    scores : DataFrame, one row a run
+        Columns method, `value` and those in `by`.
+    by : sequence of str
+        What makes a setting, such as data set, noise and rate.
+
+    Returns
+    -------
+    DataFrame, one row a method, the best on the whole first
+        A column a setting, its values joined by spaces, and "mean".
+    """
+    mean = scores.groupby([*by, "method"], sort=False)[value].mean().reset_index()
+    setting = mean[list(by)].astype(str).agg(" ".join, axis=1)
+    place = mean.groupby(setting, sort=False)[value].rank(ascending=False)
+    table = mean.assign(setting=setting, place=place).pivot_table(
+        index="method", columns="setting", values="place", sort=False
+    )
+    return table.assign(mean=table.mean(axis=1)).sort_values("mean").rename_axis(columns=None)
+
+
+def optimism(right: ArrayLike, *, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Return what becomes of the winner: chosen on one half of the test samples, looked at on the other.
+
+    Parameters
+    ----------
+    right : array, shape (M, N)
+        For each of M methods and N test samples 1 where the prediction is right, 0 where it is not, or a
+        mean of such over seeds.
+    draws : int
+        How often the samples are halved.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    DataFrame, one row a draw
+        winner, the place of the method that is best on the first half (of equal ones the first); chosen_on,
+        its accuracy there; elsewhere, its accuracy on the second half.
+    """
+    r = np.asarray(right, np.float64)
+    if r.ndim != 2 or not r.shape[0] or r.shape[1] < 2:
+        reject("right", f"array of shape {r.shape}", "shape (M, N), M at least 1 and N at least 2")
+    rng, half = np.random.default_rng(seed), r.shape[1] // 2
+    rows = []
+    for _ in range(draws):
+        order = rng.permutation(r.shape[1])
+        first, second = r[:, order[:half]].mean(1), r[:, order[half:]].mean(1)
+        winner = int(first.argmax())
+        rows.append({"winner": winner, "chosen_on": first[winner], "elsewhere": second[winner]})
+    return pd.DataFrame(rows)
+
+
+def own_data(folder: str | Path) -> DatasetDict:
+    """Load a folder of files of your own, to compare methods on them.
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``train`` and ``test``, and perhaps ``validation``, as .csv, .tsv, .jsonl or .parquet. Train has
+        the columns text and noisy_label; test has text and label, which are checked labels. Without a file
+        for validation a tenth of train is held out. `nlkit.load_dataset` takes other names of columns.
+
+    Raises
+    ------
+    ValueError
+        If a file or a column is missing.
+    """
+    from nlkit.data import load_dataset
+
+    place = Path(folder)
+    files = {
+        split: path
+        for split in ("train", "validation", "test")
+        for suffix in SUFFIXES
+        if (path := place / f"{split}{suffix}").is_file()
+    }
+    for split in ("train", "test"):
+        if split not in files:
+            names = ", ".join(f"{split}{suffix}" for suffix in SUFFIXES)
+            reject("data", str(folder), f"an absolute path of a folder that holds one of {names}")
+    ds = load_dataset(files)
+    for split, column in (("train", "noisy_label"), ("test", "label")):
+        if column not in ds[split].column_names:
+            reject("data", str(folder), f"{files[split].name} with a column {column!r}")
+    return ds

@@ -1,0 +1,26 @@
+"""The course's notebooks: made from their sources, measured, and rendered as a site.
+
+``python -m notebooks.build build`` writes ``notebooks/*.ipynb`` from ``notebooks/source/*.py``. How they are
+run is in `nlkit.course.running`.
+"""
+
+from nlkit.course.running import execute, folder, names, parameters_of, run
+from nlkit.course.sweeping import sweep
+from notebooks.build.building import build, tidy
+from notebooks.build.measuring import measure, measured_table
+from notebooks.build.source import read_solutions, read_source
+
+__all__ = [
+    "build",
+    "execute",
+    "folder",
+    "measure",
+    "measured_table",
+    "names",
+    "parameters_of",
+    "read_solutions",
+    "read_source",
+    "run",
+    "sweep",
+    "tidy",
+]

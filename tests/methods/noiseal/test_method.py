@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from datasets import DatasetDict
+
+import nlkit as nk
+from nlkit.annotate import LocalLLM, Simulated
+
+QUICK: dict[str, Any] = {
+    "profile": "quick",
+    "epochs": 6,
+    "batch_size": 32,
+    "warmup_epochs": 2,
+    "query_budget": 30,
+    "max_length": 32,
+}
+
+
+class Counting:
+    """A simulated annotator that counts how often each text is asked."""
+
+    simulated = True
+
+    def __init__(self, reference: Any, **settings: Any) -> None:
+        self.inner = Simulated(0.9, reference=reference, **settings)
+        self.name = self.inner.name
+        self.asked: Counter[str] = Counter()
+
+    def annotate(
+        self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Any = None
+    ) -> pd.DataFrame:
+        self.asked.update(texts)
+        return self.inner.annotate(texts, label_names, demonstrations)
+
+
+@pytest.fixture(scope="module")
+def noisy(r8_small: DatasetDict) -> DatasetDict:
+    return nk.add_noise(r8_small, kind="symmetric", rate=0.4, seed=0)
+
+
+@pytest.fixture(scope="module")
+def counting(noisy: DatasetDict) -> Counting:
+    return Counting(noisy["train"])
+
+
+@pytest.fixture(scope="module")
+def fitted(noisy: DatasetDict, counting: Counting) -> nk.NoiseAL:
+    return nk.NoiseAL(annotator=counting, **QUICK).fit(noisy, watch=["test"])
+
+
+def probability(clf: nk.NoiseAL, ds: DatasetDict) -> np.ndarray:
+    return clf.predict_proba(list(ds["test"]["text"])[:60])
+
+
+def assert_same_run(a: nk.NoiseAL, b: nk.NoiseAL, ds: DatasetDict) -> None:
+    assert np.array_equal(probability(a, ds), probability(b, ds))
+    shared = [c for c in a.history_.columns if c in b.history_.columns and c != "seconds"]
+    pd.testing.assert_frame_equal(a.history_[shared], b.history_[shared])
+    pd.testing.assert_frame_equal(a.partition_, b.partition_)
+    pd.testing.assert_frame_equal(a.annotations_, b.annotations_)
+    for name in ("strong", "weak"):
+        assert np.array_equal(a.dynamics_[name], b.dynamics_[name])
+
+
+def test_the_partition_covers_every_sample_once(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
+    table = fitted.partition_
+    assert list(table.columns) == [
+        "index", "set", "p_s", "p_w", "tau_s", "tau_w", "llm_label", "llm_confidence", "reason",
+    ]  # fmt: skip
+    assert table["index"].tolist() == list(range(len(noisy["train"])))
+    assert set(table["set"]) <= {"R", "H", "P"}
+    assert (table[["p_s", "p_w"]].to_numpy() >= 0).all()
+    last = fitted.history_.iloc[-1]
+    assert [last[f"n_{s}"] for s in "RHP"] == [(table["set"] == s).sum() for s in "RHP"]
+
+
+def test_questions_stay_within_the_budget_and_answers_are_kept(
+    fitted: nk.NoiseAL, counting: Counting, noisy: DatasetDict
+) -> None:
+    asked = fitted.annotations_
+    assert 0 < len(asked) <= 30
+    assert fitted.history_["queries"].iloc[-1] == len(asked) == counting.asked.total()
+    assert asked["index"].is_unique
+    texts = list(noisy["train"]["text"])
+    label = noisy["train"]["noisy_label"][:]
+    for row in asked.itertuples():
+        assert row.prompt == texts[row.index] or texts[row.index] in row.prompt
+        assert row.index not in row.demonstrations
+        assert fitted.partition_["llm_label"][row.index] == row.label
+        assert all(label[i] >= 0 for i in row.demonstrations)
+    assert (fitted.partition_["llm_label"] >= 0).sum() == (asked["label"] >= 0).sum()
+    assert asked.groupby("epoch").size().max() <= -(-30 // fitted.config.query_rounds)
+    assert asked["epoch"].between(2, 5).all()
+
+
+@pytest.mark.parametrize("space", ["encoder", "strong"])
+def test_demonstrations_for_questions_of_your_own(
+    fitted: nk.NoiseAL, noisy: DatasetDict, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        fitted, "config", dataclasses.replace(fitted.config, demonstration_space=space, pool_per_class=3)
+    )
+    train, table = noisy["train"], fitted.partition_
+    texts = list(train["text"])
+    answered = table["llm_label"] != -1
+    clean = table[(table["set"] == "R") & ~(answered & (table["llm_label"] != train["noisy_label"][:]))].index
+    allowed = {(texts[i], train["noisy_label"][i]) for i in clean}
+    own = texts[clean[0]]
+    queries = [own, "oil prices rose in rotterdam", "the wheat crop was hit by drought"]
+    found = fitted.demonstrations(queries, train, k=5)
+    assert [len(row) for row in found] == [5, 5, 5]
+    assert own not in {d.text for d in found[0]}
+    assert all(d in allowed for row in found for d in row)
+    counts = Counter(d.label for d in {d for row in fitted.demonstrations(queries, train, k=99) for d in row})
+    assert max(counts.values()) <= 3
+    # Fewer examples are the nearest ones, and the nearest stands last.
+    assert fitted.demonstrations(queries, train, k=2) == [row[-2:] for row in found]
+    assert len(fitted.demonstrations(queries, train)[0]) == fitted.config.demonstrations
+
+
+def test_demonstrations_and_report_want_the_training_split(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
+    with pytest.raises(ValueError, match=r"give ds\['train'\]"):
+        fitted.demonstrations(["x"], noisy["test"])
+    with pytest.raises(ValueError, match=r"give ds\['train'\]"):
+        fitted.report(noisy["test"])
+    with pytest.raises(ValueError, match=r"texts\[1\]=None"):
+        fitted.demonstrations(["oil", None], noisy["train"])  # type: ignore[list-item]
+
+
+def test_the_report(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
+    report = fitted.report(noisy["train"])
+    assert report["sets"]["size"].sum() == len(noisy["train"])
+    assert report["annotations"]["n"] == len(fitted.annotations_)
+    with pytest.raises(ValueError, match="give ds\\['train'\\]"):
+        fitted.report(noisy["test"])
+
+
+def test_dynamics_hold_every_epoch(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
+    for name in ("strong", "weak"):
+        assert fitted.dynamics_[name].shape == (6, len(noisy["train"]), 8)
+    replayed = nk.split.replay(
+        list(fitted.dynamics_["strong"]), list(fitted.dynamics_["weak"]), noisy["train"]["noisy_label"][:],
+        momentum=fitted.config.momentum, margin=fitted.config.margin, cap=fitted.config.cap,
+    )  # fmt: skip
+    # Half precision may move a sample that lies on a threshold, no more.
+    assert (replayed[-1].set == fitted.partition_["set"].to_numpy()).mean() > 0.98
+
+
+def test_same_seed_same_run_and_true_labels_are_never_read(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
+    blind = DatasetDict({name: noisy[name].remove_columns("label") for name in ("train", "validation")})
+    again = nk.NoiseAL(annotator=Counting(noisy["train"]), **QUICK).fit(blind)
+    assert_same_run(again, fitted, noisy)
+    other = nk.NoiseAL(annotator=Counting(noisy["train"]), **QUICK, seed=1).fit(blind)
+    assert not np.array_equal(probability(other, noisy), probability(fitted, noisy))
+
+
+def test_without_an_annotator(noisy: DatasetDict) -> None:
+    for settings in ({"annotator": None}, {"annotator": Counting(noisy["train"]), "query_budget": 0}):
+        clf = nk.NoiseAL(**{**QUICK, **settings}).fit(noisy)
+        assert len(clf.annotations_) == 0
+        assert (clf.partition_["llm_label"] == -1).all()
+        assert clf.history_["queries"].eq(0).all()
+        assert clf.evaluate(noisy["test"])["n"] == 200
+
+
+class Nameless:
+    """An annotator of a user's own making: only `annotate`, and sometimes wrong about the classes."""
+
+    def __init__(self, label: int = 0) -> None:
+        self.label = label
+
+    def annotate(self, texts: Any, label_names: Any, demonstrations: Any = None) -> pd.DataFrame:
+        return pd.DataFrame({"label": [self.label] * len(texts), "confidence": 1.0})
+
+
+def test_an_annotator_of_ones_own_making(noisy: DatasetDict, tmp_path: Path) -> None:
+    clf = nk.NoiseAL(annotator=Nameless(), **QUICK)  # type: ignore[arg-type]
+    clf.fit(noisy, checkpoint=tmp_path)
+    assert set(clf.annotations_["label"]) == {0}
+    with pytest.raises(ValueError, match=r"'Nameless' answered \[99\]; allowed are the class numbers 0 to 7"):
+        nk.NoiseAL(annotator=Nameless(99), **QUICK).fit(noisy)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("annotator", "message"),
+    [("smolm2", "smolm2"), (LocalLLM(label_words={"earn": "acq"}), "label_words")],
+)
+def test_an_annotator_that_cannot_work_is_found_before_training(
+    noisy: DatasetDict, annotator: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nk.training.Trainer, "fit", lambda self: pytest.fail("it trained first"))
+    with pytest.raises(ValueError, match=message):
+        nk.NoiseAL(annotator=annotator, **QUICK).fit(noisy)
+
+
+def test_a_lost_annotator_is_missed(fitted: nk.NoiseAL, noisy: DatasetDict, tmp_path: Path) -> None:
+    assert fitted.at_best_epoch().annotator is fitted.annotator
+    loaded = nk.load(fitted.save(tmp_path))
+    assert loaded.annotator is None
+    again = nk.load(loaded.save(tmp_path / "again"))
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(nk.training.Trainer, "fit", lambda self: None)
+    with monkey.context(), pytest.warns(UserWarning, match=r"simulated.*was not saved.*set \.annotator"):
+        again.fit(noisy)
+    monkey.undo()
+
+
+def test_more_rounds_than_epochs_leave_no_question_unasked(noisy: DatasetDict) -> None:
+    settings = {**QUICK, "epochs": 4, "warmup_epochs": 2, "query_rounds": 9, "query_budget": 10}
+    clf = nk.NoiseAL(annotator=Counting(noisy["train"]), **settings).fit(noisy)
+    purified = clf.history_["n_P"]
+    assert purified.iloc[1:3].min() >= 5  # so the budget is what limits
+    assert clf.history_["queries"].tolist() == [0, 5, 10, 10]
+
+
+def test_missing_labels_get_one_by_learning(noisy: DatasetDict) -> None:
+    train = noisy["train"]
+    feature = train.features["noisy_label"]
+    holes = [-1 if i % 4 == 0 else y for i, y in enumerate(train["noisy_label"])]
+    train = (
+        train.remove_columns("noisy_label")
+        .add_column("noisy_label", holes)
+        .cast_column("noisy_label", feature)
+    )
+    clf = nk.NoiseAL(annotator=Counting(train), **QUICK).fit(DatasetDict({"train": train}))
+    sets = clf.partition_["set"].to_numpy()
+    assert "R" not in sets[np.array(holes) == -1]
+    assert all(holes[i] >= 0 for row in clf.annotations_["demonstrations"] for i in row)
+
+
+def test_the_best_epoch_and_who_predicts(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
+    best = fitted.at_best_epoch()
+    history = fitted.history_
+    assert best.evaluate(noisy["test"])["accuracy"] == pytest.approx(
+        history["accuracy_test"][fitted.best_epoch_ - 1]
+    )
+    import dataclasses
+
+    parts = {}
+    for who in ("strong", "weak", "mean"):
+        best.config = dataclasses.replace(fitted.config, prediction=who)
+        parts[who] = probability(best, noisy)
+    np.testing.assert_allclose(parts["mean"], (parts["strong"] + parts["weak"]) / 2, atol=1e-6)
+    assert not np.allclose(parts["strong"], parts["weak"], atol=1e-2)
+
+
+class Stops:
+    """Asks as usual, and is interrupted at its second round: where a user would lose patience."""
+
+    simulated = True
+
+    def __init__(self, inner: Counting) -> None:
+        # The same name: it is the same annotator for a checkpoint, met on a bad day.
+        self.inner, self.calls, self.name = inner, 0, inner.name
+
+    def annotate(self, *arguments: Any) -> pd.DataFrame:
+        self.calls += 1
+        if self.calls == 2:
+            raise KeyboardInterrupt
+        return self.inner.annotate(*arguments)
+
+
+def test_interrupted_and_resumed_it_is_the_same_run(
+    fitted: nk.NoiseAL, noisy: DatasetDict, tmp_path: Path
+) -> None:
+    annotator = Counting(noisy["train"])
+    clf = nk.NoiseAL(annotator=Stops(annotator), **QUICK)
+    with pytest.raises(KeyboardInterrupt, match="whole epochs are kept"):
+        clf.fit(noisy, checkpoint=tmp_path)
+    assert len(probability(clf, noisy)) == 60
+    first = set(annotator.asked)
+    assert first
+    resumed = nk.NoiseAL(annotator=annotator, **QUICK).fit(noisy, checkpoint=tmp_path)
+    assert_same_run(resumed, fitted, noisy)
+    assert max(annotator.asked.values()) == 1
+    assert len(annotator.asked) > len(first)
+    # Started again when it is finished, it asks nothing and knows everything.
+    finished = nk.NoiseAL(annotator=annotator, **QUICK).fit(noisy, checkpoint=tmp_path)
+    assert max(annotator.asked.values()) == 1
+    assert_same_run(finished, fitted, noisy)
+
+
+KILLED = """
+import os, signal, sys
+import nlkit as nk
+from nlkit.methods.noiseal.loss import SetObjective
+from tests.methods.noiseal.test_method import QUICK, Counting
+ds = nk.load_dataset("r8", train_size=400, test_size=200, seed=0)
+ds = nk.add_noise(ds, kind="symmetric", rate=0.4, seed=0)
+annotator, calls, plain = Counting(ds["train"]), 0, SetObjective.__call__
+def watched(self, *arguments):
+    global calls
+    calls += 1
+    if calls == 2 * 13 * 4 + 9:  # two models, 13 batches: in the middle of the fifth epoch
+        print("\\x00".join(annotator.asked), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain(self, *arguments)
+SetObjective.__call__ = watched
+nk.NoiseAL(annotator=annotator, **QUICK).fit(ds, checkpoint=sys.argv[1])
+"""
+
+
+def test_killed_and_resumed_it_is_the_same_run(
+    fitted: nk.NoiseAL, noisy: DatasetDict, tmp_path: Path
+) -> None:
+    root = str(Path(__file__).parents[3])
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], env={**os.environ, "PYTHONPATH": root},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    before = set(done.stdout.removesuffix("\n").split("\x00"))
+    assert before
+    annotator = Counting(noisy["train"])
+    resumed = nk.NoiseAL(annotator=annotator, **QUICK).fit(noisy, checkpoint=tmp_path)
+    assert len(resumed.history_) == 6
+    assert not before & set(annotator.asked)
+    assert len(before) + len(annotator.asked) == len(resumed.annotations_)
+    assert_same_run(resumed, fitted, noisy)
+
+
+def test_it_beats_cross_entropy(noisy: DatasetDict) -> None:
+    # 400 texts are few steps an epoch: with enough of them CE gets to memorising.
+    shared = {"profile": "quick", "epochs": 16, "batch_size": 32, "max_length": 32, "lr_head": 3e-3}
+    ce = nk.Baseline(loss="ce", **shared).fit(noisy)
+    clf = nk.NoiseAL(
+        annotator=Simulated(0.9, reference=noisy["train"]), query_budget=80, warmup_epochs=4, lr_weak=1e-2,
+        momentum=0.8, margin=0.2, **shared,
+    ).fit(noisy)  # fmt: skip
+    last = ce.evaluate(noisy["test"])["accuracy"]
+    assert clf.evaluate(noisy["test"])["accuracy"] > last + 0.05
+    sets = clf.report(noisy["train"])["sets"].set_index("set")
+    assert sets.loc["R", "precision"] > 0.85
+    assert sets.loc["P", "precision"] > 0.7
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"annotator": 3}, r"annotator=3.*annotate"),
+        ({"query_budget": -1}, r"query_budget=-1.*at least 0"),
+        ({"warmup_epochs": 0}, r"warmup_epochs=0.*at least 1"),
+        ({"momentum": 1.5}, r"momentum=1.5.*at most 1"),
+        ({"temperature": 0}, r"temperature=0.*above 0"),
+        ({"acquisition": "first"}, r"acquisition='first'.*uncertain"),
+        ({"prediction": "both"}, r"prediction='both'.*mean"),
+        ({"demonstration_space": "words"}, r"demonstration_space='words'.*encoder"),
+    ],
+)
+def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        nk.NoiseAL(**settings)
+
+
+@pytest.mark.slow
+def test_real_news_real_encoder_real_language_model(noisy: DatasetDict, tmp_path: Path) -> None:
+    small = DatasetDict(
+        {"train": noisy["train"].select(range(200)), "test": noisy["test"].select(range(100))}
+    )
+    annotator = LocalLLM("smollm2")
+    settings = {"profile": "quick", "trainable_layers": 1, "epochs": 6, "warmup_epochs": 3, "max_length": 48}
+    clf = nk.NoiseAL(encoder="minilm", annotator=annotator, query_budget=12, **settings).fit(small)
+    asked = clf.annotations_
+    assert 0 < len(asked) <= 12
+    assert (asked["demonstrations"].map(len) > 0).all()
+    assert asked["prompt_tokens"].gt(20).all()
+    report = clf.report(small["train"])
+    assert report["annotations"]["accuracy"] >= 0.5
+    assert clf.evaluate(small["test"])["accuracy"] > 0.6
+    clf.save(tmp_path)
+    texts = list(small["test"]["text"])[:20]
+    np.testing.assert_allclose(nk.load(tmp_path).predict_proba(texts), clf.predict_proba(texts), atol=1e-5)

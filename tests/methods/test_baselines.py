@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from datasets import DatasetDict
+
+import nlkit as nk
+from nlkit.methods.baselines import LOSSES, Baseline, BaselineConfig, BaselineObjective
+from nlkit.models.classifiers import Output
+from nlkit.training import losses
+
+
+@pytest.fixture(scope="module")
+def noisy(r8_small: DatasetDict) -> DatasetDict:
+    return nk.add_noise(r8_small, kind="symmetric", rate=0.3, seed=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(noisy: DatasetDict) -> Baseline:
+    return Baseline(loss="ce", profile="quick", epochs=8, record=True).fit(noisy, watch=["test"])
+
+
+def texts(ds: DatasetDict) -> list[str]:
+    return list(ds["test"]["text"])
+
+
+def majority(ds: DatasetDict) -> float:
+    return np.bincount(ds["test"]["label"]).max() / len(ds["test"])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_learns(loss: str, noisy: DatasetDict) -> None:
+    clf = Baseline(loss=loss, profile="quick", epochs=8).fit(noisy)
+    assert clf.evaluate(noisy["test"])["accuracy"] > majority(noisy) + 0.1
+    assert len(clf.history_) == 8
+    assert np.isfinite(clf.history_.to_numpy()).all()
+
+
+def test_dynamics_are_recorded_when_asked_for(fitted: Baseline, noisy: DatasetDict) -> None:
+    assert fitted.dynamics_["strong"].shape == (8, len(noisy["train"]), 8)
+    assert not Baseline(profile="quick", epochs=1).fit(noisy).dynamics_
+
+
+def test_same_seed_same_model(fitted: Baseline, noisy: DatasetDict) -> None:
+    again = Baseline(loss="ce", profile="quick", epochs=8).fit(noisy)
+    assert np.array_equal(again.predict_proba(texts(noisy)), fitted.predict_proba(texts(noisy)))
+    other = Baseline(loss="ce", profile="quick", epochs=8, seed=1).fit(noisy)
+    assert not np.array_equal(other.predict_proba(texts(noisy)), fitted.predict_proba(texts(noisy)))
+
+
+@pytest.mark.parametrize("change", ["removed", "scrambled"])
+def test_true_labels_are_never_read(fitted: Baseline, noisy: DatasetDict, change: str) -> None:
+    def blind(part: Any) -> Any:
+        if change == "removed":
+            return part.remove_columns("label")
+        feature, rng = part.features["label"], np.random.default_rng(0)
+        wrong = rng.permutation(part["label"]).tolist()
+        return part.remove_columns("label").add_column("label", wrong).cast_column("label", feature)
+
+    ds = DatasetDict({name: blind(noisy[name]) for name in ("train", "validation")})
+    clf = Baseline(loss="ce", profile="quick", epochs=8).fit(ds)
+    assert np.array_equal(clf.predict_proba(texts(noisy)), fitted.predict_proba(texts(noisy)))
+
+
+def test_missing_labels_are_left_out(noisy: DatasetDict) -> None:
+    train = noisy["train"]
+    keep = np.arange(len(train)) % 3 != 0
+    feature = train.features["noisy_label"]
+    holes = np.where(keep, train["noisy_label"], -1).tolist()
+    with_holes = train.remove_columns("noisy_label").add_column("noisy_label", holes)
+    with_holes = with_holes.cast_column("noisy_label", feature)
+    without = train.select(np.flatnonzero(keep))
+    a, b = (
+        Baseline(profile="quick", epochs=2).fit(DatasetDict({"train": part}))
+        for part in (with_holes, without)
+    )
+    assert np.array_equal(a.predict_proba(texts(noisy)), b.predict_proba(texts(noisy)))
+
+
+def test_the_best_epoch_by_noisy_validation(fitted: Baseline, noisy: DatasetDict) -> None:
+    history = fitted.history_
+    best = int(history["accuracy_noisy_validation"].to_numpy().argmax()) + 1  # the first of equals
+    assert fitted.best_epoch_ == best
+    probability = fitted.predict_proba(texts(noisy))
+
+    copy = fitted.at_best_epoch()
+    at_best = copy.evaluate(noisy["test"])["accuracy"]
+    assert at_best == pytest.approx(history["accuracy_test"][best - 1])
+    # The copy is a network of its own, and the original stays where it was.
+    assert copy.strong_ is not fitted.strong_
+    with torch.no_grad():
+        for parameter in copy.strong_.parameters():
+            parameter.zero_()
+    assert np.array_equal(fitted.predict_proba(texts(noisy)), probability)
+    assert fitted.at_best_epoch().evaluate(noisy["test"])["accuracy"] == at_best
+
+    # A run that ends at that epoch has the same weights, and so has one that selects.
+    selected = Baseline(profile="quick", epochs=8, selection="noisy_validation").fit(noisy)
+    assert selected.best_epoch_ == best
+    assert selected.evaluate(noisy["test"])["accuracy"] == at_best
+    np.testing.assert_array_equal(
+        selected.predict_proba(texts(noisy)), fitted.at_best_epoch().predict_proba(texts(noisy))
+    )
+
+
+def test_the_objectives_are_the_losses() -> None:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 3, 10)
+    index = np.array([4, 1, 7])
+    logits = torch.from_numpy(rng.normal(size=(3, 3)))
+    target = torch.from_numpy(label[index])
+    wanted = {
+        "ce": losses.cross_entropy(logits, target),
+        "gce": losses.generalised_cross_entropy(logits, target, q=0.5),
+        "sce": losses.symmetric_cross_entropy(logits, target, alpha=0.2, beta=0.9),
+        "label_smoothing": losses.cross_entropy(logits, target, label_smoothing=0.25),
+    }
+    for name, loss in wanted.items():
+        config = BaselineConfig(loss=name, gce_q=0.5, sce_alpha=0.2, sce_beta=0.9, smoothing=0.25)
+        objective = BaselineObjective(label, 3, config)
+        got, parts = objective("strong", None, Output(logits, logits), index, rng)
+        assert float(got) == pytest.approx(float(loss.mean()))
+        assert parts == {"loss": pytest.approx(float(got))}
+
+
+def test_elr_remembers_predictions() -> None:
+    objective = BaselineObjective(np.zeros(4, np.int64), 2, BaselineConfig(loss="elr", elr_memory=0.7))
+    logits = torch.tensor([[2.0, 0.0]])
+    p = logits.softmax(1)
+    for times in (1, 2):
+        objective("strong", None, Output(logits, logits), np.array([2]), np.random.default_rng(0))
+        torch.testing.assert_close(objective.memory[2], (1 - 0.7**times) * p[0])
+    assert (objective.memory[[0, 1, 3]] == 0).all()
+
+
+class StopsAt:
+    """Interrupts the run in the middle of an epoch, by raising where a batch is computed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+        self.count, self.call, plain = 0, call, BaselineObjective._per_sample
+
+        def watched(objective: Any, *arguments: Any) -> Any:
+            self.count += 1
+            if self.count == self.call:
+                raise KeyboardInterrupt
+            return plain(objective, *arguments)
+
+        monkeypatch.setattr(BaselineObjective, "_per_sample", watched)
+
+
+@pytest.mark.parametrize("loss", ["elr", "mixup"])
+def test_interrupted_and_resumed(
+    loss: str, noisy: DatasetDict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(folder: Path | None) -> Baseline:
+        return Baseline(loss=loss, profile="quick", epochs=4).fit(noisy, checkpoint=folder)
+
+    whole = fit(None)
+    batches = -(-len(noisy["train"]) // whole.config.batch_size)
+    with monkeypatch.context() as patch:
+        StopsAt(patch, 2 * batches + 3)
+        clf = Baseline(loss=loss, profile="quick", epochs=4)
+        with pytest.raises(KeyboardInterrupt, match="2 whole epochs are kept"):
+            clf.fit(noisy, checkpoint=tmp_path)
+    assert len(clf.history_) == 2
+    assert clf.predict(["oil prices"]).shape == (1,)
+    resumed = fit(tmp_path)
+    assert np.array_equal(resumed.predict_proba(texts(noisy)), whole.predict_proba(texts(noisy)))
+    assert resumed.history_.drop(columns="seconds").equals(whole.history_.drop(columns="seconds"))
+    assert resumed.best_epoch_ == whole.best_epoch_
+    with pytest.raises(ValueError, match="another run"):
+        Baseline(loss="ce", profile="quick", epochs=4).fit(noisy, checkpoint=tmp_path)
+
+
+def test_interrupted_in_the_first_epoch(noisy: DatasetDict, monkeypatch: pytest.MonkeyPatch) -> None:
+    StopsAt(monkeypatch, 3)
+    clf = Baseline(profile="quick", selection="noisy_validation")
+    with pytest.raises(KeyboardInterrupt, match="0 whole epochs"):
+        clf.fit(noisy)
+    with pytest.raises(RuntimeError, match="not fitted"):
+        clf.predict(["oil"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": "mse"}, r"loss='mse'.*ce, gce, sce, elr, label_smoothing, mixup"),
+        ({"gce_q": 0}, r"gce_q=0.*above 0"),
+        ({"smoothing": 2}, r"smoothing=2.*at most 1"),
+        ({"mixup_alpha": 0}, r"mixup_alpha=0.*above 0"),
+        ({"elr_weight": -1}, r"elr_weight=-1.*at least 0"),
+    ],
+)
+def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Baseline(**settings)

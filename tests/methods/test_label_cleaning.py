@@ -1,0 +1,314 @@
+"""Relabelling by neighbours and pruning by confident learning, on real Reuters R8."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
+
+import nlkit as nk
+from nlkit import methods
+from nlkit.methods import label_cleaning as relabelling
+from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel, out_of_fold_probabilities
+from nlkit.metrics import correction_report
+from nlkit.models.encoder import TextEncoder
+
+QUICK: dict[str, Any] = {"profile": "quick", "epochs": 3}
+RIVALS = (KNNRelabel, ConfidentLearning)
+
+
+@pytest.fixture(scope="module")
+def noisy(r8_small: DatasetDict) -> DatasetDict:
+    return nk.add_noise(r8_small, kind="symmetric", rate=0.4, seed=0)
+
+
+@pytest.fixture(scope="module")
+def knn(noisy: DatasetDict) -> KNNRelabel:
+    return KNNRelabel(**QUICK).fit(noisy, watch=["test"])
+
+
+@pytest.fixture(scope="module")
+def pruned(noisy: DatasetDict) -> ConfidentLearning:
+    return ConfidentLearning(**QUICK).fit(noisy, watch=["test"])
+
+
+@pytest.fixture(params=RIVALS, ids=lambda c: c.__name__)
+def rival(request: pytest.FixtureRequest) -> type[KNNRelabel] | type[ConfidentLearning]:
+    return request.param
+
+
+def embedded(part: Dataset) -> np.ndarray:
+    return TextEncoder("minilm", trainable_layers=0, max_length=64).embed(list(part["text"]))
+
+
+def relabelled(part: Dataset, noisy_label: Any) -> Dataset:
+    feature = part.features["noisy_label"]
+    return part.remove_columns("noisy_label").add_column(
+        "noisy_label", np.asarray(noisy_label, np.int64).tolist(), feature=feature
+    )
+
+
+def tiny(noisy_label: list[int], names: tuple[str, ...] = ("a", "b", "c"), **more: Any) -> DatasetDict:
+    """Texts about one subject a class, in the order of the labels."""
+    subjects = ("wheat and corn harvest", "oil barrels and crude prices", "bank interest rate cut")
+    texts = [f"{subjects[max(z, 0)]} number {i}" for i, z in enumerate(noisy_label)]
+    features = Features({"text": Value("string"), "noisy_label": ClassLabel(names=list(names))})
+    return DatasetDict({"train": Dataset.from_dict({"text": texts, "noisy_label": noisy_label}, features)})
+
+
+# -- what they do to the labels ---------------------------------------------------------------------------
+
+
+def test_neighbours_correct_more_than_they_harm(knn: KNNRelabel, noisy: DatasetDict) -> None:
+    table, truth = knn.relabelled_, np.asarray(noisy["train"]["label"])
+    assert list(table) == ["index", "noisy_label", "label", "changed", "share"]
+    assert table["index"].tolist() == list(range(len(truth)))
+    assert table["noisy_label"].tolist() == noisy["train"]["noisy_label"][:]
+    assert (table["changed"] == (table["label"] != table["noisy_label"])).all()
+    assert table["share"].between(1 / 8, 1).all()
+    report = correction_report(table["noisy_label"], table["label"], truth)
+    assert report["accuracy_before"] == pytest.approx(0.6, abs=0.03)
+    assert report["accuracy_after"] > 0.8
+    assert report["correction_rate"] > 0.7
+    assert report["harm_rate"] < 0.2
+
+
+def test_pruning_leaves_labels_that_are_more_often_right(
+    pruned: ConfidentLearning, noisy: DatasetDict
+) -> None:
+    table, truth = pruned.pruned_, np.asarray(noisy["train"]["label"])
+    assert list(table) == ["index", "noisy_label", "issue", "confidence", "suggestion"]
+    right = table["noisy_label"].to_numpy() == truth
+    assert right[~table["issue"]].mean() > right.mean() + 0.15
+    assert (~right)[table["issue"]].mean() > 0.7  # precision as a finder of wrong labels
+    assert table.loc[~right, "issue"].mean() > 0.6  # and recall
+    assert table.loc[table["issue"], "confidence"].mean() < table.loc[~table["issue"], "confidence"].mean()
+
+
+def test_both_beat_training_on_the_noisy_labels(
+    knn: KNNRelabel, pruned: ConfidentLearning, noisy: DatasetDict
+) -> None:
+    # Enough epochs for plain CE to memorise, the last one reported for all.
+    settings = {"profile": "quick", "epochs": 20}
+    plain = nk.Baseline(loss="ce", **settings).fit(noisy).evaluate(noisy["test"])["accuracy"]
+    for method in RIVALS:
+        assert method(**settings).fit(noisy).evaluate(noisy["test"])["accuracy"] > plain + 0.03
+
+
+# -- the same as plain scikit-learn -----------------------------------------------------------------------
+
+
+def test_neighbours_as_scikit_learn_finds_them(knn: KNNRelabel, noisy: DatasetDict) -> None:
+    x, z = embedded(noisy["train"]).astype(np.float64), np.asarray(noisy["train"]["noisy_label"])
+    for i in range(0, len(x), 7):
+        others = np.arange(len(x)) != i
+        model = KNeighborsClassifier(10, weights="distance").fit(x[others], z[others])
+        p = model.predict_proba(x[i : i + 1])[0]
+        assert knn.relabelled_["label"][i] == model.classes_[p.argmax()]
+        assert knn.relabelled_["share"][i] == pytest.approx(p.max(), abs=1e-4)
+
+
+def test_pruning_as_cleanlab_does_it(pruned: ConfidentLearning, noisy: DatasetDict) -> None:
+    from cleanlab.filter import find_label_issues
+
+    x, z = embedded(noisy["train"]).astype(np.float64), np.asarray(noisy["train"]["noisy_label"])
+    p = np.zeros((len(x), 8))
+    for others, part in StratifiedKFold(5, shuffle=True, random_state=0).split(x, z):
+        p[part] = LogisticRegression(max_iter=2000).fit(x[others], z[others]).predict_proba(x[part])
+    assert pruned.pruned_["issue"].tolist() == find_label_issues(z, p, n_jobs=1).tolist()
+    np.testing.assert_allclose(pruned.pruned_["confidence"], p[np.arange(len(z)), z])
+    assert pruned.pruned_["suggestion"].tolist() == p.argmax(1).tolist()
+
+
+def test_then_it_is_the_baseline_on_what_is_left(
+    knn: KNNRelabel, pruned: ConfidentLearning, noisy: DatasetDict
+) -> None:
+    texts = list(noisy["test"]["text"])
+    kept = np.flatnonzero(~pruned.pruned_["issue"])
+    for rival, train in (
+        (knn, relabelled(noisy["train"], knn.relabelled_["label"])),
+        (pruned, noisy["train"].select(kept)),
+    ):
+        ds = DatasetDict({**noisy, "train": train})
+        plain = nk.Baseline(loss="ce", **QUICK).fit(ds, watch=["test"])
+        assert np.array_equal(plain.predict_proba(texts), rival.predict_proba(texts))
+        # Validation labels are not touched, so the best epoch is the same too.
+        assert rival.history_.drop(columns="seconds").equals(plain.history_.drop(columns="seconds"))
+        assert rival.best_epoch_ == plain.best_epoch_
+
+
+# -- the manners of every method --------------------------------------------------------------------------
+
+
+def table_of(clf: KNNRelabel | ConfidentLearning) -> Any:
+    return clf.relabelled_ if isinstance(clf, KNNRelabel) else clf.pruned_
+
+
+def test_true_labels_are_never_read(rival: Any, noisy: DatasetDict, request: Any) -> None:
+    fitted = request.getfixturevalue("knn" if rival is KNNRelabel else "pruned")
+    ds = DatasetDict({name: noisy[name].remove_columns("label") for name in ("train", "validation")})
+    blind = rival(**QUICK).fit(ds)
+    assert table_of(blind).equals(table_of(fitted))
+    texts = list(noisy["test"]["text"])
+    assert np.array_equal(blind.predict_proba(texts), fitted.predict_proba(texts))
+
+
+def test_saved_and_loaded(
+    rival: Any, noisy: DatasetDict, request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = request.getfixturevalue("knn" if rival is KNNRelabel else "pruned")
+    monkeypatch.setitem(methods.METHODS, rival.__name__, rival)
+    loaded = nk.load(fitted.save(tmp_path / "model"))
+    assert type(loaded) is rival
+    assert loaded.config == fitted.config
+    texts = list(noisy["test"]["text"])
+    assert np.array_equal(loaded.predict_proba(texts), fitted.predict_proba(texts))
+    assert table_of(loaded).equals(table_of(fitted))
+    assert fitted.at_best_epoch().evaluate(noisy["test"])["accuracy"] == pytest.approx(
+        fitted.history_["accuracy_test"][fitted.best_epoch_ - 1]
+    )
+
+
+def test_checkpoints_know_the_cleaned_data(rival: Any, noisy: DatasetDict, tmp_path: Path) -> None:
+    ds = DatasetDict({"train": noisy["train"].select(range(200))})
+    first = rival(**QUICK).fit(ds, checkpoint=tmp_path)
+    again = rival(**QUICK).fit(ds, checkpoint=tmp_path)
+    assert np.array_equal(first.predict_proba(["oil"]), again.predict_proba(["oil"]))
+    assert first.history_.equals(again.history_)  # seconds too: nothing was trained again
+    with pytest.raises(ValueError, match="another run"):
+        rival(**QUICK, **({"k": 3} if rival is KNNRelabel else {"folds": 3})).fit(ds, checkpoint=tmp_path)
+
+
+def test_interrupted_before_an_epoch_nothing_has_changed(
+    rival: Any, noisy: DatasetDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds = DatasetDict({"train": noisy["train"].select(range(100))})
+    clf = rival(**QUICK).fit(ds)
+    before, answer = table_of(clf), clf.predict_proba(["oil"])
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nlkit.methods.baselines.BaselineObjective._per_sample", stop)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(DatasetDict({"train": noisy["train"].select(range(100, 200))}))
+    assert table_of(clf) is before
+    assert np.array_equal(clf.predict_proba(["oil"]), answer)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        (KNNRelabel, {"k": 0}, r"k=0.*at least 1"),
+        (KNNRelabel, {"folds": 5}, r"'folds' is not a setting of KNNRelabelConfig"),
+        (ConfidentLearning, {"folds": 1}, r"folds=1.*at least 2"),
+        (ConfidentLearning, {"folds": 2.5}, r"folds=2.5.*whole number"),
+        (ConfidentLearning, {"loss": "mse"}, r"loss='mse'"),
+    ],
+)
+def test_bad_settings_are_named(method: Any, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        method(**settings)
+
+
+def test_without_cleanlab_the_remedy_is_named(noisy: DatasetDict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cleanlab", None)
+    monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
+    monkeypatch.setattr(
+        relabelling.ConfidentLearning, "_text_embedding", lambda *_: pytest.fail("no work before the error")
+    )
+    with pytest.raises(ImportError, match=r"pip install 'nlkit\[baselines\]'"):
+        ConfidentLearning(**QUICK).fit(noisy)
+
+
+# -- edge cases -------------------------------------------------------------------------------------------
+
+
+def test_texts_without_a_label(noisy: DatasetDict) -> None:
+    part = noisy["train"].select(range(200))
+    truth = np.asarray(part["label"])
+    missing = np.arange(200) % 4 == 0
+    ds = DatasetDict({"train": relabelled(part, np.where(missing, -1, part["noisy_label"]))})
+
+    table = KNNRelabel(**QUICK).fit(ds).relabelled_
+    assert len(table) == 200
+    assert (table["label"] >= 0).all()
+    assert table.loc[missing, "changed"].all()
+    assert (table["label"] == truth)[missing].mean() > 0.7
+    # They vote for nobody: the others get the labels they get without them.
+    alone = KNNRelabel(**QUICK).fit(DatasetDict({"train": part.select(np.flatnonzero(~missing))})).relabelled_
+    assert table.loc[~missing, "label"].tolist() == alone["label"].tolist()
+
+    pruned = ConfidentLearning(**QUICK).fit(ds).pruned_
+    assert pruned["index"].tolist() == np.flatnonzero(~missing).tolist()
+    assert (pruned["noisy_label"] >= 0).all()
+
+
+def test_few_texts_and_small_classes(rival: Any) -> None:
+    for labels in (
+        [0] * 8 + [1] * 8 + [2],  # a class of one: its fold knows nothing of it
+        [0] * 6 + [2] * 2,  # a class that does not occur, and one smaller than the folds
+        [0, 1, 2],  # every class smaller than the folds, fewer texts than folds
+        [0, 1],  # one text a fold: the other fold has one class only
+        [1] * 5,  # one class only
+        [1],
+        [0] * 5 + [1] * 5 + [-1] * 5,
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            clf = rival(profile="quick", epochs=1).fit(tiny(labels))
+        probability = clf.predict_proba(["wheat", "oil"])
+        assert probability.shape == (2, 3)
+        np.testing.assert_allclose(probability.sum(1), 1, atol=1e-5)
+
+
+def test_nothing_left_to_learn_from_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = lambda label, *_, **__: np.ones(len(label), bool)  # noqa: E731
+    monkeypatch.setattr(relabelling, "confident_learning", lambda: everything)
+    with pytest.raises(ValueError, match="issue with each of the 6 training labels"):
+        ConfidentLearning(**QUICK).fit(tiny([0, 1] * 3))
+
+
+def test_right_labels_stay(rival: Any, noisy: DatasetDict) -> None:
+    train = noisy["train"]
+    clf = rival(**QUICK).fit(DatasetDict({"train": relabelled(train, train["label"])}))
+    if rival is KNNRelabel:
+        assert clf.relabelled_["changed"].mean() < 0.1
+    else:
+        assert clf.pruned_["issue"].mean() < 0.1
+
+
+def test_two_classes_all_wrong_are_believed(rival: Any) -> None:
+    # Nothing in the data says that the names are swapped: the method must follow the labels.
+    labels = [0] * 10 + [1] * 10
+    ds = tiny([1 - z for z in labels], ("a", "b"))
+    swapped = DatasetDict({
+        "train": ds["train"].remove_columns("noisy_label").add_column(
+            "noisy_label", labels, feature=ds["train"].features["noisy_label"]
+        )
+    })  # fmt: skip
+    clf = rival(profile="quick", epochs=5).fit(swapped)
+    assert clf.predict(["oil barrels and crude prices", "wheat and corn harvest"]).tolist() == [0, 1]
+    assert not table_of(clf)["changed" if rival is KNNRelabel else "issue"].any()
+
+
+def test_out_of_fold_rows_sum_to_one_and_never_saw_their_text() -> None:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 3, 60)
+    x = np.eye(4)[label] + 0.1 * rng.normal(size=(60, 4))
+    p = out_of_fold_probabilities(x, label, 5, folds=4, seed=1)
+    np.testing.assert_allclose(p.sum(1), 1)
+    assert (p[:, 3:] == 0).all()
+    assert (p.argmax(1) == label).all()
+    # A text whose label alone is changed is still judged by the others: it looks like its true class.
+    flipped = label.copy()
+    flipped[0] = (label[0] + 1) % 3
+    assert out_of_fold_probabilities(x, flipped, 5, folds=4, seed=1)[0].argmax() == label[0]

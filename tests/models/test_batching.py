@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlkit.models.batching import Batch, Inputs, bucketed_batches, padding_share, sorted_batches
+from tests.reference import batching as reference
+
+
+@st.composite
+def all_lengths(draw: Any) -> np.ndarray:
+    return np.array(draw(st.lists(st.integers(1, 40), min_size=1, max_size=200)), np.int64)
+
+
+def ragged(lengths: np.ndarray, width: int | None, seed: int = 0) -> Inputs:
+    rng = np.random.default_rng(seed)
+    shape = () if width is None else (width,)
+    dtype = np.int32 if width is None else np.float16
+    return Inputs([rng.integers(1, 100, (int(n), *shape)).astype(dtype) for n in lengths])
+
+
+@given(all_lengths(), st.integers(1, 17), st.integers(1, 5), st.integers(0, 1000))
+def test_every_sample_is_in_exactly_one_batch(lengths: Any, size: int, pool: int, seed: int) -> None:
+    for batches in (
+        bucketed_batches(lengths, size, np.random.default_rng(seed), pool_batches=pool),
+        list(sorted_batches(lengths, size)),
+    ):
+        assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
+        assert all(1 <= len(b) <= size for b in batches)
+        assert len(batches) == -(-len(lengths) // size)
+
+
+@given(all_lengths(), st.integers(1, 17), st.integers(0, 1000))
+def test_same_seed_same_batches(lengths: Any, size: int, seed: int) -> None:
+    a, b = (bucketed_batches(lengths, size, np.random.default_rng(seed)) for _ in range(2))
+    assert [x.tolist() for x in a] == [y.tolist() for y in b]
+
+
+def test_other_seeds_bring_other_texts_together() -> None:
+    lengths = np.full(500, 7)
+    a, b = (bucketed_batches(lengths, 10, np.random.default_rng(s)) for s in (0, 1))
+    meetings = [{frozenset(x.tolist()) for x in batches} for batches in (a, b)]
+    assert not meetings[0] & meetings[1]
+
+
+@given(all_lengths(), st.integers(1, 17))
+def test_passes_without_learning_go_from_long_to_short(lengths: Any, size: int) -> None:
+    order = np.concatenate(list(sorted_batches(lengths, size)))
+    assert (np.diff(lengths[order]) <= 0).all()
+
+
+@given(all_lengths(), st.sampled_from([None, 3]), st.integers(0, 1000))
+def test_a_batch_is_what_padding_by_hand_gives(lengths: Any, width: int | None, seed: int) -> None:
+    inputs = ragged(lengths, width, seed)
+    index = np.random.default_rng(seed).permutation(len(lengths))[:9]
+    batch = inputs.batch(index)
+    values, mask = reference.pad(inputs.arrays, index.tolist())
+    assert batch.values.tolist() == np.array(values).tolist()
+    assert batch.mask.tolist() == mask
+    assert batch.mask.sum(1).tolist() == lengths[index].tolist()
+
+
+@given(all_lengths(), st.integers(1, 17), st.integers(0, 100))
+def test_padding_share_counts_positions(lengths: Any, size: int, seed: int) -> None:
+    batches = bucketed_batches(lengths, size, np.random.default_rng(seed))
+    wanted = reference.padding_share(lengths.tolist(), [b.tolist() for b in batches])
+    assert padding_share(lengths, batches) == pytest.approx(wanted)
+
+
+def test_bucketing_pads_little_of_real_news(r8_small: Any) -> None:
+    lengths = np.array([min(256, len(text.split())) for text in r8_small["train"]["text"]])
+    bucketed = padding_share(lengths, bucketed_batches(lengths, 16, np.random.default_rng(0)))
+    plain = padding_share(lengths, reference.shuffled(len(lengths), 16, np.random.default_rng(0)))
+    to_maximum = reference.padding_share(lengths.tolist(), [range(len(lengths))], longest=256)
+    assert bucketed < plain / 2
+    assert bucketed < to_maximum / 4
+
+
+def test_half_precision_becomes_single_on_the_device_and_tokens_stay_whole() -> None:
+    cpu = torch.device("cpu")
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    assert Batch(torch.zeros(1, 2, 3, dtype=torch.float16), mask).to(cpu).values.dtype == torch.float32
+    assert Batch(torch.zeros(1, 2, dtype=torch.int32), mask).to(cpu).values.dtype == torch.int32
+
+
+def test_no_texts() -> None:
+    empty = Inputs([])
+    assert len(empty) == 0
+    assert bucketed_batches(empty.lengths, 4, np.random.default_rng(0)) == []
+    assert list(sorted_batches(empty.lengths, 4)) == []
+    assert padding_share(empty.lengths, []) == 0.0

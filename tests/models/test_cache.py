@@ -1,0 +1,416 @@
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nlkit._util import cache_folder
+from nlkit.models.cache import ABANDONED_SECONDS, MAPPED_BYTES, ActivationCache, cache_limit, cache_size
+
+WIDTH = 8
+
+
+def block(seed: int, length: int = 5, width: int = WIDTH) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(length, width)).astype(np.float16)
+
+
+def new(root: Path, **settings: Any) -> ActivationCache:
+    return ActivationCache("layers", settings.pop("width", WIDTH), root, **settings)
+
+
+def shards(root: Path) -> list[Path]:
+    return sorted(root.glob("*/[!.]*.npy"))
+
+
+def test_round_trip_in_half_precision(tmp_path: Path) -> None:
+    blocks = {f"text{i}": block(i, length=i + 1) for i in range(6)}
+    cache = new(tmp_path)
+    assert cache.get(["text0"]) == [None]
+    cache.put(list(blocks), list(blocks.values()))
+    for reader in (cache, new(tmp_path)):
+        found = reader.get(["text3", "unknown", "text0", "text3"])
+        assert found[1] is None
+        for name, got in zip(["text3", "text0", "text3"], [found[0], found[2], found[3]], strict=True):
+            assert got is not None
+            assert got.dtype == np.float16
+            assert np.array_equal(got, blocks[name])
+
+
+def test_single_precision_is_stored_rounded(tmp_path: Path) -> None:
+    single = np.random.default_rng(0).normal(size=(3, WIDTH)).astype(np.float32)
+    new(tmp_path).put(["a"], [single])
+    (found,) = new(tmp_path).get(["a"])
+    assert found is not None
+    assert np.array_equal(found, single.astype(np.float16))
+
+
+def test_large_shards_stay_on_disk_and_small_ones_hold_no_file_open(tmp_path: Path) -> None:
+    cache = new(tmp_path)
+    cache.put(["small"], [block(0)])
+    cache.put(["large"], [block(1, length=MAPPED_BYTES // WIDTH)])
+    small, large = cache.get(["small", "large"])
+    assert not isinstance(small, np.memmap)
+    assert isinstance(large, np.memmap)
+
+
+def test_keys_do_not_mix(tmp_path: Path) -> None:
+    ActivationCache("a", WIDTH, tmp_path).put(["text"], [block(0)])
+    assert ActivationCache("b", WIDTH, tmp_path).get(["text"]) == [None]
+
+
+def test_nothing_is_written_through_a_mapping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = mmap.mmap
+
+    def refuse_writing(*arguments: Any, access: int = mmap.ACCESS_READ, **settings: Any) -> Any:
+        assert access == mmap.ACCESS_READ, "on a full disk, writing through a mapping kills the process"
+        return real(*arguments, access=access, **settings)
+
+    monkeypatch.setattr(mmap, "mmap", refuse_writing)
+    cache = new(tmp_path)
+    cache.put(["a", "none"], [block(0, length=MAPPED_BYTES // WIDTH), block(0, length=0)])
+    found, none = cache.get(["a", "none"])
+    assert isinstance(found, np.memmap)
+    assert np.array_equal(found, block(0, length=MAPPED_BYTES // WIDTH))
+    assert none is not None
+    assert none.shape == (0, WIDTH)
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from nlkit.models.cache import ActivationCache
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    ActivationCache("layers", 8, Path(sys.argv[1])).put(["text" * 100], [np.ones((3, 8), np.float16)])
+except OSError as error:
+    print("refused", flush=True)
+"""
+
+
+@pytest.mark.parametrize("room", [100, 200])  # 176 bytes is the block, more than 400 the index
+def test_a_shard_that_does_not_fit_is_an_error_and_leaves_nothing(tmp_path: Path, room: int) -> None:
+    said, _ = start(FULL, str(tmp_path), str(room)).communicate(timeout=60)
+    assert said == "refused\n"
+    assert list(tmp_path.glob("*/*")) == []
+
+
+@pytest.mark.parametrize("shape", [(3, WIDTH + 1), (3,)])
+def test_activations_of_another_width_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"do not fit width=8"):
+        new(tmp_path).put(["a"], [np.zeros(shape, np.float16)])
+    assert list(tmp_path.glob("*/*")) == []
+
+
+def test_nothing_to_put(tmp_path: Path) -> None:
+    new(tmp_path).put([], [])
+    assert shards(tmp_path) == []
+
+
+WRITER = """
+import sys
+import numpy as np
+from pathlib import Path
+from nlkit.models.cache import ActivationCache
+cache = ActivationCache("layers", 8, Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+for i in range(30):
+    names = [f"{sys.argv[2]}-{i}-{j}" for j in range(4)] + [f"both-{i}"]
+    cache.put(names, [np.full((3, 8), i, np.float16) for _ in names])
+    assert cache.get(names)[0] is not None
+"""
+
+
+def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_two_processes_write_at_once(tmp_path: Path) -> None:
+    processes = [start(WRITER, str(tmp_path), name) for name in ("one", "two")]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    cache = new(tmp_path)
+    for i in range(30):
+        for name in [f"one-{i}-3", f"two-{i}-0", f"both-{i}"]:
+            (found,) = cache.get([name])
+            assert found is not None
+            assert (found == i).all()
+
+
+# The file system call that would make the shard visible is the last thing this writer reaches.
+KILLED = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from nlkit.models.cache import ActivationCache
+replace, seen = Path.replace, []
+def stuck(self, target):
+    seen.append(target)
+    if len(seen) == int(sys.argv[2]):
+        print("writing", flush=True)
+        time.sleep(60)
+    return replace(self, target)
+Path.replace = stuck
+ActivationCache("layers", 8, Path(sys.argv[1])).put(["text"], [np.ones((3, 8), np.float16)])
+"""
+
+
+@pytest.mark.parametrize("renames", [1, 2])
+def test_a_killed_writer_leaves_no_visible_half(tmp_path: Path, renames: int) -> None:
+    process = start(KILLED, str(tmp_path), str(renames))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    left = list(tmp_path.glob("layers/*"))
+    assert left  # otherwise it was not killed in the middle
+    cache = new(tmp_path)
+    assert cache.get(["text"]) == [None]
+    assert cache_size(tmp_path) == 0
+    cache.put(["text"], [block(1)])
+    assert cache.get(["text"])[0] is not None
+    # What it left is kept for a day, in case its writer lives, and then removed.
+    assert all(path.exists() for path in left)
+    then = time.time() - ABANDONED_SECONDS - 60
+    for path in left:
+        os.utime(path, (then, then))
+    cache.put(["other"], [block(2)])
+    assert not any(path.exists() for path in left)
+    assert all(found is not None for found in new(tmp_path).get(["text", "other"]))
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _rubbish(path: Path) -> None:
+    path.write_bytes(b"\x93rubbish" * 30)
+
+
+def _list(path: Path) -> None:
+    path.write_text("[1, 2]")
+
+
+def _lengths(path: Path) -> None:
+    path.write_text(json.dumps({"texts": ["a", "b"], "lengths": [5]}))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "damage"),
+    [(".npy", _cut), (".npy", _empty), (".npy", _rubbish), (".json", _cut), (".json", _empty),
+     (".json", _list), (".json", _lengths)],
+)  # fmt: skip
+def test_a_damaged_shard_is_dropped_and_made_anew(tmp_path: Path, suffix: str, damage: Any) -> None:
+    new(tmp_path).put(["a"], [block(0)])
+    new(tmp_path).put(["whole"], [block(1)])
+    (first,) = [p for p in tmp_path.glob("*/*.json") if json.loads(p.read_text())["texts"] == ["a"]]
+    damage(first.with_suffix(suffix))
+    cache = new(tmp_path)
+    found = cache.get(["a", "whole"])
+    assert found[0] is None
+    assert found[1] is not None
+    assert not first.exists()
+    cache.put(["a"], [block(0)])
+    (again,) = new(tmp_path).get(["a"])
+    assert again is not None
+    assert np.array_equal(again, block(0))
+
+
+def test_another_width_or_type_is_not_read(tmp_path: Path) -> None:
+    new(tmp_path).put(["a"], [block(0)])
+    assert new(tmp_path, width=WIDTH * 2).get(["a"]) == [None]
+    new(tmp_path).put(["b"], [block(0)])
+    (path,) = shards(tmp_path)
+    np.save(path, block(0).astype(np.float32))
+    assert new(tmp_path).get(["b"]) == [None]
+
+
+def test_eviction_keeps_the_limit_and_the_newest(tmp_path: Path) -> None:
+    one = (block(0).nbytes + 128) * 10
+    for i in range(8):
+        # A new object each time, as each notebook has: what one has open it may still need.
+        new(tmp_path, limit=3 * one).put([f"t{i}"], [np.tile(block(i), (10, 1))])
+        assert cache_size(tmp_path) <= 3 * one
+        assert new(tmp_path).get([f"t{i}"])[0] is not None
+    kept = [found is not None for found in new(tmp_path).get([f"t{i}" for i in range(8)])]
+    assert 1 <= sum(kept) < 8
+    assert kept[-1]
+
+
+def test_the_limit_holds_for_one_who_looks_before_writing(tmp_path: Path) -> None:
+    for i in range(12):
+        cache = new(tmp_path, limit=5000)
+        assert cache.get([f"t{i}"]) == [None]
+        cache.put([f"t{i}"], [block(i, length=100)])
+        assert cache_size(tmp_path) <= 5000
+    kept = [found is not None for found in new(tmp_path).get([f"t{i}" for i in range(12)])]
+    assert kept == [False] * 10 + [True] * 2
+
+
+@pytest.mark.parametrize("length", [100, 2 * MAPPED_BYTES // WIDTH], ids=["read", "mapped"])
+def test_what_is_open_goes_too_and_stays_readable(tmp_path: Path, length: int) -> None:
+    one = block(0, length=length).nbytes + 128
+    cache = new(tmp_path, limit=2 * one)
+    held = []
+    for i in range(5):
+        cache.put([f"t{i}"], [block(i, length=length)])
+        held += cache.get([f"t{i}"])
+        assert cache_size(tmp_path) <= 2 * one
+    for i, array in enumerate(held):
+        assert array is not None
+        assert np.array_equal(array, block(i, length=length))
+    # The object itself holds no evicted shard: its bytes would stay on the disk for nobody.
+    assert [found is not None for found in cache.get([f"t{i}" for i in range(5)])] == [False] * 3 + [True] * 2
+    cache.put(["t0"], [block(0, length=length)])
+    (again,) = cache.get(["t0"])
+    assert again is not None
+    assert np.array_equal(again, block(0, length=length))
+
+
+def test_a_shard_that_the_system_keeps_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new(tmp_path).put(["held"], [block(0)])
+    (held,) = shards(tmp_path)
+    unlink = Path.unlink
+
+    def as_on_windows(self: Path, missing_ok: bool = False) -> None:
+        if self == held:
+            raise PermissionError(13, "used by another process", str(self))
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", as_on_windows)
+    new(tmp_path, limit=1).put(["b"], [block(1)])
+    assert all(found is not None for found in new(tmp_path).get(["held", "b"]))
+
+
+def test_only_what_is_asked_for_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(4):
+        new(tmp_path).put([f"t{i}", f"u{i}"], [block(i), block(i)])
+    opened = []
+    load = np.load
+
+    def counted(file: Any, **settings: Any) -> Any:
+        opened.append(file)
+        return load(file, **settings)
+
+    monkeypatch.setattr(np, "load", counted)
+    cache = new(tmp_path)
+    assert cache.get(["unknown"]) == [None]
+    assert opened == []
+    cache.get(["t1", "u1", "unknown"])
+    cache.get(["u1"])
+    assert len(opened) == 1
+
+
+def test_an_index_that_lost_its_block_is_no_shard(tmp_path: Path) -> None:
+    new(tmp_path).put(["a"], [block(0)])
+    (path,) = shards(tmp_path)
+    path.unlink()  # as an evictor does that is killed in the middle
+    assert new(tmp_path).get(["a"]) == [None]
+    assert list(tmp_path.glob("*/*")) == []
+
+
+BOUNDED = """
+import sys
+import numpy as np
+from pathlib import Path
+from nlkit.models.cache import ActivationCache
+cache = ActivationCache("layers", 8, Path(sys.argv[1]), limit=10 * 176)
+print("ready", flush=True)
+sys.stdin.readline()
+for i in range(60):
+    names = [f"t{(i + j) % 20}" for j in range(4)]
+    for name, found in zip(names, cache.get(names)):
+        expected = np.full((3, 8), int(name[1:]), np.float16)
+        assert found is None or (found == expected).all()
+        if found is None:
+            cache.put([name], [expected])
+"""
+
+
+def test_two_processes_evict_at_once(tmp_path: Path) -> None:
+    processes = [start(BOUNDED, str(tmp_path)) for _ in range(2)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.communicate("go\n", timeout=60)
+        assert process.returncode == 0
+    assert 0 < cache_size(tmp_path) <= 10 * 176
+
+
+def test_the_newest_stays_even_above_the_limit(tmp_path: Path) -> None:
+    new(tmp_path, limit=1).put(["a"], [block(0)])
+    assert new(tmp_path).get(["a"])[0] is not None
+
+
+def test_the_longest_unused_goes_first(tmp_path: Path) -> None:
+    for number, name in enumerate(["old", "older", "used"]):
+        new(tmp_path).put([name], [block(number)])
+    for path in tmp_path.glob("*/*.json"):
+        (name,) = json.loads(path.read_text())["texts"]
+        age = {"old": 100, "older": 200, "used": 300}[name]
+        os.utime(path, (time.time() - age,) * 2)
+    assert new(tmp_path).get(["used"])[0] is not None  # reading counts as use
+    new(tmp_path, limit=cache_size(tmp_path)).put(["new"], [block(9)])
+    found = new(tmp_path).get(["older", "old", "used", "new"])
+    assert [f is not None for f in found] == [False, True, True, True]
+
+
+def test_evicted_elsewhere_while_in_use(tmp_path: Path) -> None:
+    reader = new(tmp_path)
+    reader.put(["a"], [block(0, length=MAPPED_BYTES // WIDTH)])
+    (before,) = reader.get(["a"])
+    new(tmp_path, limit=1).put(["b"], [block(1)])
+    assert new(tmp_path).get(["a"]) == [None]
+    (still,) = reader.get(["a"])
+    assert before is not None
+    assert still is not None
+    assert np.array_equal(before, still)
+
+
+def test_limit_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", "0.5")
+    assert cache_limit() == 500_000_000
+
+
+@pytest.mark.parametrize("value", ["four", "", "-1", "nan", "inf", "1e305"])
+def test_a_limit_that_is_no_size(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", value)
+    with pytest.raises(ValueError, match=rf"^NLKIT_CACHE_LIMIT_GB='{value}' is not allowed: .* such as 4"):
+        cache_limit()
+
+
+def test_a_folder_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "occupied").write_text("a file, not a folder")
+    monkeypatch.setenv("NLKIT_CACHE", str(tmp_path / "occupied"))
+    for use in (cache_folder, lambda: ActivationCache("layers", WIDTH)):
+        with pytest.raises(OSError, match=r"NLKIT_CACHE='.*occupied': .* cannot be made .*Set NLKIT_CACHE"):
+            use()
+    monkeypatch.delenv("NLKIT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "occupied"))
+    with pytest.raises(OSError, match=r"NLKIT_CACHE is not set: the cache folder .*occupied.nlkit cannot"):
+        cache_folder()

@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nlkit.data import packaged as assets
+from nlkit.models.batching import Inputs
+from nlkit.models.classifiers import StrongClassifier
+from nlkit.models.device import choose_device, choose_precision
+from nlkit.models.encoder import TextEncoder, _layers, _pretrained, mean_pool
+from tests.reference import encoder as reference
+
+TEXTS = [
+    "oil prices rose",
+    "",
+    "the company said net profit rose to 3.2 mln dlrs from 2.1 mln a year earlier, before tax",
+    "wheat",
+    "the bank of england lent 250 mln stg to the money market",
+    "wheat",
+]
+TOLERANCE = 4e-3  # of unit vectors: the trunk's activations are kept in half precision
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def minilm() -> str:
+    return assets.resolve_model("minilm")
+
+
+@pytest.fixture(scope="module")
+def plain(minilm: str) -> np.ndarray:
+    return unit(reference.embed(minilm, TEXTS, 16))
+
+
+@contextmanager
+def counted_layers(encoder: TextEncoder) -> Iterator[list[int]]:
+    """Count how often a layer of the frozen trunk runs, and for how many texts."""
+    calls: list[int] = []
+    hooks = [
+        layer.register_forward_hook(lambda _m, args, _o: calls.append(len(args[0])))
+        for layer in _layers(encoder._trunk[0])
+    ]
+    try:
+        yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("layers", [0, 1, 2, 6, "all"])
+def test_same_as_the_plain_model(plain: np.ndarray, layers: Any, cache: bool) -> None:
+    encoder = TextEncoder(trainable_layers=layers, max_length=16, cache=cache)
+    for _ in range(2):  # the second time from the cache
+        for size in (2, 64):
+            np.testing.assert_allclose(encoder.embed(TEXTS, batch_size=size), plain, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+def test_the_order_of_texts_does_not_matter(plain: np.ndarray, layers: int) -> None:
+    order = [3, 0, 5, 1, 4, 2]
+    encoder = TextEncoder(trainable_layers=layers, max_length=16)
+    moved = encoder.embed([TEXTS[i] for i in order], batch_size=2)
+    np.testing.assert_allclose(moved, plain[order], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+def test_cached_texts_run_no_layer(layers: int) -> None:
+    texts = [f"grain shipment number {layers} of {i}" for i in range(9)]
+    with counted_layers(TextEncoder(trainable_layers=layers)) as calls:
+        first = TextEncoder(trainable_layers=layers).prepare([*texts, *texts])
+        assert calls.count(9) == 6 - layers  # once per text, duplicates too, and only below the cut
+        assert len(calls) == 6 - layers
+        calls.clear()
+        again = TextEncoder(trainable_layers=layers).prepare(texts[::-1])
+        assert calls == []
+        TextEncoder(trainable_layers=layers).prepare([*texts, "one more"])
+        assert calls == [1] * (6 - layers)
+        calls.clear()
+        # Another cut length, or no cache, is computed anew.
+        TextEncoder(trainable_layers=layers, max_length=20).prepare(texts)
+        TextEncoder(trainable_layers=layers, cache=False).prepare(texts)
+        assert len(calls) == 2 * (6 - layers)
+    for a, b in zip(first[:9], again[::-1], strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_shapes_of_prepared_inputs() -> None:
+    tokens = TextEncoder(trainable_layers="all", max_length=16).prepare(TEXTS)
+    assert [a.ndim for a in tokens.arrays] == [1] * len(TEXTS)
+    assert tokens.lengths.max() == 16
+    activations = TextEncoder(trainable_layers=1, max_length=16).prepare(TEXTS)
+    assert activations.lengths.tolist() == tokens.lengths.tolist()
+    assert activations[0].shape == (tokens.lengths[0], 384)
+    pooled = TextEncoder(trainable_layers=0, max_length=16).prepare(TEXTS)
+    assert {a.shape for a in pooled.arrays} == {(1, 384)}
+    assert len(TextEncoder(trainable_layers=0).prepare([])) == 0
+
+
+@pytest.mark.parametrize("layers", [-1, 7, 2.0, "two", None, True])
+def test_layers_that_are_not_there(layers: Any) -> None:
+    with pytest.raises(ValueError, match=r"trainable_layers=.*0 to 6, or 'all'"):
+        TextEncoder(trainable_layers=layers)
+
+
+@pytest.mark.parametrize("length", [2, 513])
+def test_lengths_the_model_does_not_take(length: int) -> None:
+    with pytest.raises(ValueError, match=rf"max_length={length}.*3 to 512"):
+        TextEncoder(max_length=length)
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"(?s)could not be loaded.*encoder='minilm'"):
+        TextEncoder(str(tmp_path))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="only a machine without CUDA lacks it")
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match="device='cuda'"):
+        choose_device("cuda")
+
+
+def test_precision_is_what_was_asked_for() -> None:
+    cpu = torch.device("cpu")
+    assert choose_precision("no", cpu) == "no"
+    assert choose_precision("bf16", cpu) == "bf16"
+    assert choose_precision("auto", cpu) in ("no", "bf16")
+
+
+def test_mean_pool_leaves_padding_out() -> None:
+    tokens = torch.tensor([[[1.0], [3.0], [99.0]]])
+    assert mean_pool(tokens, torch.tensor([[True, True, False]])).tolist() == [[2.0]]
+
+
+@pytest.mark.parametrize(("layers", "count"), [(0, 0), (1, 1), (2, 2), ("all", 6)])
+def test_only_the_top_layers_learn(layers: Any, count: int) -> None:
+    encoder = TextEncoder(trainable_layers=layers, max_length=16)
+    shared = {k: v.clone() for k, v in _pretrained(assets.resolve_model("minilm"))[1].state_dict().items()}
+    model = StrongClassifier(encoder, 3)
+    groups = model.parameter_groups(1e-1, 1e-1)
+    learning = [p for g in groups for p in g["params"]]  # type: ignore[attr-defined]
+    assert len(learning) == len({id(p) for p in learning})
+    inputs = model.prepare(TEXTS)
+    output = model(inputs.batch(np.arange(len(TEXTS))).to(torch.device("cpu")))
+    output.logits.logsumexp(1).sum().backward()
+    assert all(p.grad is not None for p in learning)
+    assert all(p.grad is None for p in encoder.parameters() if not p.requires_grad)
+
+    state = encoder.state_dict()
+    numbers = {key.split("layer.")[-1].split(".")[0] if layers == "all" else key.split(".")[1]
+               for key in state if "layer." in key or layers != "all"}  # fmt: skip
+    assert len(numbers) == count
+
+    torch.optim.SGD(learning, lr=1.0).step()
+    now = _pretrained(assets.resolve_model("minilm"))[1].state_dict()
+    assert all(torch.equal(shared[key], now[key]) for key in shared)
+    # What the next encoder starts from is the pre-trained model too.
+    fresh = TextEncoder(trainable_layers=layers, max_length=16)
+    assert all(torch.equal(a, b) for a, b in zip(fresh.top.parameters(), fresh.top.parameters(), strict=True))
+    changed = [not torch.equal(fresh.state_dict()[k], v) for k, v in state.items()]
+    assert any(changed) == bool(count)
+
+
+def test_dropout_only_while_learning() -> None:
+    encoder = TextEncoder(trainable_layers=1, max_length=16)
+    batch = encoder.prepare(TEXTS).batch(np.arange(3)).to(torch.device("cpu"))
+    assert encoder.eval()(batch).equal(encoder(batch))
+    assert not encoder.train()(batch).equal(encoder(batch))
+    encoder.embed(TEXTS)
+    assert encoder.training
+
+
+# -- other families, tiny and random ----------------------------------------------------------------------
+
+SIZE: dict[str, Any] = {
+    "vocab_size": 30522, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "intermediate_size": 48, "max_position_embeddings": 40,
+}  # fmt: skip
+
+
+def bert() -> Any:
+    from transformers import BertConfig, BertModel
+
+    return BertModel(BertConfig(**SIZE))
+
+
+def roberta() -> Any:
+    from transformers import RobertaConfig, RobertaModel
+
+    return RobertaModel(RobertaConfig(**SIZE, pad_token_id=1, type_vocab_size=1))
+
+
+def distilbert() -> Any:
+    from transformers import DistilBertConfig, DistilBertModel
+
+    return DistilBertModel(
+        DistilBertConfig(
+            vocab_size=30522, dim=32, n_layers=3, n_heads=4, hidden_dim=48, max_position_embeddings=40
+        )
+    )
+
+
+def electra() -> Any:
+    from transformers import ElectraConfig, ElectraModel
+
+    return ElectraModel(ElectraConfig(**SIZE, embedding_size=16))
+
+
+def save(model: Any, folder: Path, minilm: str) -> str:
+    from transformers import AutoTokenizer
+
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(minilm).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("make", [bert, roberta, distilbert, electra])
+def test_other_families(make: Callable[[], Any], minilm: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = make()
+    with torch.no_grad():  # random weights this small would hide a wrong position or mask
+        for name, parameter in model.named_parameters():
+            if "LayerNorm" not in name and "layer_norm" not in name:
+                parameter.mul_(10)
+    folder = save(model, tmp_path, minilm)
+    wanted = unit(reference.embed(folder, TEXTS, 38))
+    assert np.ptp(wanted, axis=0).max() > 0.1  # the texts differ
+    for layers in (0, 1, 3, "all"):
+        encoder = TextEncoder(folder, trainable_layers=layers, max_length=38)  # type: ignore[arg-type]
+        assert encoder.width == 32
+        np.testing.assert_allclose(encoder.embed(TEXTS, batch_size=3), wanted, atol=TOLERANCE)
+
+
+def test_roberta_takes_only_the_positions_after_its_padding(minilm: str, tmp_path: Path) -> None:
+    folder = save(roberta(), tmp_path, minilm)
+    long = " ".join(["profit"] * 60)
+    assert TextEncoder(folder, trainable_layers=1, max_length=38).embed([long]).shape == (1, 32)
+    with pytest.raises(ValueError, match="3 to 38 tokens"):
+        TextEncoder(folder, max_length=39)
+
+
+def gpt2() -> Any:
+    from transformers import GPT2Config, GPT2Model
+
+    return GPT2Model(GPT2Config(vocab_size=30522, n_embd=32, n_layer=2, n_head=4, n_positions=40))
+
+
+def mpnet() -> Any:
+    """Has layers like BERT's, but hands them relative positions: cut, it would give wrong numbers."""
+    from transformers import MPNetConfig, MPNetModel
+
+    return MPNetModel(MPNetConfig(**SIZE))
+
+
+def deberta() -> Any:
+    from transformers import DebertaV2Config, DebertaV2Model
+
+    return DebertaV2Model(
+        DebertaV2Config(**SIZE, relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=8)
+    )
+
+
+@pytest.mark.parametrize("make", [gpt2, mpnet, deberta])
+def test_families_that_cannot_be_cut(make: Callable[[], Any], minilm: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = make()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    folder = save(model, tmp_path, minilm)
+    with pytest.raises(ValueError, match=r"cannot be cut.*trainable_layers='all'"):
+        TextEncoder(folder, trainable_layers=1, max_length=38)
+    whole = TextEncoder(folder, trainable_layers="all", max_length=38)
+    wanted = unit(reference.embed(folder, TEXTS, 38))
+    kept = [i for i, text in enumerate(TEXTS) if text]
+    np.testing.assert_allclose(whole.embed(TEXTS)[kept], wanted[kept], atol=1e-3)
+
+
+def test_the_cache_knows_weights_settings_and_tokenizer_apart(minilm: str, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
+
+    torch.manual_seed(0)
+    model = BertForMaskedLM(BertConfig(**SIZE))  # without a pooler, as many checkpoints on the hub are
+    folder = save(model, tmp_path / "a", minilm)
+
+    def key(where: str) -> str:
+        _pretrained.cache_clear()
+        return _pretrained(where)[3]
+
+    first = key(folder)
+    assert key(folder) == first  # though the missing pooler is drawn anew
+    assert key(save(model, tmp_path / "copy", minilm)) == first
+    model.config.layer_norm_eps = 0.5
+    assert key(save(model, tmp_path / "b", minilm)) != first
+    model.config.layer_norm_eps = 1e-12
+    other = AutoTokenizer.from_pretrained(minilm, do_lower_case=False)
+    other.save_pretrained(save(model, tmp_path / "c", minilm))
+    if other.tokenize("Wheat") != ["wheat"]:
+        assert key(str(tmp_path / "c")) != first
+    with torch.no_grad():
+        model.bert.encoder.layer[0].output.dense.bias.add_(1)
+    assert key(save(model, tmp_path / "d", minilm)) != first
+
+
+def test_prepared_inputs_survive_the_cache_being_emptied(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NLKIT_CACHE", str(tmp_path))
+    monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", "0")
+    encoder = TextEncoder(trainable_layers=1, max_length=16)
+    a = encoder.prepare(TEXTS[:3])
+    b = TextEncoder(trainable_layers=1, max_length=16).prepare(TEXTS[2:])
+    assert isinstance(a, Inputs)
+    assert np.array_equal(a[2], b[0])
+
+
+def occupy(path: Path) -> None:
+    path.write_text("a file where a folder should be, which stops root as well")
+
+
+def test_a_cache_folder_that_cannot_be_made_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    occupy(tmp_path / "occupied")
+    monkeypatch.setenv("NLKIT_CACHE", str(tmp_path / "occupied"))
+    with pytest.warns(UserWarning, match=r"without the activation cache.*NLKIT_CACHE='.*occupied'"):
+        encoder = TextEncoder(trainable_layers=1, max_length=16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepared = encoder.prepare(TEXTS)
+    expected = TextEncoder(trainable_layers=1, max_length=16, cache=False).prepare(TEXTS)
+    assert all(np.array_equal(a, b) for a, b in zip(prepared.arrays, expected.arrays, strict=True))
+
+
+def test_a_cache_that_fails_while_writing_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NLKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(
+        "nlkit.models.encoder.SHARD_TEXTS", 2
+    )  # several shards, and so several chances to warn
+    TextEncoder(trainable_layers=1, max_length=16).prepare(TEXTS[:1])
+    encoder = TextEncoder(trainable_layers=1, max_length=16)
+    assert encoder._cache is not None
+    folder = encoder._cache.folder
+    get = encoder._cache.get
+
+    def get_and_fill_the_disk(keys: Any) -> Any:
+        found = get(keys)
+        shutil.rmtree(folder)
+        occupy(folder)
+        return found
+
+    monkeypatch.setattr(encoder._cache, "get", get_and_fill_the_disk)
+    with counted_layers(encoder) as calls:
+        with pytest.warns(UserWarning, match=r"cannot be written \(.*set NLKIT_CACHE") as seen:
+            prepared = encoder.prepare(TEXTS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            again = encoder.prepare(TEXTS)
+    assert len(seen) == 1
+    # What the cache gave is used: of the five different texts four run, and the second time all.
+    assert sum(calls) == (4 + 5) * 5
+    expected = TextEncoder(trainable_layers=1, max_length=16, cache=False).prepare(TEXTS)
+    for a, b, c in zip(prepared.arrays, again.arrays, expected.arrays, strict=True):
+        np.testing.assert_allclose(a.astype(float), c.astype(float), atol=0.02)
+        np.testing.assert_allclose(b.astype(float), c.astype(float), atol=0.02)
+
+
+def test_a_limit_that_is_no_size_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", "four")
+    with pytest.raises(ValueError, match="NLKIT_CACHE_LIMIT_GB='four'"):
+        TextEncoder(trainable_layers=1, max_length=16)

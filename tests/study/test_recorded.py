@@ -1,0 +1,224 @@
+"""Recorded runs: what comes back is what a live run gives, and everyone can tell which it is."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from nlkit.study import recorded
+from nlkit.study.recorded import RECORD, experiment
+from nlkit.study.resuming import each
+
+SETTINGS = {"dataset": "r8", "rate": 0.4, "size": None}
+
+
+def found():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(3), size=(2, 5))
+    table = pd.DataFrame(
+        {"name": ["a", "b", None], "share": [0.25, np.nan, 1 / 3], "n": [1, 2, 3], "ok": True}
+    )
+    return {"p": p, "table": table, "label": np.array([2, 0, -1]), "score": np.array([-3.5, 1e-9, 7.25])}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorded, "folder", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def kept(place, monkeypatch):
+    """A recording of `found`."""
+    monkeypatch.setenv(RECORD, str(place))
+    run = experiment("some", found, SETTINGS)
+    monkeypatch.delenv(RECORD)
+    return run
+
+
+def refuse():
+    raise AssertionError("nothing should be computed")
+
+
+def same(one, other):
+    assert set(one.data) == set(other.data)
+    for name, value in one.data.items():
+        if isinstance(value, pd.DataFrame):
+            pd.testing.assert_frame_equal(value, other[name])
+        else:
+            assert value.dtype == other[name].dtype
+            np.testing.assert_array_equal(value, other[name])
+
+
+class TestExperiment:
+    def test_a_recording_is_read_and_nothing_computed(self, kept):
+        run = experiment("some", refuse, SETTINGS)
+        assert not run.live
+        assert run.as_given
+        same(run, kept)
+
+    def test_live_and_recorded_look_the_same(self, kept):
+        run = experiment("some", found, SETTINGS, recorded=False)
+        assert run.live
+        assert run.as_given
+        same(run, kept)
+
+    def test_other_settings_are_computed(self, kept):
+        run = experiment("some", found, SETTINGS | {"rate": 0.2})
+        assert run.live
+        assert not run.as_given
+
+    def test_tells_beforehand_whether_it_will_compute(self, kept, monkeypatch):
+        assert recorded.is_recorded("some", SETTINGS)
+        assert not recorded.is_recorded("some", SETTINGS | {"rate": 0.2})
+        assert not recorded.is_recorded("never", SETTINGS)
+        monkeypatch.setenv(RECORD, "anywhere")
+        assert not recorded.is_recorded("some", SETTINGS)
+
+    def test_settings_are_compared_as_json_has_them(self, place, monkeypatch):
+        monkeypatch.setenv(RECORD, str(place))
+        experiment("some", found, {"rates": (0.2, 0.4)})
+        monkeypatch.delenv(RECORD)
+        assert recorded.is_recorded("some", {"rates": (0.2, 0.4)})
+        assert not experiment("some", refuse, {"rates": (0.2, 0.4)}).live
+
+    def test_without_a_recording(self, place):
+        run = experiment("never", found, SETTINGS)
+        assert run.live
+        assert not run.as_given
+        assert not list(place.iterdir())
+
+    def test_values_come_back(self, kept):
+        original = found()
+        np.testing.assert_allclose(kept["p"], original["p"], atol=1 / 255)
+        np.testing.assert_allclose(kept["p"].sum(-1), 1, atol=1e-6)
+        np.testing.assert_allclose(kept["score"], original["score"], rtol=1e-6)
+        np.testing.assert_array_equal(kept["label"], original["label"])
+        assert kept["table"]["name"].tolist()[:2] == ["a", "b"]
+        assert kept["table"]["share"].isna().tolist() == [False, True, False]
+        with pytest.raises(ValueError, match="key='q' is not allowed: one of label, p, score, table"):
+            kept["q"]
+
+    def test_an_older_table_does_not_stay(self, kept, place, monkeypatch):
+        monkeypatch.setenv(RECORD, str(place))
+        experiment("some", lambda: {"only": np.arange(3)}, SETTINGS)
+        monkeypatch.delenv(RECORD)
+        assert set(experiment("some", refuse, SETTINGS).data) == {"only"}
+
+    def test_what_cannot_be_recorded(self):
+        with pytest.raises(ValueError, match="result 'x'='list' is not allowed: a DataFrame, or an array"):
+            experiment("never", lambda: {"x": [1]}, {})
+
+    @given(arrays.arrays(np.float64, arrays.array_shapes(min_side=0), elements=st.floats(0, 1)))
+    def test_probabilities_of_any_shape(self, p):
+        back = recorded._rounded({"p": p})["p"]
+        assert back.shape == p.shape
+        np.testing.assert_allclose(back, p, atol=1 / 255)
+        np.testing.assert_array_equal(recorded._rounded({"p": back})["p"], back)
+
+    @given(st.integers(0, 1000), st.integers(2, 300))
+    def test_distributions_stay_distributions(self, seed, classes):
+        p = np.random.default_rng(seed).dirichlet(np.full(classes, 0.3), size=(2, 3)).astype(np.float16)
+        back = recorded._rounded({"p": p})["p"]
+        np.testing.assert_allclose(back.sum(-1), 1, atol=1e-5)
+        np.testing.assert_allclose(back, p, atol=1 / 255)
+        np.testing.assert_array_equal(recorded._rounded({"p": back})["p"], back)
+
+
+class TestRun:
+    def test_says_recorded_with_age_and_settings(self, kept):
+        kept.when = datetime.now(UTC) - timedelta(days=3)
+        assert kept.label.startswith(f"Recorded on {kept.when.date()}, 3 days ago by nlkit ")
+        assert "dataset r8, rate 0.4, size None" in kept.label
+        assert "<strong>Recorded</strong>" in kept._repr_html_()
+
+    def test_recompute(self, kept):
+        run = experiment("some", lambda: {"new": np.arange(2)}, SETTINGS)
+        assert run.recompute() is run
+        assert run.live
+        assert run.label.startswith("Live: computed here in 0 s with dataset r8")
+        assert set(run.data) == {"new"}
+
+    def test_a_failed_recompute_leaves_the_run_as_it_was(self, kept):
+        run = experiment("some", refuse, SETTINGS)
+        with pytest.raises(AssertionError, match="nothing should"):
+            run.recompute()
+        assert not run.live
+        same(run, kept)
+        run.compute = None
+        with pytest.raises(RuntimeError, match="'some' was read without its experiment"):
+            run.recompute()
+
+    def test_goes_on_after_an_interruption(self, place, tmp_path, monkeypatch):
+        monkeypatch.setenv("NLKIT_CACHE", str(tmp_path / "cache"))
+        done = []
+
+        def part(number):
+            time.sleep(0.05)
+            if number == 2 and done == [0, 1]:
+                done.append("interrupted")
+                raise KeyboardInterrupt
+            done.append(number)
+            return number
+
+        def compute():
+            return {"found": np.array(each([(0,), (1,), (2,)], part))}
+
+        with pytest.raises(KeyboardInterrupt):
+            experiment("some", compute, SETTINGS)
+        run = experiment("some", compute, SETTINGS)
+        assert done == [0, 1, "interrupted", 2]
+        assert run["found"].tolist() == [0, 1, 2]
+        assert run.seconds >= 0.15  # with those of the parts that were kept
+        run.recompute()
+        assert done[4:] == [0, 1, 2]
+
+    def test_a_changed_experiment_takes_no_part_of_the_old_one(self, place, tmp_path, monkeypatch):
+        monkeypatch.setenv("NLKIT_CACHE", str(tmp_path / "cache"))
+
+        def part(number):
+            return number * factor
+
+        def first():
+            each([(1,)], part)
+            raise RuntimeError("something broke")
+
+        def second():
+            return {"found": np.array(each([(1,)], part))}
+
+        factor = 2
+        with pytest.raises(RuntimeError, match="something broke"):
+            experiment("some", first, SETTINGS)
+        factor = 3
+        assert experiment("some", second, SETTINGS)["found"].tolist() == [3]
+
+
+class TestShipped:
+    def test_small(self):
+        files = [path for path in recorded.folder().rglob("*") if path.is_file()]
+        assert sum(path.stat().st_size for path in files) < 600_000
+        assert {path.suffix for path in files} <= {".parquet"}
+
+    @pytest.mark.parametrize("name", recorded.names())
+    def test_readable_and_labelled(self, name):
+        run = recorded._read(recorded.folder() / name)
+        assert run.label.startswith("Recorded on 20")
+        # The annotator's labels depend on neither: that is why notebooks and profiles share them.
+        assert {"profile", "encoder"} <= set(run.settings) or name == "observed_labels"
+        # A grid has several of these.
+        assert all(run.settings.keys() & {part, f"{part}s"} for part in ("dataset", "seed"))
+
+    @pytest.mark.parametrize("name", recorded.names())
+    def test_no_texts(self, name):
+        # Data sets are not to be copied into the repository: words in tables are names, and short.
+        for value in recorded._read(recorded.folder() / name).data.values():
+            if isinstance(value, pd.DataFrame):
+                for column in value.select_dtypes(["object", "string"]):
+                    assert value[column].dropna().astype(str).str.len().max() <= 80

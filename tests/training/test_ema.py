@@ -1,0 +1,95 @@
+"""The moving average of weights: a naive twin, use and return, and a resumed run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from nlkit.training.ema import WeightAverage
+from nlkit.training.recording import DynamicsRecorder
+from tests.training.test_trainer import StopAfter, make, recorded, samples
+
+
+def naive(values: list[float], horizon: float) -> float:
+    average = 0.0
+    for step, value in enumerate(values, start=1):
+        share = max(1 / step, 1 / horizon)
+        average = (1 - share) * average + share * value
+    return average
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=30), st.floats(1, 20))
+def test_equals_its_twin(values: list[float], horizon: float) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(model, horizon)
+    for value in values:
+        with torch.no_grad():
+            model.weight.fill_(value)
+        average.update()
+    assert average.weights["weight"].item() == pytest.approx(naive(values, horizon), abs=1e-4)
+
+
+def test_the_first_steps_are_averaged_plainly_and_the_start_has_no_part() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(model, 100)
+    for value in (1.0, 2.0, 6.0):
+        model.weight.data.fill_(value)
+        average.update()
+    assert average.weights["weight"].item() == pytest.approx(3.0)
+
+
+def test_used_inside_the_block_and_given_back_after_it() -> None:
+    model = nn.Linear(2, 2)
+    model.bias.requires_grad_(False)
+    average = WeightAverage(model, 5)
+    assert list(average.weights) == ["weight"]
+    average.weights["weight"].fill_(7.0)
+    own = model.weight.detach().clone()
+
+    def fail_in_the_block() -> None:
+        with average.used():
+            assert (model.weight == 7.0).all()
+            raise RuntimeError("in the block")
+
+    with pytest.raises(RuntimeError, match="in the block"):
+        fail_in_the_block()
+    assert torch.equal(model.weight, own)
+    assert (average.weights["weight"] == 7.0).all()
+
+
+def test_a_horizon_below_a_step_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"horizon=0\.5"):
+        WeightAverage(nn.Linear(1, 1), 0.5)
+
+
+def test_training_is_the_same_and_the_recorder_sees_the_average() -> None:
+    plain, recorder = make(3).fit(), DynamicsRecorder()
+    averaged = make(3, averaging=0.5, callbacks=[recorder]).fit()
+    inputs = samples()[0]
+    np.testing.assert_array_equal(
+        averaged.predict("a", inputs).probability, plain.predict("a", inputs).probability
+    )
+    seen = averaged.predict("a", inputs, averaged=True).probability
+    np.testing.assert_array_equal(recorder.latest["a"].probability, seen)
+    assert not np.allclose(seen, plain.predict("a", inputs).probability)
+    # Without an average there is nothing to ask for.
+    np.testing.assert_array_equal(
+        plain.predict("a", inputs, averaged=True).probability, plain.predict("a", inputs).probability
+    )
+
+
+def test_a_resumed_run_goes_on_with_its_average(tmp_path: Path) -> None:
+    whole, whole_recorder = recorded(tmp_path / "whole", averaging=1.5)
+    whole.fit()
+    recorded(tmp_path / "parts", more=[StopAfter(2)], averaging=1.5)[0].fit()
+    second, recorder = recorded(tmp_path / "parts", averaging=1.5)
+    second.fit()
+    for name in ("a", "b"):
+        np.testing.assert_array_equal(recorder.stacked(name), whole_recorder.stacked(name))
+    assert second.averages["a"].steps == whole.averages["a"].steps
