@@ -1,6 +1,6 @@
 """Try settings on seeds that no reported figure uses, judged on clean validation labels.
 
-python benchmarks/tuning.py --kind asymmetric --seeds 10 11 --try '{}' '{"momentum": 0.3}' '{"decay": 1}'
+python benchmarks/tuning.py --kind asymmetric --seeds 10 11 --try '{}' '{"lr_decay_share": 1}'
 python benchmarks/tuning.py --method ce --profile quick --try '{"lr_head": 0.003}'
 python benchmarks/tuning.py --method sidyp --profile quick --train-size 1000 --try '{"score": "distance"}'
 
@@ -43,7 +43,7 @@ def try_settings(
         if annotator == "simulated":
             who = nk.annotators.Simulated(SIMULATED_ACCURACY, reference=ds["train"], seed=seed)
         clf = nk.NoiseAL(annotator=who, query_budget=query_budget, profile=profile, seed=seed, **settings)
-    clf.fit(ds, watch=("validation",))
+    clf.fit(ds, eval_splits=("validation",))
     accuracy = clf.history_["accuracy_validation"]
     found = {"validation": accuracy.iloc[-1], "best": accuracy.max()}
     if method == "noiseal":

@@ -20,9 +20,9 @@ __all__ = [
     "cache_folder",
     "content_hash",
     "count_cores",
+    "invalid",
     "matrix_speed",
     "progress",
-    "reject",
     "unit_rows",
 ]
 
@@ -102,7 +102,7 @@ def matrix_speed(size: int = 1024) -> float:
     return 2 * size**3 / min(taken)
 
 
-def reject(field: str, value: object, allowed: str) -> NoReturn:
+def invalid(field: str, value: object, allowed: str) -> NoReturn:
     """Raise the ValueError that every bad setting gets: the field, its value, and what is allowed."""
     raise ValueError(f"{field}={value!r} is not allowed: {allowed}")
 

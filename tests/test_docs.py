@@ -169,16 +169,16 @@ def test_files_that_are_named_exist(name):
 
 def test_missing_code_is_found():
     text = (
-        "`nlkit.methods.noiseal.partition.split_samples`, `nk.metrics.ece(p, y)`, ``nlkit.SiDyP`` and "
+        "`nlkit.methods.noiseal.partition.partition_samples`, `nk.metrics.ece(p, y)`, ``nlkit.SiDyP`` and "
         "`nlkit/methods/noiseal/partition.py`"
     )
     assert symbols(text) == {
-        "nlkit.methods.noiseal.partition.split_samples",
+        "nlkit.methods.noiseal.partition.partition_samples",
         "nlkit.metrics.ece",
         "nlkit.SiDyP",
     }
     assert all(map(exists, symbols(text)))
-    assert exists("nlkit.methods.noiseal.partition.Split.tau_strong")
+    assert exists("nlkit.methods.noiseal.partition.Partition.tau_strong")
     assert not exists("nlkit.methods.noiseal.partition.spilt_samples")
     assert not exists("nlkit.metrics.ece.nothing")
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nlkit._util import reject
+from nlkit._util import invalid
 
 __all__ = [
     "ABSTAINED",
@@ -67,7 +67,7 @@ def check_annotator(annotator: Any) -> None:
     """Raise ValueError unless this is a model's name or an object with ``annotate``."""
     named = isinstance(annotator, str)
     if not named and (isinstance(annotator, type) or not callable(getattr(annotator, "annotate", None))):
-        reject(
+        invalid(
             "annotator", annotator,
             "a model name such as 'smollm2', or an object with annotate(texts, label_names, demonstrations)",
         )  # fmt: skip
@@ -120,12 +120,12 @@ def _is_demonstration(item: Any) -> bool:
 
 def _check_demonstration(item: Any, where: str, n_labels: int) -> Demonstration:
     if not _is_demonstration(item):
-        reject(where, item, "a Demonstration(text, label) with a string and an integer")
+        invalid(where, item, "a Demonstration(text, label) with a string and an integer")
     text, label = item
     if isinstance(label, bool) or not isinstance(label, int | np.integer):
-        reject(f"{where}.label", label, "an integer class number")
+        invalid(f"{where}.label", label, "an integer class number")
     if not 0 <= label < n_labels:
-        reject(
+        invalid(
             f"{where}.label", label, f"a class number from 0 to {n_labels - 1} (drop missing labels first)"
         )
     return Demonstration(text, int(label))
@@ -154,11 +154,11 @@ def check_request(
                 )
     names = list(label_names)
     if len(names) < 2:
-        reject("label_names", names, "at least two label names")
+        invalid("label_names", names, "at least two label names")
     if any(not name.strip() for name in names):
-        reject("label_names", names, "no blank names")
+        invalid("label_names", names, "no blank names")
     if len(set(names)) < len(names):
-        reject("label_names", names, "every name once")
+        invalid("label_names", names, "every name once")
     items = list(demonstrations) if demonstrations is not None else []
     if not items:
         return Request(list(texts), names, [], None)
@@ -166,9 +166,11 @@ def check_request(
         shared = [_check_demonstration(d, f"demonstrations[{i}]", len(names)) for i, d in enumerate(items)]
         return Request(list(texts), names, shared, None)
     if any(_is_demonstration(item) or isinstance(item, str) for item in items):
-        reject("demonstrations", "a mixture", "one flat list of demonstrations, or one list of them per text")
+        invalid(
+            "demonstrations", "a mixture", "one flat list of demonstrations, or one list of them per text"
+        )
     if len(items) != len(texts):
-        reject("len(demonstrations)", len(items), f"one list per text, so {len(texts)} lists")
+        invalid("len(demonstrations)", len(items), f"one list per text, so {len(texts)} lists")
     per_text = [
         [_check_demonstration(d, f"demonstrations[{i}][{j}]", len(names)) for j, d in enumerate(item)]
         for i, item in enumerate(items)

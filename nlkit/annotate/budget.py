@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.data.checks import check_count
 
 __all__ = ["QueryBudget"]
@@ -81,8 +81,8 @@ class QueryBudget:
         budget.spent_in_round = check_count("spent_in_round", state["spent_in_round"])
         budget.round = check_count("round", state["round"])
         if budget.spent > budget.total:
-            reject("spent", budget.spent, f"at most total={budget.total}")
+            invalid("spent", budget.spent, f"at most total={budget.total}")
         limit = budget.spent if budget.per_round is None else min(budget.spent, budget.per_round)
         if budget.spent_in_round > limit:
-            reject("spent_in_round", budget.spent_in_round, f"at most {limit}")
+            invalid("spent_in_round", budget.spent_in_round, f"at most {limit}")
         return budget

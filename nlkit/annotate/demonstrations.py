@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nlkit._util import reject, unit_rows
+from nlkit._util import invalid, unit_rows
 from nlkit.annotate.base import Demonstration
 from nlkit.annotate.prompts import clean
 
@@ -43,11 +43,11 @@ def balanced_pool(
     number, classes = np.asarray(index, dtype=np.int64), np.asarray(label, dtype=np.int64)
     sure = np.asarray(confidence, dtype=np.float64)
     if not number.shape == classes.shape == sure.shape or number.ndim != 1:
-        reject("shapes", (number.shape, classes.shape, sure.shape), "three arrays of one length")
+        invalid("shapes", (number.shape, classes.shape, sure.shape), "three arrays of one length")
     if per_class < 1:
-        reject("per_class", per_class, "at least 1")
+        invalid("per_class", per_class, "at least 1")
     if np.isnan(sure).any():
-        reject("confidence", "NaN", "numbers only")
+        invalid("confidence", "NaN", "numbers only")
     kept = classes != MISSING
     number, classes, sure = number[kept], classes[kept], sure[kept]
     order = np.lexsort((number, -sure, classes))  # by class, then confidence, then number
@@ -87,9 +87,9 @@ def nearest(
     query = np.atleast_2d(np.asarray(query_embeddings, dtype=np.float64))
     pool = np.asarray(pool_embeddings, dtype=np.float64)
     if pool.ndim != 2 or query.ndim != 2 or query.shape[1] != pool.shape[1]:
-        reject("embeddings", (query.shape, pool.shape), "arrays of shape (Q, D) and (P, D)")
+        invalid("embeddings", (query.shape, pool.shape), "arrays of shape (Q, D) and (P, D)")
     if k < 1:
-        reject("k", k, "at least 1")
+        invalid("k", k, "at least 1")
     if (query_index is None) != (pool_index is None) or (query_texts is None) != (pool_texts is None):
         raise ValueError("give query_index and pool_index (or query_texts and pool_texts) both or neither")
     Q, P = len(query), len(pool)
@@ -105,7 +105,7 @@ def nearest(
             continue
         own, others = np.asarray(own), np.asarray(others)
         if own.shape != (Q,) or others.shape != (P,):
-            reject(f"query_{name}, pool_{name}", (own.shape, others.shape), f"lengths {Q} and {P}")
+            invalid(f"query_{name}, pool_{name}", (own.shape, others.shape), f"lengths {Q} and {P}")
         similarity[own[:, None] == others[None, :]] = -np.inf
     result = np.full((Q, k), MISSING, dtype=np.int64)
     m = min(k, P)
@@ -140,7 +140,7 @@ def balance_report(label: npt.ArrayLike, label_names: Sequence[str]) -> pd.DataF
     """Return a table with one row per class: label, n and share of the pool (0 for a class without any)."""
     label = np.asarray(label, dtype=np.int64)
     if ((label < 0) | (label >= len(label_names))).any():
-        reject("label", sorted(set(label.tolist())), f"class numbers from 0 to {len(label_names) - 1}")
+        invalid("label", sorted(set(label.tolist())), f"class numbers from 0 to {len(label_names) - 1}")
     n = np.bincount(label, minlength=len(label_names))
     return pd.DataFrame({"label": list(label_names), "n": n, "share": n / max(1, n.sum())})
 

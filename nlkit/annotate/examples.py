@@ -12,7 +12,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 from numpy.typing import NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.annotate.base import Demonstration
 from nlkit.annotate.demonstrations import nearest, worded
 from nlkit.annotate.prompts import clean
@@ -51,11 +51,11 @@ def retrieve(
     """
     columns = getattr(pool, "column_names", None)
     if not isinstance(columns, list) or not {"text", "label"} <= set(columns):
-        reject("pool", columns or type(pool).__name__, "a Dataset with the columns text and label")
+        invalid("pool", columns or type(pool).__name__, "a Dataset with the columns text and label")
     label = class_numbers(pool["label"][:], "pool['label']")
     known = np.flatnonzero(label >= 0)
     if not len(known):
-        reject("pool['label']", "all missing" if len(label) else "no rows", "at least one true label")
+        invalid("pool['label']", "all missing" if len(label) else "no rows", "at least one true label")
     solved, queries = texts_of(pool, "pool"), check_texts(texts, "texts")
     pool_texts = [solved[i] for i in known]
     embed = TextEncoder(encoder, trainable_layers=0, max_length=128).embed
@@ -86,7 +86,7 @@ def gold_pool(ds: DatasetDict, size: int = 64, seed: int = 0) -> Dataset:
     texts, label, names = _gold(ds, "gold_pool")
     order = _in_rounds(texts, label, len(names), np.random.default_rng([seed, _POOL]))
     if not 1 <= size <= len(order):
-        reject("size", size, f"from 1 to {len(order)}, the different training texts with a true label")
+        invalid("size", size, f"from 1 to {len(order)}, the different training texts with a true label")
     return ds["train"].select_columns(["text", "label"]).select([i for _, i in order[:size]])
 
 
@@ -94,7 +94,7 @@ def fixed(ds: DatasetDict, names: Sequence[str], shots: int, seed: int) -> list[
     """Draw `shots` demonstrations of each class from train."""
     texts, label, own = _gold(ds, f"shots={shots} without a pool")
     if own != list(names):
-        reject("the classes of train", own, f"those of the split to label: {list(names)}")
+        invalid("the classes of train", own, f"those of the split to label: {list(names)}")
     order = _in_rounds(texts, label, len(names), np.random.default_rng([seed, _FIXED]))
     shown = [Demonstration(texts[i], int(label[i])) for turn, i in order if turn < shots]
     absent = [name for c, name in enumerate(names) if c not in {d.label for d in shown}]
@@ -109,15 +109,15 @@ def fixed(ds: DatasetDict, names: Sequence[str], shots: int, seed: int) -> list[
 def _gold(ds: Mapping[str, Dataset], who: str) -> tuple[list[str], Labels, list[str]]:
     """Return texts, true labels (-1: missing) and class names of train."""
     if "train" not in ds:
-        reject("ds", sorted(ds), f"a train split: {who} takes its solved examples from there")
+        invalid("ds", sorted(ds), f"a train split: {who} takes its solved examples from there")
     train = ds["train"]
     texts = texts_of(train, "ds['train']")
     if "label" not in train.column_names:
-        reject("ds['train']", train.column_names, f"a column `label`: {who} needs true labels of some texts")
+        invalid("ds['train']", train.column_names, f"a column `label`: {who} needs true labels of some texts")
     names = class_names(train, "label", "train")
     label = class_numbers(train["label"][:], "ds['train']['label']")
     if not (label >= 0).any():
-        reject("ds['train']['label']", "all missing", f"{who} needs true labels of some texts")
+        invalid("ds['train']['label']", "all missing", f"{who} needs true labels of some texts")
     return texts, label, names
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.annotate.base import Annotator, Demonstration, annotator_name, checked_answers
 from nlkit.annotate.examples import fixed, retrieve
 from nlkit.annotate.local import as_annotator
@@ -141,13 +141,13 @@ def llm_answers(
     check_count("shots", shots)
     check_count("seed", seed)
     if pool is not None and shots == 0:
-        reject("shots", shots, "at least 1 with a pool: how many of it each text is shown; or pool=None")
+        invalid("shots", shots, "at least 1 with a pool: how many of it each text is shown; or pool=None")
     named = [splits] if isinstance(splits, str) else list(splits)
     if unknown := [split for split in named if split not in _LABELLED]:
-        reject("splits", unknown, "only train and validation are labelled; test keeps its true labels")
+        invalid("splits", unknown, "only train and validation are labelled; test keeps its true labels")
     chosen = [split for split in _LABELLED if split in named and split in ds]
     if not chosen:
-        reject("splits", named, f"at least one that ds has; it has {sorted(ds)}")
+        invalid("splits", named, f"at least one that ds has; it has {sorted(ds)}")
     texts = {split: texts_of(ds[split], f"ds[{split!r}]") for split in chosen}
     names = _names(ds, chosen)
     everything = [text for split in chosen for text in texts[split]]
@@ -170,7 +170,7 @@ def _names(ds: DatasetDict, splits: Sequence[str]) -> list[str]:
     for split in splits:
         column = next((c for c in ("label", "noisy_label") if c in ds[split].column_names), None)
         if column is None:
-            reject(
+            invalid(
                 f"ds[{split!r}]",
                 ds[split].column_names,
                 "a column `label` or `noisy_label` of type ClassLabel, which has the names of the classes",
@@ -178,10 +178,10 @@ def _names(ds: DatasetDict, splits: Sequence[str]) -> list[str]:
         found[split] = class_names(ds[split], column, split)
     names = found[splits[0]]
     if len(names) < 2:
-        reject("label_names", names, "at least two classes to choose from")
+        invalid("label_names", names, "at least two classes to choose from")
     for split, others in found.items():
         if others != names:
-            reject(f"the classes of {split}", others, f"those of {splits[0]}, in that order: {names}")
+            invalid(f"the classes of {split}", others, f"those of {splits[0]}, in that order: {names}")
     return names
 
 
@@ -215,7 +215,7 @@ def _check_classes(pool: Any, names: Sequence[str]) -> None:
     if "label" in (getattr(pool, "column_names", None) or []):
         own = class_names(pool, "label", "pool")
         if own != list(names):
-            reject("the classes of pool", own, f"those of ds, in that order: {list(names)}")
+            invalid("the classes of pool", own, f"those of ds, in that order: {list(names)}")
 
 
 def _labelled(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nlkit._util import cache_folder, progress, reject
+from nlkit._util import cache_folder, invalid, progress
 from nlkit.annotate import models, prompts
 from nlkit.annotate.base import (
     Annotator,
@@ -127,13 +127,13 @@ class LocalLLM:
             ("normalise", normalise, _NORMALISATIONS),
         ):
             if value not in allowed:
-                reject(field, value, f"one of {', '.join(allowed)}")
+                invalid(field, value, f"one of {', '.join(allowed)}")
         if not 0 <= abstain_below <= 1:
-            reject("abstain_below", abstain_below, "a probability from 0 to 1")
+            invalid("abstain_below", abstain_below, "a probability from 0 to 1")
         if max_text_tokens < 1:
-            reject("max_text_tokens", max_text_tokens, "at least 1")
+            invalid("max_text_tokens", max_text_tokens, "at least 1")
         if batch_tokens < 1:
-            reject("batch_tokens", batch_tokens, "at least 1")
+            invalid("batch_tokens", batch_tokens, "at least 1")
         self.device = choose_device(device)
         if precision == "auto":
             precision = "bf16" if choose_precision("auto", self.device) == "bf16" else "fp32"
@@ -148,7 +148,7 @@ class LocalLLM:
         self.list_labels = list_labels
         self.label_words = dict(label_words or {})
         if precision == "int8" and self.device.type != "cpu":
-            reject(
+            invalid(
                 "precision", precision, f"fp32 or bf16 on {self.device}; int8 runs on the CPU (device='cpu')"
             )
         self.name = str(model) if precision == "fp32" else f"{model} ({precision})"
@@ -263,7 +263,7 @@ class LocalLLM:
             raise ValueError(f"label_words name {unknown}, but the label names are {list(names)}")
         words = [prompts.clean(self.label_words.get(name, name)) for name in names]
         if len(set(words)) < len(words) or "" in words:
-            reject("label_words", words, "a different, non-blank word for every label")
+            invalid("label_words", words, "a different, non-blank word for every label")
         return words
 
     def _locate(self) -> models.ModelSource:

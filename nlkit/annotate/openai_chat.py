@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nlkit._util import progress, reject
+from nlkit._util import invalid, progress
 from nlkit.annotate import prompts
 from nlkit.annotate.base import ABSTAINED, Demonstrations, answer_table, check_request
 from nlkit.annotate.chat_client import ChatClient, Reply
@@ -93,23 +93,23 @@ class OpenAIChat:
         store: str | os.PathLike[str] | AnswerStore | None = "default",
     ) -> None:
         if not isinstance(model, str) or not model.strip():
-            reject("model", model, "a model's name as the server knows it")
+            invalid("model", model, "a model's name as the server knows it")
         base_url = base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
         if not base_url.startswith(("http://", "https://")):
-            reject("base_url", base_url, "an address beginning with http:// or https://")
+            invalid("base_url", base_url, "an address beginning with http:// or https://")
         if temperature is not None and not 0 <= temperature <= 2:
-            reject("temperature", temperature, "a number from 0 to 2, or None")
+            invalid("temperature", temperature, "a number from 0 to 2, or None")
         if not timeout > 0:
-            reject("timeout", timeout, "seconds, more than 0")
+            invalid("timeout", timeout, "seconds, more than 0")
         for field, value, least in (
             ("max_retries", max_retries, 0),
             ("workers", workers, 1),
             ("max_text_chars", max_text_chars, 1),
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                reject(field, value, f"an integer of at least {least}")
+                invalid(field, value, f"an integer of at least {least}")
         if not 0 <= abstain_below <= 1:
-            reject("abstain_below", abstain_below, "a probability from 0 to 1")
+            invalid("abstain_below", abstain_below, "a probability from 0 to 1")
         self.model = model
         self.base_url = _without_secrets(base_url)
         self.temperature = temperature
@@ -157,7 +157,7 @@ class OpenAIChat:
         request = check_request(texts, label_names, demonstrations)
         names = [prompts.clean(name) for name in request.label_names]
         if len(set(names)) < len(names):
-            reject("label_names", request.label_names, "names that differ in more than white space")
+            invalid("label_names", request.label_names, "names that differ in more than white space")
         described = prompts.describe(request.label_names, self.label_descriptions)
         asked = [
             prompts.chat(

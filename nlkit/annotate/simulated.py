@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nlkit._util import content_hash, reject
+from nlkit._util import content_hash, invalid
 from nlkit.annotate.base import Demonstrations, answer_table, check_request
 
 __all__ = ["Simulated"]
@@ -45,7 +45,7 @@ class Simulated:
     ) -> None:
         for field, value in (("accuracy", accuracy), ("abstain_rate", abstain_rate)):
             if not 0 <= value <= 1:
-                reject(field, value, "a probability from 0 to 1")
+                invalid(field, value, "a probability from 0 to 1")
         if reference is None:
             raise ValueError(
                 "Simulated needs the truth: reference=ds['train'] (a dataset with `text` and `label`), or "
@@ -99,7 +99,7 @@ class Simulated:
             )
         truth = self._truth[text]
         if not 0 <= truth < C:
-            reject("the reference's label", truth, f"a class number from 0 to {C - 1} for {text[:60]!r}")
+            invalid("the reference's label", truth, f"a class number from 0 to {C - 1} for {text[:60]!r}")
         rng = np.random.default_rng(int(content_hash(str(self.seed), text), 16))
         # All draws are made for every text, so that changing one rate leaves the others' outcomes alone.
         right, abstains, shift = rng.random(), rng.random(), int(rng.integers(1, C))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlkit._util import atomic_write, reject
+from nlkit._util import atomic_write, invalid
 from nlkit.noise import KINDS
 from nlkit.study.recorded import Run, experiment, is_recorded
 from nlkit.training.config import PROFILES
@@ -231,7 +231,7 @@ class Setup:
         from nlkit.study.cleaning import confident_issues
 
         def compute() -> dict[str, Any]:
-            both = train_both(self.ds, epochs=epochs, watch=("test",), **self.shared)
+            both = train_both(self.ds, epochs=epochs, eval_splits=("test",), **self.shared)
             issues = confident_issues(
                 self.texts, self.noisy_label, len(self.names), encoder=self.encoder, seed=self.seed
             )
@@ -304,16 +304,16 @@ def setup(**parameters: Any) -> Setup:
 
     checked = Setup(**parameters)
     if checked.profile not in PROFILES:
-        reject("profile", checked.profile, f"one of {', '.join(PROFILES)}")
+        invalid("profile", checked.profile, f"one of {', '.join(PROFILES)}")
     if checked.noise not in (*KINDS, "llm"):
-        reject("noise", checked.noise, f"one of {', '.join(KINDS)}, llm")
+        invalid("noise", checked.noise, f"one of {', '.join(KINDS)}, llm")
     rate = checked.noise_rate
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
-        reject("noise_rate", rate, "a number from 0 to 1")
+        invalid("noise_rate", rate, "a number from 0 to 1")
     if isinstance(checked.seed, bool) or not isinstance(checked.seed, int) or checked.seed < 0:
-        reject("seed", checked.seed, "a whole number of at least 0")
+        invalid("seed", checked.seed, "a whole number of at least 0")
     if not isinstance(checked.recorded, bool):
-        reject("recorded", checked.recorded, "True or False")
+        invalid("recorded", checked.recorded, "True or False")
     names = checked.names  # reads the data set
     # Models are looked for now, not in the middle of a run. What is no file here must be loaded to be seen.
     if not Path(resolve_model(checked.encoder)).exists():

@@ -21,7 +21,7 @@ import pandas as pd
 import psutil
 from nbformat import NotebookNode
 
-from nlkit._util import atomic_write, progress, reject
+from nlkit._util import atomic_write, invalid, progress
 
 __all__ = [
     "KERNEL",
@@ -65,7 +65,7 @@ def names() -> list[str]:
 def checked(name: str) -> str:
     """Return the name if there is such a notebook."""
     if name not in names():
-        reject("name", name, f"one of {', '.join(names())}")
+        invalid("name", name, f"one of {', '.join(names())}")
     return name
 
 

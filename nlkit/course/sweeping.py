@@ -16,7 +16,7 @@ from urllib.parse import quote
 import nbformat as untyped_nbformat
 import pandas as pd
 
-from nlkit._util import atomic_write, progress, reject
+from nlkit._util import atomic_write, invalid, progress
 from nlkit.course import plots
 from nlkit.course.running import committed, parameters_of, run
 
@@ -109,7 +109,7 @@ def draw_found(found: pd.DataFrame, path: str | Path, *, x: str, y: str = "test 
     """
     for field, column in (("x", x), ("y", y)):
         if column not in found:
-            reject(field, column, f"one of {', '.join(found.columns)}")
+            invalid(field, column, f"one of {', '.join(found.columns)}")
     fig, ax = plots.figure(width=8, height=4.2)
     words = plots.draw_sweep(found, ax, x=x, y=y)
     picture = Path(path)
@@ -123,15 +123,15 @@ def draw_found(found: pd.DataFrame, path: str | Path, *, x: str, y: str = "test 
 def _check(name: str, grid: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> None:
     allowed = [p for p in parameters_of(committed(name)) if p != "results"]
     if not grid:
-        reject("grid", dict(grid), "at least one parameter with its values")
+        invalid("grid", dict(grid), "at least one parameter with its values")
     for parameter in (*grid, *fixed):
         if parameter not in allowed:
             raise ValueError(f"{parameter!r} cannot be set in a sweep of {name}: one of {', '.join(allowed)}")
     for parameter, values in grid.items():
         if parameter in fixed:
-            reject(parameter, fixed[parameter], "either in grid or in parameters")
+            invalid(parameter, fixed[parameter], "either in grid or in parameters")
         if isinstance(values, str) or not len(values) or len({*map(repr, values)}) < len(values):
-            reject(parameter, values, "a list of different values, at least one")
+            invalid(parameter, values, "a list of different values, at least one")
 
 
 def _called(combination: Mapping[str, Any]) -> str:
@@ -159,5 +159,5 @@ def _read(path: Path, table: str, combination: Mapping[str, Any]) -> pd.DataFram
     rows = written.get(table)
     if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
         tables = [key for key, value in written.items() if isinstance(value, list)]
-        reject("table", table, f"one of those that the notebook writes: {', '.join(tables) or 'none'}")
+        invalid("table", table, f"one of those that the notebook writes: {', '.join(tables) or 'none'}")
     return pd.DataFrame([{**combination, **row} for row in rows])

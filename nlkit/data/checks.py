@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,11 +52,11 @@ def check_texts(texts: Iterable[object], name: str) -> list[str]:
     for position, text in enumerate(texts):
         field = f"{name}[{position}]"
         if is_missing(text):
-            reject(field, text, "the text is missing; fill it in or leave it out")
+            invalid(field, text, "the text is missing; fill it in or leave it out")
         if not isinstance(text, str):
-            reject(field, text, f"a text is a string, not {type(text).__name__}; convert it or leave it out")
+            invalid(field, text, f"a text is a string, not {type(text).__name__}; convert it or leave it out")
         if half_character(text) is not None:
-            reject(field, text, "it holds half a character (a lone surrogate); repair it or leave it out")
+            invalid(field, text, "it holds half a character (a lone surrogate); repair it or leave it out")
         checked.append(str(text))  # also of NumPy's own strings
     return checked
 
@@ -64,14 +64,14 @@ def check_texts(texts: Iterable[object], name: str) -> list[str]:
 def texts_of(data: Dataset, name: str) -> list[str]:
     """Return the texts of a split, checked; `name` is what the caller knows it by."""
     if "text" not in data.column_names:
-        reject(name, data.column_names, "a column `text`; nk.load_dataset(…, text=…) names it so")
+        invalid(name, data.column_names, "a column `text`; nk.load_dataset(…, text=…) names it so")
     return check_texts(data["text"][:], f"{name}['text']")
 
 
 def check_count(field: str, value: object) -> int:
     """Return a setting as int; ValueError unless it is an integer of at least 0."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
-        reject(field, value, "an integer of at least 0")
+        invalid(field, value, "an integer of at least 0")
     return int(value)
 
 
@@ -94,7 +94,7 @@ def class_numbers(values: ArrayLike, name: str) -> NDArray[np.int64]:
             continue
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole and not (isinstance(value, float) and value.is_integer()):
-            reject(
+            invalid(
                 f"{name}[{position}]",
                 value,
                 "a class number, or -1 for missing; nk.load_dataset makes numbers of names",
@@ -118,7 +118,7 @@ def class_names(data: Dataset, column: str, split: str) -> list[str]:
     feature = data.features[column]
     if not isinstance(feature, ClassLabel):
         kind = getattr(feature, "dtype", type(feature).__name__)
-        reject(
+        invalid(
             "ds",
             f"{split} with {column!r} of type {kind}",
             "class numbers with names (ClassLabel): nk.load_dataset makes them, or "

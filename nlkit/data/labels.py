@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.data.checks import half_character, is_missing
 from nlkit.data.readers import DataError, Skipped, Table
 
@@ -121,7 +121,7 @@ def class_names_of(
             or len(set(names)) < len(names)
             or not all(isinstance(name, str) and _raw_label(name) for name in names)
         ):
-            reject("label_names", given, 'at least two different, non-empty strings, none of them "-1"')
+            invalid("label_names", given, 'at least two different, non-empty strings, none of them "-1"')
         return names
     observed: set[str] = set()
     for table in tables.values():

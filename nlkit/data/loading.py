@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.data import packaged as assets
 from nlkit.data.checks import check_count
 from nlkit.data.hub import HUB, from_hub
@@ -157,7 +157,7 @@ def load_dataset(
     elif source in HUB:
         tables, names = from_hub(source, OFFLINE)
     else:
-        reject("source", source, f"one of {', '.join([*OFFLINE, *HUB])}, or a mapping of splits to files")
+        invalid("source", source, f"one of {', '.join([*OFFLINE, *HUB])}, or a mapping of splits to files")
     columns = {setting: column or setting for setting, column in given.items()}
     text_column = columns.pop("text")
     for split, table in tables.items():
@@ -177,10 +177,10 @@ def _check_settings(train_size: int | None, validation: float, seed: int, test_s
         if value is not None and (
             not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1
         ):
-            reject(name, value, "None (all) or an integer of at least 1")
+            invalid(name, value, "None (all) or an integer of at least 1")
     whole = isinstance(validation, int | np.integer) and not isinstance(validation, bool)
     if not (whole and validation >= 0) and not (isinstance(validation, float) and 0 <= validation < 1):
-        reject("validation", validation, "a fraction in [0, 1) or a count of at least 0")
+        invalid("validation", validation, "a fraction in [0, 1) or a count of at least 0")
     check_count("seed", seed)
 
 
@@ -191,12 +191,12 @@ def _check_file_settings(
     if isinstance(source, Mapping):
         for setting, column in columns.items():
             if column is not None and not (isinstance(column, str) and column):
-                reject(setting, column, f"the name of a column, or None for {setting!r}")
+                invalid(setting, column, f"the name of a column, or None for {setting!r}")
         return
     if source in OFFLINE or source in HUB:
         for setting, value in (*columns.items(), *others.items()):
             if value is not None:
-                reject(
+                invalid(
                     setting,
                     value,
                     f"{source!r} has its own columns and classes; leave {setting} out, it is for your files",
@@ -206,7 +206,7 @@ def _check_file_settings(
 def _from_files(source: Mapping[str, str | os.PathLike[str]], encoding: str) -> dict[str, Table]:
     unknown = set(source) - set(SPLITS)
     if unknown or "train" not in source:
-        reject(
+        invalid(
             "source", dict(source), 'a mapping with "train" and, if you have them, "validation" and "test"'
         )
     return {split: read_table(source[split], encoding) for split in SPLITS if split in source}
@@ -236,10 +236,10 @@ def _sample(
         later.update(dict.fromkeys(part.texts, split))
     if test_size is not None:
         if "test" not in parts:
-            reject("test_size", test_size, "None: the source has no test split")
+            invalid("test_size", test_size, "None: the source has no test split")
         test = parts["test"]
         if test_size > len(test.texts):
-            reject("test_size", test_size, f"at most {len(test.texts)}, the size of the test split")
+            invalid("test_size", test_size, f"at most {len(test.texts)}, the size of the test split")
         test.keep(draw(test.strata, test_size, rng_test))
     train = parts["train"]
     total = len(train.texts)
@@ -249,12 +249,12 @@ def _sample(
         held_out = max(round(wanted), 1)
     # First, because a fraction of an impossible size makes validation impossible too.
     if train_size is not None and train_size > total:
-        reject("train_size", train_size, f"the training part has {total} texts; pass a smaller train_size")
+        invalid("train_size", train_size, f"the training part has {total} texts; pass a smaller train_size")
     kept, drawn, copies = cut(train.texts, train.strata, train_size, held_out, rng_train)
     if len(drawn) < held_out:
         # `cut` draws as many as the classes can spare, so len(drawn) is the most there can be.
         fewer = f"at most {len(drawn)}, " if len(drawn) else ""
-        reject(
+        invalid(
             "validation",
             validation,
             f"it asks for {held_out}, but every class keeps its last text for training, so that a training "
@@ -264,7 +264,7 @@ def _sample(
     if len(kept) < (train_size or 1):
         most = total - held_out - len(copies)
         gone = f" ({len(copies)} are copies of texts in validation)" if len(copies) else ""
-        reject(
+        invalid(
             "validation" if train_size is None else "train_size",
             validation if train_size is None else train_size,
             f"the training part has {total} texts; with {held_out} for validation at most {most} are left "

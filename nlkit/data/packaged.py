@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Literal
 
-from nlkit._util import atomic_write, cache_folder, reject
+from nlkit._util import atomic_write, cache_folder, invalid
 
 __all__ = ["ASSETS", "Asset", "AssetError", "AssetSpec", "find", "resolve_model", "verify_all"]
 
@@ -152,7 +152,7 @@ def find(name: str, *, remember: bool = True) -> Asset:
         The package or a file is missing, or a file is not the one it should be.
     """
     if name not in ASSETS:
-        reject("name", name, f"one of {', '.join(ASSETS)}")
+        invalid("name", name, f"one of {', '.join(ASSETS)}")
     spec = ASSETS[name]
     try:
         package = distribution(spec.package)
@@ -216,11 +216,11 @@ def resolve_model(name: str) -> str:
     """
     if name in ASSETS:
         if ASSETS[name].kind != "model":
-            reject("model", name, f"this is a data set; models are {', '.join(_names('model'))}")
+            invalid("model", name, f"this is a data set; models are {', '.join(_names('model'))}")
         return str(find(name).path)
     path = Path(name)
     if not path.exists() and (path.is_absolute() or name.startswith((".", "~"))):
-        reject(
+        invalid(
             "model", name, f"no such folder; use an existing one, a hub name, or {', '.join(_names('model'))}"
         )
     return name

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nlkit._util import reject
+from nlkit._util import invalid
 
 __all__ = ["DataError", "Skipped", "Table", "read_tab", "read_table"]
 
@@ -54,7 +54,7 @@ def read_table(path: str | os.PathLike[str], encoding: str) -> Table:
     target = Path(path)
     suffix = target.suffix.lower()
     if suffix not in {".csv", ".tsv", ".jsonl", ".parquet"}:
-        reject("path", str(path), "the file's name must end in .csv, .tsv, .jsonl or .parquet")
+        invalid("path", str(path), "the file's name must end in .csv, .tsv, .jsonl or .parquet")
     if not target.is_file():
         raise DataError("there is no such file", "Check the path.", file=str(path))
     if suffix == ".parquet":
@@ -95,7 +95,7 @@ def _decode(path: Path, encoding: str) -> str:
     try:
         text = raw.decode(encoding)
     except LookupError:
-        reject("encoding", encoding, 'a Python codec such as "utf-8", "latin-1" or "cp1252"')
+        invalid("encoding", encoding, 'a Python codec such as "utf-8", "latin-1" or "cp1252"')
     except UnicodeDecodeError as error:
         raise DataError(
             f"the bytes {raw[error.start : error.start + 4]!r} are not {encoding}",

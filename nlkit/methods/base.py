@@ -31,23 +31,23 @@ from nlkit.models.saving import save_tensors
 from nlkit.training import Callback, Prediction, Trainer, copied_weights, predict
 from nlkit.training.config import TrainingConfig
 
-__all__ = ["BestEpoch", "Method", "Watch", "predict_texts", "watched"]
+__all__ = ["BestEpoch", "Method", "Watch", "eval_parts", "predict_texts"]
 
 Probabilities = NDArray[np.float32]
 
 
-def watched(
+def eval_parts(
     ds: Mapping[str, Dataset], splits: Sequence[str]
 ) -> list[tuple[str, list[str], NDArray[np.int64]]]:
-    """Return name, texts and true labels of the splits to watch, without the samples that have no label."""
+    """Return name, texts and true labels of some splits, without the samples that have no label."""
     parts = []
     for split in splits:
         if split not in ds or "label" not in ds[split].column_names:
-            raise ValueError(f"watch={split!r}: ds has no such split with true labels in column 'label'")
+            raise ValueError(f"eval_splits={split!r}: ds has no such split with a column 'label'")
         label = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
         known = np.flatnonzero(label >= 0)
         if not len(known):
-            raise ValueError(f"watch={split!r}: every label of this split is missing (-1)")
+            raise ValueError(f"eval_splits={split!r}: every label of this split is missing (-1)")
         texts = list(ds[split]["text"])
         parts.append((split, [texts[i] for i in known], label[known]))
     return parts
@@ -63,7 +63,7 @@ class Watch(Callback):
         self.name, self.averaged = name, averaged
         self._parts: list[tuple[str, Inputs, NDArray[np.int64]]] = [
             (split, model.prepare(texts), label)  # type: ignore[operator]
-            for split, texts, label in watched(ds, splits)
+            for split, texts, label in eval_parts(ds, splits)
         ]
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
@@ -123,7 +123,7 @@ class Method:
     """DataFrames that are saved with the model."""
 
     def fit(
-        self, ds: DatasetDict, *, watch: Sequence[str] = (), checkpoint: str | Path | None = None
+        self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
     ) -> Self:
         """Learn from ``ds["train"]``; see the subclass."""
         raise NotImplementedError
@@ -252,7 +252,7 @@ class Method:
         c = self.config
         return {
             "epochs": c.epochs, "batch_size": c.batch_size, "seed": c.seed, "max_grad_norm": c.max_grad_norm,
-            "weight_decay": c.weight_decay, "warmup": c.warmup_share, "decay": c.decay,
+            "weight_decay": c.weight_decay, "warmup": c.lr_warmup_ratio, "lr_decay_share": c.lr_decay_share,
             "mixed_precision": c.mixed_precision, "device": c.device,
         }  # fmt: skip
 

@@ -59,7 +59,7 @@ class BaselineConfig(TrainingConfig):
 
     profiles: ClassVar[dict[str, dict[str, Any]]] = {
         "quick": {
-            "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "decay": 0.0,
+            "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "lr_decay_share": 0.0,
         },
         "class": {},
         "paper": {"trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_encoder": 2e-5},
@@ -76,7 +76,7 @@ class BaselineConfig(TrainingConfig):
         self._number("mixup_alpha", low=0.0, open_low=True)
 
 
-class BaselineObjective:
+class BaselineLoss:
     """The loss named in the config, of N samples with class numbers as labels."""
 
     def __init__(self, label: NDArray[np.int64], n_classes: int, config: BaselineConfig) -> None:
@@ -111,7 +111,7 @@ class BaselineObjective:
         if c.loss == "mixup":
             one_hot = nn.functional.one_hot(target, self.n_classes).to(logits.dtype)
             partner = torch.from_numpy(rng.permutation(len(index))).to(logits.device)
-            mixed, soft = losses.mix_pairs(output.embedding, one_hot, partner, c.mixup_alpha, rng)
+            mixed, soft = losses.embmix(output.embedding, one_hot, partner, c.mixup_alpha, rng)
             return losses.cross_entropy(model.classify(mixed), soft)
         return losses.cross_entropy(logits, target)
 
@@ -151,14 +151,14 @@ class Baseline(Method):
         self.config = BaselineConfig.make(profile, loss=loss, encoder=encoder, seed=seed, **settings)
 
     def fit(
-        self, ds: DatasetDict, *, watch: Sequence[str] = (), checkpoint: str | Path | None = None
+        self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
     ) -> Self:
         """Learn from the training texts whose ``noisy_label`` is there; parameters as in `NoiseAL.fit`."""
         # A text without a label has nothing to teach a supervised loss.
-        return self._fit_on(observe(ds, "train").labelled(), ds, watch, checkpoint)
+        return self._fit_on(observe(ds, "train").labelled(), ds, eval_splits, checkpoint)
 
     def _fit_on(
-        self, data: Observed, ds: DatasetDict, watch: Sequence[str], checkpoint: str | Path | None,
+        self, data: Observed, ds: DatasetDict, eval_splits: Sequence[str], checkpoint: str | Path | None,
         **learned: Any,
     ) -> Self:  # fmt: skip
         """Train the classifier on `data`, all labelled; `ds` gives the class names and the other splits.
@@ -171,11 +171,11 @@ class Baseline(Method):
         inputs: dict[str, Inputs] = {"strong": strong.prepare(data.texts)}
         recorder = DynamicsRecorder()
         best = self._best_epoch(ds, strong, "strong")
-        objective = BaselineObjective(data.noisy_label, len(names), c)
+        objective = BaselineLoss(data.noisy_label, len(names), c)
         callbacks: list[Callback] = [ObjectiveState(objective)] if c.loss == "elr" else []
         callbacks += [recorder] if c.record else []
         callbacks += [best] if best else []
-        callbacks += [Watch(strong, "strong", ds, watch)] if watch else []
+        callbacks += [Watch(strong, "strong", ds, eval_splits)] if eval_splits else []
         callbacks += (
             [Checkpoint(checkpoint, self._run_identity(data, ds, strong.encoder.fingerprint))]
             if checkpoint
@@ -211,7 +211,7 @@ class Baseline(Method):
 class ObjectiveState(Callback):
     """Carry the moving average of early-learning regularisation through checkpoints."""
 
-    def __init__(self, objective: BaselineObjective) -> None:
+    def __init__(self, objective: BaselineLoss) -> None:
         self.objective = objective
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

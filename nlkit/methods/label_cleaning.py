@@ -88,7 +88,7 @@ class KNNRelabel(Baseline):
         self.config = KNNRelabelConfig.make(profile, encoder=encoder, seed=seed, **settings)
 
     def fit(
-        self, ds: DatasetDict, *, watch: Sequence[str] = (), checkpoint: str | Path | None = None
+        self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
     ) -> Self:
         """Relabel all training texts, and learn the new labels; parameters as in `NoiseAL.fit`."""
         data, n_classes = observe(ds, "train"), len(label_names(ds))
@@ -96,14 +96,14 @@ class KNNRelabel(Baseline):
         # With both thresholds at 1 the weights are the neighbours' votes and nothing is cut away.
         votes = neighbour_prior(
             self._text_embedding(data.texts), data.noisy_label, nobody, n_classes, k=self.config.k,
-            certain=1.0, dominant=1.0,
+            gamma=1.0, delta=1.0,
         ).weight  # fmt: skip
         label = votes.argmax(1).astype(np.int64)
         table = pd.DataFrame({
             "index": np.arange(len(label)), "noisy_label": data.noisy_label, "label": label,
             "changed": label != data.noisy_label, "share": votes.max(1),
         })  # fmt: skip
-        return self._fit_on(Observed(data.texts, label), ds, watch, checkpoint, relabelled_=table)
+        return self._fit_on(Observed(data.texts, label), ds, eval_splits, checkpoint, relabelled_=table)
 
 
 # -- confident learning ------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ class ConfidentLearning(Baseline):
         self.config = ConfidentLearningConfig.make(profile, encoder=encoder, seed=seed, **settings)
 
     def fit(
-        self, ds: DatasetDict, *, watch: Sequence[str] = (), checkpoint: str | Path | None = None
+        self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
     ) -> Self:
         """Prune the labelled training texts, and learn from the rest; parameters as in `NoiseAL.fit`.
 
@@ -190,7 +190,7 @@ class ConfidentLearning(Baseline):
         })  # fmt: skip
         kept = np.flatnonzero(~issue)
         rest = Observed([data.texts[i] for i in kept], data.noisy_label[kept])
-        return self._fit_on(rest, ds, watch, checkpoint, pruned_=table)
+        return self._fit_on(rest, ds, eval_splits, checkpoint, pruned_=table)
 
 
 def out_of_fold_probabilities(

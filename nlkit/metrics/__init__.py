@@ -12,10 +12,10 @@ from nlkit.metrics.predictions import (
     ece,
     evaluate_probabilities,
     nll,
+    partition_report,
     prior_report,
     recall_by_class,
     reliability,
-    split_report,
 )
 
 __all__ = [
@@ -30,8 +30,8 @@ __all__ = [
     "ece",
     "evaluate_probabilities",
     "nll",
+    "partition_report",
     "prior_report",
     "recall_by_class",
     "reliability",
-    "split_report",
 ]

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
-__all__ = ["annotation_report", "correction_report", "detection_report", "prior_report", "split_report"]
+__all__ = ["annotation_report", "correction_report", "detection_report", "partition_report", "prior_report"]
 
 
-def split_report(sets: ArrayLike, noisy_label: ArrayLike, label: ArrayLike) -> pd.DataFrame:
+def partition_report(sets: ArrayLike, noisy_label: ArrayLike, label: ArrayLike) -> pd.DataFrame:
     """Return how pure and how complete the sets R, H and P are, where true labels are known.
 
     Parameters

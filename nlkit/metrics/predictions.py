@@ -10,13 +10,13 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import f1_score
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.metrics.labels import (
     annotation_report,
     correction_report,
     detection_report,
+    partition_report,
     prior_report,
-    split_report,
 )
 
 __all__ = [
@@ -31,10 +31,10 @@ __all__ = [
     "ece",
     "evaluate_probabilities",
     "nll",
+    "partition_report",
     "prior_report",
     "recall_by_class",
     "reliability",
-    "split_report",
 ]
 
 
@@ -110,7 +110,7 @@ def reliability(
     """
     p, y = _check(probability, label)
     if bins < 1:
-        reject("bins", bins, "at least 1")
+        invalid("bins", bins, "at least 1")
     confidence, right = p.max(1), p.argmax(1) == y
     if adaptive:
         # Equal confidences share a bin: otherwise the order of the samples would change the answer.
@@ -220,11 +220,11 @@ def bootstrap_interval(
     """
     x = np.asarray(values, np.float64)
     if x.ndim != 1 or not len(x):
-        reject("values", f"array of shape {x.shape}", "shape (N,), N at least 1")
+        invalid("values", f"array of shape {x.shape}", "shape (N,), N at least 1")
     if not 0 < level < 1:
-        reject("level", level, "strictly between 0 and 1")
+        invalid("level", level, "strictly between 0 and 1")
     if draws < 1:
-        reject("draws", draws, "at least 1")
+        invalid("draws", draws, "at least 1")
     rng = np.random.default_rng(seed)
     means = np.array([x[rng.integers(0, len(x), len(x))].mean() for _ in range(draws)])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])

@@ -25,7 +25,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from nlkit._util import atomic_write, cache_folder, reject
+from nlkit._util import atomic_write, cache_folder, invalid
 
 __all__ = ["ActivationCache", "cache_limit", "cache_size"]
 
@@ -52,7 +52,7 @@ def cache_limit() -> int:
     except ValueError:
         limit = math.nan
     if not 0 <= limit < math.inf:  # NaN compares as false
-        reject("NLKIT_CACHE_LIMIT_GB", value, "set it to a number of GB from 0 up, such as 4, or unset it")
+        invalid("NLKIT_CACHE_LIMIT_GB", value, "set it to a number of GB from 0 up, such as 4, or unset it")
     return int(limit)
 
 

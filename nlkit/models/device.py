@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nlkit._util import reject
+from nlkit._util import invalid
 
 __all__ = ["autocast", "choose_device", "choose_precision"]
 
@@ -14,7 +14,7 @@ def choose_device(device: str = "auto") -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
-        reject("device", device, "this PyTorch sees no CUDA device; use 'auto' or 'cpu'")
+        invalid("device", device, "this PyTorch sees no CUDA device; use 'auto' or 'cpu'")
     return torch.device(device)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from nlkit._util import content_hash, progress, reject
+from nlkit._util import content_hash, invalid, progress
 from nlkit.models.batching import Batch, Inputs, sorted_batches
 from nlkit.models.cache import ActivationCache
 from nlkit.models.device import choose_device
@@ -172,7 +172,7 @@ class TextEncoder(nn.Module):
         self.tokenizer, model, self.fingerprint, behaviour = _pretrained(source)
         limit = _max_tokens(model)
         if not 3 <= max_length <= limit:
-            reject("max_length", max_length, f"encoder {name!r} takes 3 to {limit} tokens")
+            invalid("max_length", max_length, f"encoder {name!r} takes 3 to {limit} tokens")
         self.width = int(cast(Any, model).config.hidden_size)
         self._device = choose_device(device)
         self._whole: nn.Module | None = None
@@ -189,7 +189,7 @@ class TextEncoder(nn.Module):
             layers = _layers(model)
             whole = isinstance(trainable_layers, int) and not isinstance(trainable_layers, bool)
             if not whole or not 0 <= trainable_layers <= len(layers):
-                reject("trainable_layers", trainable_layers, f"0 to {len(layers)}, or 'all'")
+                invalid("trainable_layers", trainable_layers, f"0 to {len(layers)}, or 'all'")
             self._trunk = [model]
             self.top = copy.deepcopy(layers[len(layers) - trainable_layers :]).requires_grad_(True)
         self._cache: ActivationCache | None = None

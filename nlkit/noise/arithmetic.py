@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,9 +36,9 @@ def true_given_noisy(matrix: ArrayLike, prior: ArrayLike) -> Floats:
     """
     T, p = np.asarray(matrix, np.float64), np.asarray(prior, np.float64)
     if T.ndim != 2 or T.shape[0] != T.shape[1]:
-        reject("matrix", f"array of shape {T.shape}", "shape (C, C)")
+        invalid("matrix", f"array of shape {T.shape}", "shape (C, C)")
     if p.shape != (len(T),) or not (p >= 0).all() or p.sum() <= 0:
-        reject("prior", p.tolist(), f"{len(T)} shares or counts, none negative, not all 0")
+        invalid("prior", p.tolist(), f"{len(T)} shares or counts, none negative, not all 0")
     joint = np.where(p[:, None] > 0, p[:, None] / p.sum() * T, 0.0)
     with np.errstate(invalid="ignore"):
         turned: Floats = joint / joint.sum(axis=0)
@@ -77,13 +77,13 @@ def rate_spread(
 
     y, T = np.asarray(label, np.int64), np.asarray(matrix, np.float64)
     if y.ndim != 1 or not len(y) or y.min() < 0 or y.max() >= len(T):
-        reject(
+        invalid(
             "label", f"array of shape {y.shape}", f"(N,) class numbers from 0 to {len(T) - 1}, none missing"
         )
     if not len(sizes) or min(sizes) < 1 or max(sizes) > len(y):
-        reject("sizes", list(sizes), f"whole numbers from 1 to {len(y)}, the labels there are")
+        invalid("sizes", list(sizes), f"whole numbers from 1 to {len(y)}, the labels there are")
     if draws < 2:
-        reject("draws", draws, "at least 2")
+        invalid("draws", draws, "at least 2")
     rng, rows = np.random.default_rng(seed), []
     flip = 1 - np.diag(T)[y]  # (N,)
     # Only whether a label flips counts here, not where to: one draw against its class's rate.

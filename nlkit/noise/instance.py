@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.data.checks import check_texts
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def class_probabilities(
     y = labels["train"]
     known = np.flatnonzero(y >= 0)
     if len(known) < 2 or len(np.unique(y[known])) < 2:
-        reject(
+        invalid(
             "ds",
             f"train with {len(known)} labels",
             "labels of at least two classes to train the classifier on",
@@ -107,7 +107,7 @@ def _inputs(
     for split in splits:
         array = np.asarray(features[split], dtype=np.float64) if split in features else np.empty(0)
         if array.ndim != 2 or len(array) != len(ds[split]) or not np.isfinite(array).all():
-            reject(
+            invalid(
                 f"features[{split!r}]",
                 f"array of shape {array.shape}" if split in features else "missing",
                 f"a finite array of shape ({len(ds[split])}, D)",

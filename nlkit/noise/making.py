@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.data.checks import check_count, class_names, class_numbers
 from nlkit.data.observed import with_column
 from nlkit.noise.arithmetic import rate_spread, true_given_noisy
@@ -74,16 +74,16 @@ def transition_matrix(
         T[i, j] = P(noisy label = j | true label = i); rows sum to 1.
     """
     if kind not in ("symmetric", "asymmetric"):
-        reject(
+        invalid(
             "kind", kind, 'one of "symmetric", "asymmetric" (instance-dependent noise has no single matrix)'
         )
     if not isinstance(n_classes, int | np.integer) or isinstance(n_classes, bool) or n_classes < 2:
-        reject("n_classes", n_classes, "an integer of at least 2")
+        invalid("n_classes", n_classes, "an integer of at least 2")
     _check_rate(rate)
     if kind == "symmetric" and (pairs is not None or matrix is not None):
-        reject("kind", kind, 'pairs and matrix need kind="asymmetric"')
+        invalid("kind", kind, 'pairs and matrix need kind="asymmetric"')
     if pairs is not None and matrix is not None:
-        reject("pairs", pairs, "give either pairs or matrix")
+        invalid("pairs", pairs, "give either pairs or matrix")
     if matrix is not None:
         return _checked_matrix(matrix, n_classes)
     identity = np.eye(n_classes)
@@ -95,7 +95,7 @@ def transition_matrix(
     result = identity
     for source, target in pairs.items():
         if source == target or not {source, target} <= set(range(n_classes)):
-            reject("pairs", dict(pairs), f"different class numbers in 0 … {n_classes - 1}")
+            invalid("pairs", dict(pairs), f"different class numbers in 0 … {n_classes - 1}")
         result[source, source] = 1 - rate
         result[source, target] = rate
     return result
@@ -104,22 +104,22 @@ def transition_matrix(
 def _check_rate(rate: object) -> None:
     number = isinstance(rate, int | float | np.integer | np.floating) and not isinstance(rate, bool)
     if not (number and 0 <= float(rate) <= 1):  # type: ignore[arg-type]
-        reject("rate", rate, "a number in [0, 1]")
+        invalid("rate", rate, "a number in [0, 1]")
 
 
 def _checked_matrix(matrix: ArrayLike, n_classes: int) -> Floats:
     try:
         result = np.array(matrix, dtype=np.float64)
     except (TypeError, ValueError):
-        reject("matrix", matrix, "an array of numbers")
+        invalid("matrix", matrix, "an array of numbers")
     if result.shape != (n_classes, n_classes):
-        reject("matrix", f"array of shape {result.shape}", f"shape ({n_classes}, {n_classes})")
+        invalid("matrix", f"array of shape {result.shape}", f"shape ({n_classes}, {n_classes})")
     if not (np.isfinite(result).all() and (result >= 0).all()):
-        reject("matrix", result.tolist(), "probabilities: finite and not negative")
+        invalid("matrix", result.tolist(), "probabilities: finite and not negative")
     sums = result.sum(axis=1)
     if not np.allclose(sums, 1, rtol=0, atol=1e-6):
         worst = int(np.argmax(np.abs(sums - 1)))
-        reject("matrix", f"row {worst} sums to {sums[worst]:.6g}", "every row sums to 1")
+        invalid("matrix", f"row {worst} sums to {sums[worst]:.6g}", "every row sums to 1")
     normalised: Floats = result / sums[:, None]
     return normalised
 
@@ -206,19 +206,19 @@ def add_noise(
     wrong class from a classifier is this project's choice, because it makes the mistakes plausible.
     """
     if kind not in KINDS:
-        reject("kind", kind, f"one of {', '.join(KINDS)}")
+        invalid("kind", kind, f"one of {', '.join(KINDS)}")
     _check_rate(rate)
     check_count("seed", seed)
     for field, given in (("features", features), ("probabilities", probabilities)):
         if kind != "instance" and given is not None:
-            reject(field, type(given).__name__, f'only kind="instance" looks at {field}')
+            invalid(field, type(given).__name__, f'only kind="instance" looks at {field}')
     if features is not None and probabilities is not None:
-        reject("features", "given with probabilities", "one of the two")
+        invalid("features", "given with probabilities", "one of the two")
     if kind == "instance" and (matrix is not None or pairs is not None):
-        reject("kind", kind, 'pairs and matrix need kind="asymmetric"')
+        invalid("kind", kind, 'pairs and matrix need kind="asymmetric"')
     splits = [split for split in ("train", "validation") if split in ds]
     if "train" not in splits:
-        reject("ds", list(ds), "a DatasetDict with a train split")
+        invalid("ds", list(ds), "a DatasetDict with a train split")
     labels = {split: _labels(ds[split], split) for split in splits}
     names = class_names(ds["train"], "label", "train")
     C = len(names)
@@ -251,12 +251,12 @@ def add_noise(
 def _checked_rows(given: Mapping[str, ArrayLike], split: str, n: int, n_classes: int) -> Floats:
     field = f"probabilities[{split!r}]"
     if split not in given:
-        reject(field, "missing", f"an array of shape ({n}, {n_classes})")
+        invalid(field, "missing", f"an array of shape ({n}, {n_classes})")
     rows = np.asarray(given[split], np.float64)
     if rows.shape != (n, n_classes):
-        reject(field, f"array of shape {rows.shape}", f"shape ({n}, {n_classes})")
+        invalid(field, f"array of shape {rows.shape}", f"shape ({n}, {n_classes})")
     if not (rows >= 0).all() or not np.allclose(rows.sum(axis=1), 1, rtol=0, atol=1e-3):
-        reject(field, "rows that are no probabilities", "numbers of at least 0 that sum to 1 in each row")
+        invalid(field, "rows that are no probabilities", "numbers of at least 0 that sum to 1 in each row")
     return rows
 
 
@@ -278,7 +278,7 @@ def instance_probabilities(
 
 def _labels(split: Dataset, name: str) -> Labels:
     if "label" not in split.column_names:
-        reject(
+        invalid(
             "ds",
             f"{name} with columns {split.column_names}",
             "true labels in a column `label` to add noise to",
@@ -290,7 +290,7 @@ def _labels(split: Dataset, name: str) -> Labels:
 def _number(value: int | str, names: Sequence[str]) -> int:
     if isinstance(value, str):
         if value not in names:
-            reject("pairs", value, f"class numbers or names: {', '.join(names)}")
+            invalid("pairs", value, f"class numbers or names: {', '.join(names)}")
         return names.index(value)
     return int(value)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.data.checks import class_names, class_numbers
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def noise_report(ds: DatasetDict | Dataset, split: str = "train") -> NoiseReport
     data = ds[split] if isinstance(ds, dict) else ds
     absent = {"label", "noisy_label"} - set(data.column_names)
     if absent:
-        reject(
+        invalid(
             "ds",
             data.column_names,
             f"the columns label and noisy_label; {', '.join(sorted(absent))} is missing",

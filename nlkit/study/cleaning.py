@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.data.checks import check_labels
 from nlkit.methods.noiseal.partition import replay
-from nlkit.metrics import detection_report, split_report
+from nlkit.metrics import detection_report, partition_report
 
 __all__ = [
     "FINDERS",
@@ -62,7 +62,7 @@ def label_losses(dynamics: ArrayLike, noisy_label: ArrayLike) -> NDArray[np.floa
     """
     p, label = np.asarray(dynamics), np.asarray(noisy_label, np.int64)
     if p.ndim != 3 or p.shape[1] != len(label):
-        reject("dynamics", f"array of shape {p.shape}", f"shape (E, {len(label)}, C)")
+        invalid("dynamics", f"array of shape {p.shape}", f"shape (E, {len(label)}, C)")
     check_labels(label, p.shape[2])
     own = p[:, np.arange(len(label)), label].astype(np.float64)  # −1 takes the last class, and goes below
     loss: NDArray[np.float64] = -np.log(np.clip(own, SMALLEST, 1.0))
@@ -110,7 +110,7 @@ def small_loss(loss: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
 
     values = np.asarray(loss, np.float64)
     if values.ndim != 1:
-        reject("loss", f"array of shape {values.shape}", "shape (N,)")
+        invalid("loss", f"array of shape {values.shape}", "shape (N,)")
     known = np.flatnonzero(~np.isnan(values))
     result = np.zeros(len(values))
     result[known] = 1.0
@@ -209,7 +209,7 @@ def compare_finders(
     for name, epochs in kept.items():
         for epoch, chosen in enumerate(epochs, start=1):
             # As a set R beside "P": the report then says how good R is as a finder of right labels.
-            found = split_report(np.where(chosen, "R", "P"), noisy, label)
+            found = partition_report(np.where(chosen, "R", "P"), noisy, label)
             size, precision, recall = (found[column][0] for column in ("size", "precision", "recall"))
             f1 = 2 * precision * recall / (precision + recall) if precision + recall > 0 else float("nan")
             rows.append((name, epoch, size, precision, recall, f1))

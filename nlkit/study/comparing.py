@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from nlkit import __version__
-from nlkit._util import content_hash, reject
+from nlkit._util import content_hash, invalid
 from nlkit.annotate.base import Annotator, annotator_name
 from nlkit.metrics import bootstrap_interval, evaluate_probabilities
 from nlkit.study.resuming import each
@@ -176,7 +176,7 @@ def intervals(
     right = (np.asarray(guess) == np.asarray(label)).astype(np.float64)
     keys = list(zip(scores["method"], scores["selected"], strict=True))
     if against not in keys:
-        reject("against", against, f"one of {', '.join(map(str, dict.fromkeys(keys)))}")
+        invalid("against", against, f"one of {', '.join(map(str, dict.fromkeys(keys)))}")
     mean = {key: right[[k == key for k in keys]].mean(0) for key in dict.fromkeys(keys)}
     rows = []
     for (method, selected), values in mean.items():
@@ -235,7 +235,7 @@ def optimism(right: ArrayLike, *, draws: int = 1000, seed: int = 0) -> pd.DataFr
     """
     r = np.asarray(right, np.float64)
     if r.ndim != 2 or not r.shape[0] or r.shape[1] < 2:
-        reject("right", f"array of shape {r.shape}", "shape (M, N), M at least 1 and N at least 2")
+        invalid("right", f"array of shape {r.shape}", "shape (M, N), M at least 1 and N at least 2")
     rng, half = np.random.default_rng(seed), r.shape[1] // 2
     rows = []
     for _ in range(draws):
@@ -273,9 +273,9 @@ def own_data(folder: str | Path) -> DatasetDict:
     for split in ("train", "test"):
         if split not in files:
             names = ", ".join(f"{split}{suffix}" for suffix in SUFFIXES)
-            reject("data", str(folder), f"an absolute path of a folder that holds one of {names}")
+            invalid("data", str(folder), f"an absolute path of a folder that holds one of {names}")
     ds = load_dataset(files)
     for split, column in (("train", "noisy_label"), ("test", "label")):
         if column not in ds[split].column_names:
-            reject("data", str(folder), f"{files[split].name} with a column {column!r}")
+            invalid("data", str(folder), f"{files[split].name} with a column {column!r}")
     return ds

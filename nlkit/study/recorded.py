@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlkit import __version__
-from nlkit._util import atomic_write, reject
+from nlkit._util import atomic_write, invalid
 from nlkit.study.resuming import source_of, unfinished
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Run:
 
     def __getitem__(self, key: str) -> Any:
         if key not in self.data:
-            reject("key", key, f"one of {', '.join(self.data)}")
+            invalid("key", key, f"one of {', '.join(self.data)}")
         return self.data[key]
 
     def recompute(self) -> Run:
@@ -195,7 +195,7 @@ def _packed(name: str, value: Any) -> pa.Table:
             {METADATA: b"{}"}
         )
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
-        reject(f"result {name!r}", type(value).__name__, "a DataFrame, or an array of numbers")
+        invalid(f"result {name!r}", type(value).__name__, "a DataFrame, or an array of numbers")
     told: dict[str, Any] = {"shape": value.shape}
     flat = value.ravel()
     if flat.dtype.kind == "f":

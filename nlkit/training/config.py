@@ -11,7 +11,7 @@ import numbers
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from nlkit._util import reject
+from nlkit._util import invalid
 
 __all__ = ["PROFILES", "TrainingConfig"]
 
@@ -50,7 +50,7 @@ class TrainingConfig:
         AdamW's learning rates: pre-trained layers, the strong model's head, the weak model.
     weight_decay, dropout
         Of AdamW, and before each layer of the head.
-    warmup_share
+    lr_warmup_ratio
         Share of all steps in which the learning rates rise.
     decay
         Share of all steps, at the end, over which learning rates fall linearly to a tenth. Short, so that
@@ -79,8 +79,8 @@ class TrainingConfig:
     lr_weak: float = 1e-2
     weight_decay: float = 0.01
     dropout: float = 0.1
-    warmup_share: float = 0.05
-    decay: float = 0.3
+    lr_warmup_ratio: float = 0.05
+    lr_decay_share: float = 0.3
     max_grad_norm: float = 1.0
     mixed_precision: str = "auto"
     selection: str = "last"
@@ -100,7 +100,7 @@ class TrainingConfig:
             If the profile, a name or a value is not known; the message says what is.
         """
         if profile not in PROFILES:
-            reject("profile", profile, f"one of {', '.join(PROFILES)}")
+            invalid("profile", profile, f"one of {', '.join(PROFILES)}")
         known = {f.name for f in dataclasses.fields(cls)}
         for name in overrides:
             if name not in known:
@@ -113,7 +113,7 @@ class TrainingConfig:
         layers: object = self.trainable_layers
         if layers != "all":
             if isinstance(layers, bool) or not isinstance(layers, numbers.Integral) or layers < 0:
-                reject("trainable_layers", layers, "0, a number of layers, or 'all'")
+                invalid("trainable_layers", layers, "0, a number of layers, or 'all'")
             object.__setattr__(self, "trainable_layers", int(layers))
         for name in ("max_length", "epochs", "batch_size"):
             self._number(name, low=1, whole=True)
@@ -121,11 +121,11 @@ class TrainingConfig:
             self._number(name, low=0.0, open_low=True)
         for name in ("weight_decay",):
             self._number(name, low=0.0)
-        for name in ("dropout", "warmup_share", "decay"):
+        for name in ("dropout", "lr_warmup_ratio", "lr_decay_share"):
             self._number(name, low=0.0, high=1.0)
         self._number("seed", low=0, whole=True)
         if not isinstance(self.encoder, str) or not self.encoder:
-            reject("encoder", self.encoder, "'minilm', a model folder, or a hub name")
+            invalid("encoder", self.encoder, "'minilm', a model folder, or a hub name")
         self._choice("device", ("auto", "cpu", "cuda"))
         self._choice("mixed_precision", ("auto", "no", "bf16", "fp16"))
         self._choice("selection", SELECTIONS)
@@ -145,13 +145,13 @@ class TrainingConfig:
         if plain is None or not (low < plain if open_low else low <= plain) or plain > high:
             kind = "a whole number" if whole else "a number"
             bound = f"above {low}" if open_low else f"at least {low}"
-            reject(name, value, f"{kind} {bound}" + (f" and at most {high}" if high != float("inf") else ""))
+            invalid(name, value, f"{kind} {bound}" + (f" and at most {high}" if high != float("inf") else ""))
         # NumPy's numbers are welcome (seeds from np.arange), but JSON and comparisons want Python's.
         object.__setattr__(self, name, plain)
 
     def _choice(self, name: str, allowed: tuple[str, ...]) -> None:
         if getattr(self, name) not in allowed:
-            reject(name, getattr(self, name), f"one of {', '.join(allowed)}")
+            invalid(name, getattr(self, name), f"one of {', '.join(allowed)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from nlkit._util import reject
+from nlkit._util import invalid
 
 __all__ = ["WeightAverage"]
 
@@ -32,7 +32,7 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, horizon: float) -> None:
         if not horizon >= 1:
-            reject("horizon", horizon, "at least 1 step")
+            invalid("horizon", horizon, "at least 1 step")
         self.horizon, self.steps = horizon, 0
         self._live = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.weights: dict[str, Tensor] = {name: p.detach().clone() for name, p in self._live.items()}

@@ -16,8 +16,8 @@ __all__ = [
     "co_regularisation",
     "cross_entropy",
     "elr_penalty",
+    "embmix",
     "generalised_cross_entropy",
-    "mix_pairs",
     "reverse_cross_entropy",
     "sharpen",
     "symmetric_cross_entropy",
@@ -87,7 +87,7 @@ def sharpen(probability: Tensor, temperature: float) -> Tensor:
     return F.softmax(probability.clamp(min=1e-12).log() / temperature, dim=-1)
 
 
-def mix_pairs(
+def embmix(
     embedding: Tensor, target: Tensor, partner: Tensor, alpha: float, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Mix sentence embeddings and targets of samples with those of their partners (EmbMix).

@@ -84,9 +84,9 @@ class Trainer:
         Of AdamW.
     warmup : float
         Share of all steps over which learning rates rise linearly from 0.
-    decay : float
+    lr_decay_share : float
         Share of all steps, at the end, over which learning rates fall linearly to a tenth. 0: they stay.
-    averaging : float
+    ema_epochs : float
         How many epochs a moving average of each model's weights reaches back (`nlkit.training.ema`); 0: none
         is kept. See `predict`.
     mixed_precision : str
@@ -112,8 +112,8 @@ class Trainer:
         max_grad_norm: float = 1.0,
         weight_decay: float = 0.01,
         warmup: float = 0.05,
-        decay: float = 0.0,
-        averaging: float = 0.0,
+        lr_decay_share: float = 0.0,
+        ema_epochs: float = 0.0,
         mixed_precision: str = "no",
         device: str = "auto",
         description: str = "training",
@@ -137,10 +137,10 @@ class Trainer:
         self._base_rates = {n: [g["lr"] for g in o.param_groups] for n, o in self.optimizers.items()}
         steps = math.ceil(len(self._lengths) / batch_size)
         self._total_steps, self._warmup_steps = steps * epochs, max(1, round(warmup * steps * epochs))
-        self._decay_steps = round(decay * self._total_steps)
+        self._decay_steps = round(lr_decay_share * self._total_steps)
         self.averages = (
-            {name: WeightAverage(self.raw(name), max(1.0, averaging * steps)) for name in self.models}
-            if averaging
+            {name: WeightAverage(self.raw(name), max(1.0, ema_epochs * steps)) for name in self.models}
+            if ema_epochs
             else {}
         )
         self.epoch = 0

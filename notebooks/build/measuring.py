@@ -13,7 +13,7 @@ from typing import Any
 
 import nbformat as untyped_nbformat
 
-from nlkit._util import atomic_write, count_cores, matrix_speed, reject
+from nlkit._util import atomic_write, count_cores, matrix_speed, invalid
 from nlkit.course.running import (
     Measure,
     environment,
@@ -97,7 +97,7 @@ def write_overview() -> None:
     before, found, rest = text.partition(start)
     _, ended, after = rest.partition(end)
     if not (found and ended) or text.count(start) + text.count(end) != 2:
-        reject("notebooks/README.md", f"{text.count(start)} + {text.count(end)} markers", f"{start} … {end}")
+        invalid("notebooks/README.md", f"{text.count(start)} + {text.count(end)} markers", f"{start} … {end}")
     with atomic_write(path) as temporary:
         temporary.write_text(f"{before}{start}\n\n{measured_overview()}\n\n{end}{after}", "utf-8")
 

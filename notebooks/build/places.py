@@ -11,7 +11,7 @@ import tomllib
 from typing import Any
 from urllib.parse import quote
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course.running import folder
 
 __all__ = ["places", "repository", "setup_cell"]
@@ -57,7 +57,7 @@ def repository() -> str:
     """
     address: str = _project().get("urls", {}).get("Repository", "")
     if address and not re.fullmatch(r"https://[^\s\"'\\{}]+", address):
-        reject("[project.urls] Repository", address, "an address that begins with https://")
+        invalid("[project.urls] Repository", address, "an address that begins with https://")
     return address
 
 

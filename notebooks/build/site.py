@@ -20,7 +20,7 @@ from bs4 import Tag
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course.running import folder, names
 from notebooks.build.places import GITHUB, repository
 from notebooks.build.rendering import ASSETS, Page, render, slug
@@ -56,7 +56,7 @@ def site(out: str | Path | None = None) -> Path:
     """
     target = (Path(out) if out is not None else folder().parent / "site").resolve()
     if target.exists() and not (target / INDEX).is_file() and (target.is_file() or any(target.iterdir())):
-        reject("out", str(target), "a folder that is not there yet, is empty, or holds an older site")
+        invalid("out", str(target), "a folder that is not there yet, is empty, or holds an older site")
     notebooks, guide = _notebooks(), _guide()
     pages = [*notebooks, *guide]
     for page in pages:

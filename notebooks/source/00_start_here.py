@@ -159,7 +159,7 @@ assert abs(row["achieved"] - row["wanted"]) < spread, "the noise should be about
 # by it.
 
 # %%
-ce.fit(ds, watch=("test",))
+ce.fit(ds, eval_splits=("test",))
 
 fig, axes = nk.plots.figure(1, 2, width=10, height=3.8)
 alt = nk.plots.draw_accuracy(
@@ -207,9 +207,9 @@ if as_given:
 # The next cell runs the whole method, language model included; the sections after it look inside.
 
 # %%
-noiseal.fit(ds, watch=("test",))
+noiseal.fit(ds, eval_splits=("test",))
 
-sets = nk.widgets.compute_splits(
+sets = nk.widgets.compute_partitions(
     noiseal.dynamics_["strong"], noiseal.dynamics_["weak"], noisy_label,
     noiseal.config.momentum, noiseal.config.margin, noiseal.config.cap,
 )  # fmt: skip
@@ -484,7 +484,7 @@ chosen = int([*two["index"], *doubted["index"], 0][0])
 embedding = nk.TextEncoder(encoder, trainable_layers=0, max_length=sidyp.config.max_length).embed(texts)
 prior = nk.prior.neighbour_prior(
     embedding, llm_label, sidyp.prior_["suspect"], len(names), k=sidyp.config.neighbours,
-    certain=sidyp.config.certain, dominant=sidyp.config.dominant,
+    gamma=sidyp.config.certain, delta=sidyp.config.dominant,
 )  # fmt: skip
 near = prior.neighbours[chosen]
 near = near[near >= 0]
@@ -637,7 +637,7 @@ nk.check.start_here.q2(answer)
 strong, weak = noiseal.dynamics_["strong"], noiseal.dynamics_["weak"]
 sizes = []
 for margin in (0.1, 0.6):
-    splits = nk.widgets.compute_splits(strong, weak, noisy_label, 0.9, margin)
+    splits = nk.widgets.compute_partitions(strong, weak, noisy_label, 0.9, margin)
     sizes.append(nk.widgets.compute_partition(splits, len(splits), noisy_label).sizes)
 assert sizes[1]["R"] == sizes[0]["R"]
 assert sizes[1]["P"] <= sizes[0]["P"]

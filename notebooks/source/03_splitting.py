@@ -100,7 +100,7 @@ run
 # %%
 strong, weak = run["strong"], run["weak"]
 noisy_label, label = run["noisy_label"], run["label"]
-splits = nk.widgets.compute_splits(strong, weak, noisy_label, momentum, margin)
+splits = nk.widgets.compute_partitions(strong, weak, noisy_label, momentum, margin)
 sets = np.array([split.set for split in splits])  # (E, N)
 right = noisy_label == label
 
@@ -130,7 +130,7 @@ nk.plots.show(fig, alt)
 # %% tags=["check"]
 assert sets.shape == (epochs, len(texts))
 assert np.isin(sets, list("RHP")).all(), "every sample is in exactly one set"
-first = nk.split.split_samples(
+first = nk.split.partition_samples(
     strong[0], weak[0], noisy_label, *[np.full(len(texts), 1 / len(names))] * 2, margin=margin
 )
 assert (first.set == sets[0]).all(), "all thresholds start at 1/C"
@@ -178,7 +178,7 @@ table = quality.pivot_table("size", "epoch", "set", sort=False)
 assert (table.sum(axis=1) == len(label)).all()
 rows = quality.set_index(["set", "epoch"])
 for other in (0.0, 0.9):
-    again = nk.widgets.compute_splits(strong, weak, noisy_label, momentum, other)
+    again = nk.widgets.compute_partitions(strong, weak, noisy_label, momentum, other)
     assert all((a.set == "R").sum() == (b.set == "R").sum() for a, b in zip(again, splits, strict=True)), (
         "the margin does not touch R"
     )
@@ -189,7 +189,7 @@ if run.as_given:
     assert rows.loc[("R", epochs), "precision"] < rows.loc[("R", warmup_epochs), "precision"] - 0.1
     assert rows.loc[("P", epochs), "size"] < 0.3 * rows.loc[("P", warmup_epochs), "size"]
     patient, hasty = (
-        (nk.widgets.compute_splits(strong, weak, noisy_label, m, margin)[-1].set == "R").sum()
+        (nk.widgets.compute_partitions(strong, weak, noisy_label, m, margin)[-1].set == "R").sum()
         for m in (0.95, 0.3)
     )
     assert patient > hasty, "a large momentum keeps the threshold low, and R large"
@@ -235,7 +235,7 @@ by = compared.set_index(["finder", "epoch"])
 recall = by["recall"].unstack("finder")  # noqa: PD010
 assert (recall["both"] <= recall[["strong", "weak"]].min(axis=1) + 1e-9).all(), "an intersection is smaller"
 alone = {
-    key: np.array([s.set == "R" for s in nk.widgets.compute_splits(p, p, noisy_label, momentum, margin)])
+    key: np.array([s.set == "R" for s in nk.widgets.compute_partitions(p, p, noisy_label, momentum, margin)])
     for key, p in (("strong", strong), ("weak", weak))
 }
 assert ((sets == "R") == (alone["strong"] & alone["weak"])).all(), "R of both is the intersection"
@@ -321,7 +321,7 @@ nk.check.splitting.q1(answer)
 # sample in `"R"`, `"H"` or `"P"`?
 
 # %% tags=["solution"]
-one = nk.split.split_samples([[0.7, 0.3]], [[0.3, 0.7]], [0], [0.6], [0.4])
+one = nk.split.partition_samples([[0.7, 0.3]], [[0.3, 0.7]], [0], [0.6], [0.4])
 answer = str(one.set[0])
 # stub:
 # answer = None  # a letter

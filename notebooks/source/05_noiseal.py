@@ -18,11 +18,11 @@
 # | in the paper (NoiseAL, arXiv 2504.02901) | in the code |
 # |---|---|
 # | the whole method | `nk.NoiseAL` |
-# | what each set learns: clean, purified and hard samples | `nlkit.methods.noiseal.loss.SetObjective` |
+# | what each set learns: clean, purified and hard samples | `nlkit.methods.noiseal.loss.NoiseALLoss` |
 # | the active annotator: who is asked, with which demonstrations | `nlkit.methods.noiseal.rectification.Rectifier` |
 # | L_R: cross-entropy | `nk.losses.cross_entropy` |
 # | L_P: reversed cross-entropy (Wang et al. 2019, arXiv 1908.06112) | `nk.losses.reverse_cross_entropy` |
-# | L_H: EmbMix, a mixup (Zhang et al. 2018, arXiv 1710.09412) of embeddings | `nk.losses.mix_pairs` |
+# | L_H: EmbMix, a mixup (Zhang et al. 2018, arXiv 1710.09412) of embeddings | `nk.losses.embmix` |
 # | memory effect of the thresholds, after DISC (CVPR 2023) | `nlkit.methods.noiseal.partition` |
 #
 # The public text gives no numbers for thresholds, weights and schedules; ours are documented in
@@ -73,7 +73,7 @@ setup
 #
 # 1. **Warm-up**, W epochs: both models learn all observed labels with cross-entropy (CE). They must not go
 #    on for too long, or they memorise (notebook 02).
-# 2. **Split** into R, H and P, after each epoch, with each text's own thresholds (notebook 03).
+# 2. **Partition** into R, H and P, after each epoch, with each text's own thresholds (notebook 03).
 # 3. **Ask** the language model about the texts of P that the models contradict most, with examples from R
 #    (notebook 04). An answer is kept for good.
 # 4. **Teach**: R its observed labels, answered texts their answers, all others what the models guess. Then
@@ -85,9 +85,9 @@ setup
 
 # %%
 def loop():
-    ce = nk.Baseline(**setup.shared).fit(setup.ds, watch=("test",))
+    ce = nk.Baseline(**setup.shared).fit(setup.ds, eval_splits=("test",))
     noiseal = nk.NoiseAL(annotator=setup.make_annotator(), query_budget=query_budget, **setup.shared)
-    noiseal.fit(setup.ds, watch=("test",))
+    noiseal.fit(setup.ds, eval_splits=("test",))
     clean = nk.Baseline(**setup.shared).fit(nk.add_noise(setup.clean, rate=0.0))
     rows = [
         ("CE", "last epoch", ce),

@@ -360,7 +360,9 @@ def train():
         ds = setup.ds
         if name != "llm":
             ds = nk.add_noise(setup.clean, kind=name, rate=rate, seed=number)
-        ce = nk.Baseline(loss="ce", record=True, **setup.shared | {"seed": number}).fit(ds, watch=("test",))
+        ce = nk.Baseline(loss="ce", record=True, **setup.shared | {"seed": number}).fit(
+            ds, eval_splits=("test",)
+        )
         noisy = np.array(ds["train"]["noisy_label"][:])
         fitted = nk.plots.fitted_shares(ce.dynamics_["strong"], noisy, label)
         # The less a model believes a label, the more suspicious it is.

@@ -24,7 +24,7 @@
 # | co-regularised branches, their trajectories | `nlkit.methods.sidyp.branches` |
 # | noise detection: mean + deviation of the distance to the centroid | `nlkit.methods.sidyp.detection.suspicion` |
 # | (ours) early margin; relative distance; both | `nlkit.methods.sidyp.detection.margin`, `nlkit.methods.sidyp.detection.suspects` |
-# | neighbours that are not suspect | `nlkit.methods.sidyp.prior.nearest_believed` |
+# | neighbours that are not suspect | `nlkit.methods.sidyp.prior.nearest_trusted` |
 # | certain, dominant, uncertain candidates | `nlkit.methods.sidyp.prior.vote`, `nlkit.methods.sidyp.prior.candidates` |
 # | dynamic prior: an answer c gives w_c ← w_c + (1 − w_c) / J | `nlkit.methods.sidyp.prior.reinforce` |
 
@@ -132,8 +132,8 @@ def experiment():
     points = nk.plots.project_trajectories(clf.trajectory_[0])[:, drawn]
 
     embedding = nk.TextEncoder(encoder, trainable_layers=0, max_length=clf.config.max_length).embed(texts)
-    most = nk.prior.nearest_believed(embedding, noisy, suspect, k=30)
-    everyone = nk.prior.nearest_believed(embedding, noisy, np.zeros(len(texts), bool), k=neighbours)[0]
+    most = nk.prior.nearest_trusted(embedding, noisy, suspect, k=30)
+    everyone = nk.prior.nearest_trusted(embedding, noisy, np.zeros(len(texts), bool), k=neighbours)[0]
     prior = clf.prior_[["case", "likeliest", "weight", "refined_weight"]]
     return {
         "noisy_label": noisy, "suspect": suspect, "detection": pd.DataFrame(rows),
@@ -416,7 +416,7 @@ setup.write(detection=detection, by_k=by_k.reset_index(), worth=worth.reset_inde
 # case is it: `"certain"`, `"dominant"` or `"uncertain"`?
 
 # %% tags=["solution"]
-case = nk.prior.candidates([[4 / 5, 1 / 5]], certain=0.9, dominant=0.8)[1]
+case = nk.prior.candidates([[4 / 5, 1 / 5]], gamma=0.9, delta=0.8)[1]
 answer = str(case[0])
 # stub:
 # answer = None  # one of the three
@@ -439,7 +439,7 @@ nk.check.dynamic_prior.q2(answer)
 # always the `"same"`?
 
 # %% tags=["solution"]
-lower, higher = (prior_with(run, k=neighbours, certain=value).prior.case for value in (0.9, 1.0))
+lower, higher = (prior_with(run, k=neighbours, gamma=value).prior.case for value in (0.9, 1.0))
 assert (higher == "certain").sum() <= (lower == "certain").sum()
 assert (higher == "uncertain").sum() == (lower == "uncertain").sum()
 answer = ("smaller or same", "same")

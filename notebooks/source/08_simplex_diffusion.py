@@ -23,11 +23,11 @@
 #
 # | in the paper | in the code |
 # |---|---|
-# | label as a simplex vector s₀ = k (2 · onehot − 1) | `nlkit.methods.sidyp.diffusion.corner` |
+# | label as a simplex vector s₀ = k (2 · onehot − 1) | `nlkit.methods.sidyp.diffusion.to_simplex` |
 # | cosine schedule ᾱ_t | `nlkit.methods.sidyp.diffusion.alpha_bar` |
-# | forward process: s_t = √ᾱ_t s₀ + √(1 − ᾱ_t) k ε | `nlkit.methods.sidyp.diffusion.diffuse` |
+# | forward process: s_t = √ᾱ_t s₀ + √(1 − ᾱ_t) k ε | `nlkit.methods.sidyp.diffusion.q_sample` |
 # | denoiser | `nlkit.methods.sidyp.diffusion.Denoiser` |
-# | reverse process | `nlkit.methods.sidyp.diffusion.reverse_chain` |
+# | reverse process | `nlkit.methods.sidyp.diffusion.p_sample_loop` |
 # | training of the denoiser | `nlkit.methods.sidyp.refinement.Refinement` |
 # | prediction: the sum over observed labels | `nlkit.methods.sidyp.posterior.posterior` |
 
@@ -81,7 +81,7 @@ setup
 # %%
 share = np.bincount(setup.label[setup.label >= 0], minlength=len(setup.names))
 three = [setup.names[c] for c in np.sort(np.argsort(-share, kind="stable")[:3])]
-corners = nk.diffusion.corner(torch.arange(3), 3)
+corners = nk.diffusion.to_simplex(torch.arange(3), 3)
 pd.DataFrame(
     {
         "label": three,

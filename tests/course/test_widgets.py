@@ -57,14 +57,14 @@ class TestCompute:
     def test_splits_are_those_of_replay(self, dynamics):
         strong, weak, noisy, _ = dynamics
         for ours, theirs in zip(
-            widgets.compute_splits(strong, weak, noisy, 0.8, 0.2, 0.9),
+            widgets.compute_partitions(strong, weak, noisy, 0.8, 0.2, 0.9),
             replay(strong, weak, noisy, momentum=0.8, margin=0.2, cap=0.9), strict=True,
         ):  # fmt: skip
             assert (ours.set == theirs.set).all()
 
     def test_partition_view(self, dynamics):
         strong, weak, noisy, label = dynamics
-        splits = widgets.compute_splits(strong, weak, noisy, 0.9, 0.3)
+        splits = widgets.compute_partitions(strong, weak, noisy, 0.9, 0.3)
         view = widgets.compute_partition(splits, 2, noisy, label)
         assert sum(view.sizes.values()) == N
         assert view.report["size"].tolist() == list(view.sizes.values())
@@ -76,7 +76,9 @@ class TestCompute:
 
     def test_quality_has_a_block_an_epoch(self, dynamics):
         strong, weak, noisy, label = dynamics
-        quality = widgets.compute_quality(widgets.compute_splits(strong, weak, noisy, 0.9, 0.3), noisy, label)
+        quality = widgets.compute_quality(
+            widgets.compute_partitions(strong, weak, noisy, 0.9, 0.3), noisy, label
+        )
         assert quality["epoch"].tolist() == [e for e in range(1, E + 1) for _ in range(3)]
         assert (quality.groupby("epoch")["size"].sum() == N).all()
 

@@ -45,7 +45,7 @@ class TestNoised:
         noise = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
         level = twin.alpha_bar(40)[step]
         for point, e in zip(view.points, noise.tolist(), strict=True):
-            slow = twin.softmax(twin.diffuse(twin.corner(2, 3, 3.0), level, e, 3.0))
+            slow = twin.softmax(twin.q_sample(twin.to_simplex(2, 3, 3.0), level, e, 3.0))
             np.testing.assert_allclose(point, slow, atol=1e-4)
         assert view.level == pytest.approx(level, abs=1e-6)
         np.testing.assert_allclose(view.leads, np.bincount(view.points.argmax(1), minlength=3) / 5)

@@ -140,7 +140,9 @@ class TestThresholdExplorer:
         _, samples = made.table.value.split("</table>", 1)
         assert "Up to 3 samples of each set" in samples
         assert "true label" in samples
-        view = widgets.compute_partition(widgets.compute_splits(*dynamics[:3], 0.9, 0.3), E, *dynamics[2:])
+        view = widgets.compute_partition(
+            widgets.compute_partitions(*dynamics[:3], 0.9, 0.3), E, *dynamics[2:]
+        )
         assert samples.count("<tr>") == 1 + sum(min(3, size) for size in view.sizes.values())
         i = int(np.flatnonzero(view.partition["set"] == "R")[0])
         row = f"<td>text {i}</td><td>x{dynamics[2][i]}</td><td>x{dynamics[3][i]}</td>"

@@ -81,12 +81,12 @@ class TestCompute:
 def test_what_is_said_to_be_taught_is_what_the_method_teaches(monkeypatch):
     made = []
 
-    class Kept(objective.SetObjective):
+    class Kept(objective.NoiseALLoss):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr(noiseal, "SetObjective", Kept)
+    monkeypatch.setattr(noiseal, "NoiseALLoss", Kept)
     setup = nk.course.setup(
         profile="quick", seed=0, dataset="r8", train_size=120, test_size=60, noise="symmetric",
         noise_rate=0.4, encoder="minilm", annotator="simulated", recorded=False, results="",

@@ -8,7 +8,7 @@ import pytest
 
 from nlkit.course import plots, widgets
 from nlkit.course.widgets import prior as module
-from nlkit.methods.sidyp.prior import CASES, nearest_believed, neighbour_prior
+from nlkit.methods.sidyp.prior import CASES, nearest_trusted, neighbour_prior
 from tests.methods.sidyp.test_detection import C, clusters
 from tests.reference import prior as twin
 
@@ -22,7 +22,7 @@ def data():
     """Neighbours, distances, observed labels, suspects and true labels of a small set."""
     x, y, noisy = clusters(N)
     suspect = (noisy != y) & (np.random.default_rng(0).random(N) < 0.7)
-    return *nearest_believed(x, noisy, suspect, k=K), noisy, suspect, y, x
+    return *nearest_trusted(x, noisy, suspect, k=K), noisy, suspect, y, x
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ class TestCompute:
     def test_equals_its_twin(self, data, k, certain, dominant):
         number, distance, noisy, suspect, y, x = data
         view = widgets.compute_prior(
-            number, distance, noisy, suspect, y, C, k=k, certain=certain, dominant=dominant
+            number, distance, noisy, suspect, y, C, k=k, gamma=certain, delta=dominant
         )
         _, u = twin.neighbour_distribution(x.tolist(), noisy.tolist(), suspect.tolist(), C, k)
         slow = [twin.candidates(row, certain, dominant) for row in u]

@@ -272,15 +272,15 @@ def test_evaluate_needs_true_labels_of_the_same_names(fitted: Baseline) -> None:
 
 
 def test_watching_steers_nothing(ds: DatasetDict, fitted: Baseline) -> None:
-    watched = Baseline(profile="quick", epochs=4).fit(ds, watch=["test", "train"])
+    watched = Baseline(profile="quick", epochs=4).fit(ds, eval_splits=["test", "train"])
     assert {"accuracy_test", "accuracy_train"} <= set(watched.history_.columns)
     assert watched.history_["accuracy_test"].iloc[-1] == pytest.approx(
         watched.evaluate(ds["test"])["accuracy"]
     )
     texts = list(ds["test"]["text"])
     assert np.array_equal(watched.predict_proba(texts), fitted.predict_proba(texts))
-    with pytest.raises(ValueError, match="watch='nothing'"):
-        Baseline(profile="quick").fit(ds, watch=["nothing"])
+    with pytest.raises(ValueError, match="eval_splits='nothing'"):
+        Baseline(profile="quick").fit(ds, eval_splits=["nothing"])
 
 
 def test_a_validation_split_without_labels_is_no_validation(ds: DatasetDict) -> None:

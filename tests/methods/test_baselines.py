@@ -9,7 +9,7 @@ import torch
 from datasets import DatasetDict
 
 import nlkit as nk
-from nlkit.methods.baselines import LOSSES, Baseline, BaselineConfig, BaselineObjective
+from nlkit.methods.baselines import LOSSES, Baseline, BaselineConfig, BaselineLoss
 from nlkit.models.classifiers import Output
 from nlkit.training import losses
 
@@ -21,7 +21,7 @@ def noisy(r8_small: DatasetDict) -> DatasetDict:
 
 @pytest.fixture(scope="module")
 def fitted(noisy: DatasetDict) -> Baseline:
-    return Baseline(loss="ce", profile="quick", epochs=8, record=True).fit(noisy, watch=["test"])
+    return Baseline(loss="ce", profile="quick", epochs=8, record=True).fit(noisy, eval_splits=["test"])
 
 
 def texts(ds: DatasetDict) -> list[str]:
@@ -121,14 +121,14 @@ def test_the_objectives_are_the_losses() -> None:
     }
     for name, loss in wanted.items():
         config = BaselineConfig(loss=name, gce_q=0.5, sce_alpha=0.2, sce_beta=0.9, smoothing=0.25)
-        objective = BaselineObjective(label, 3, config)
+        objective = BaselineLoss(label, 3, config)
         got, parts = objective("strong", None, Output(logits, logits), index, rng)
         assert float(got) == pytest.approx(float(loss.mean()))
         assert parts == {"loss": pytest.approx(float(got))}
 
 
 def test_elr_remembers_predictions() -> None:
-    objective = BaselineObjective(np.zeros(4, np.int64), 2, BaselineConfig(loss="elr", elr_memory=0.7))
+    objective = BaselineLoss(np.zeros(4, np.int64), 2, BaselineConfig(loss="elr", elr_memory=0.7))
     logits = torch.tensor([[2.0, 0.0]])
     p = logits.softmax(1)
     for times in (1, 2):
@@ -141,7 +141,7 @@ class StopsAt:
     """Interrupts the run in the middle of an epoch, by raising where a batch is computed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, call: int) -> None:
-        self.count, self.call, plain = 0, call, BaselineObjective._per_sample
+        self.count, self.call, plain = 0, call, BaselineLoss._per_sample
 
         def watched(objective: Any, *arguments: Any) -> Any:
             self.count += 1
@@ -149,7 +149,7 @@ class StopsAt:
                 raise KeyboardInterrupt
             return plain(objective, *arguments)
 
-        monkeypatch.setattr(BaselineObjective, "_per_sample", watched)
+        monkeypatch.setattr(BaselineLoss, "_per_sample", watched)
 
 
 @pytest.mark.parametrize("loss", ["elr", "mixup"])

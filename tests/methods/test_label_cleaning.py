@@ -32,12 +32,12 @@ def noisy(r8_small: DatasetDict) -> DatasetDict:
 
 @pytest.fixture(scope="module")
 def knn(noisy: DatasetDict) -> KNNRelabel:
-    return KNNRelabel(**QUICK).fit(noisy, watch=["test"])
+    return KNNRelabel(**QUICK).fit(noisy, eval_splits=["test"])
 
 
 @pytest.fixture(scope="module")
 def pruned(noisy: DatasetDict) -> ConfidentLearning:
-    return ConfidentLearning(**QUICK).fit(noisy, watch=["test"])
+    return ConfidentLearning(**QUICK).fit(noisy, eval_splits=["test"])
 
 
 @pytest.fixture(params=RIVALS, ids=lambda c: c.__name__)
@@ -138,7 +138,7 @@ def test_then_it_is_the_baseline_on_what_is_left(
         (pruned, noisy["train"].select(kept)),
     ):
         ds = DatasetDict({**noisy, "train": train})
-        plain = nk.Baseline(loss="ce", **QUICK).fit(ds, watch=["test"])
+        plain = nk.Baseline(loss="ce", **QUICK).fit(ds, eval_splits=["test"])
         assert np.array_equal(plain.predict_proba(texts), rival.predict_proba(texts))
         # Validation labels are not touched, so the best epoch is the same too.
         assert rival.history_.drop(columns="seconds").equals(plain.history_.drop(columns="seconds"))
@@ -197,7 +197,7 @@ def test_interrupted_before_an_epoch_nothing_has_changed(
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nlkit.methods.baselines.BaselineObjective._per_sample", stop)
+    monkeypatch.setattr("nlkit.methods.baselines.BaselineLoss._per_sample", stop)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(DatasetDict({"train": noisy["train"].select(range(100, 200))}))
     assert table_of(clf) is before

@@ -130,7 +130,7 @@ def test_split_report_by_hand() -> None:
     #          R  R  R  H  H  P  P  P  (H, truth unknown)
     noisy = [0, 1, 1, 2, 0, 1, 2, 0, 0]
     truth = [0, 1, 0, 2, 1, 0, 0, 0, -1]
-    report = metrics.split_report(list("RRRHHPPPH"), noisy, truth).set_index("set")
+    report = metrics.partition_report(list("RRRHHPPPH"), noisy, truth).set_index("set")
     # Right labels: samples 0, 1, 3, 7. Wrong ones: 2, 4, 5, 6.
     assert report["size"].to_dict() == {"R": 3, "H": 2, "P": 3}
     assert report["clean"].to_dict() == pytest.approx({"R": 2 / 3, "H": 1 / 2, "P": 1 / 3})
@@ -139,7 +139,7 @@ def test_split_report_by_hand() -> None:
 
 
 def test_split_report_of_empty_sets() -> None:
-    report = metrics.split_report(["R", "R"], [0, 1], [0, 1]).set_index("set")
+    report = metrics.partition_report(["R", "R"], [0, 1], [0, 1]).set_index("set")
     assert report.loc["R", "precision"] == report.loc["R", "recall"] == 1
     assert np.isnan(report.loc["P", ["clean", "precision", "recall"]].astype(float)).all()
 

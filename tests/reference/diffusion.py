@@ -20,13 +20,13 @@ def alpha_bar(steps: int, offset: float = 0.008) -> Vector:
     return levels
 
 
-def corner(label: int, classes: int, scale: float) -> Vector:
+def to_simplex(label: int, classes: int, scale: float) -> Vector:
     if label < 0:
         return [0.0] * classes
     return [scale if c == label else -scale for c in range(classes)]
 
 
-def diffuse(start: Sequence[float], level: float, noise: Sequence[float], scale: float) -> Vector:
+def q_sample(start: Sequence[float], level: float, noise: Sequence[float], scale: float) -> Vector:
     return [
         math.sqrt(level) * s + math.sqrt(1 - level) * scale * e for s, e in zip(start, noise, strict=True)
     ]
@@ -38,7 +38,7 @@ def softmax(logits: Sequence[float]) -> Vector:
     return [p / sum(powers) for p in powers]
 
 
-def reverse_chain(
+def p_sample_loop(
     denoise: Callable[[Vector, float], Vector],
     noise: Sequence[Sequence[float]],
     levels: Sequence[float],
@@ -52,7 +52,7 @@ def reverse_chain(
         logits = denoise(state, levels[t])
         probability = softmax(logits)
         likeliest = max(range(classes), key=lambda c: (logits[c], -c))
-        state = diffuse(corner(likeliest, classes, scale), levels[t - 1], noise[step], scale)
+        state = q_sample(to_simplex(likeliest, classes, scale), levels[t - 1], noise[step], scale)
     return probability
 
 

@@ -52,9 +52,9 @@ def step_loss(
         for m, prior in enumerate(weight):
             classes = len(prior[i])
             label = drawn_label(prior[i], uniform[i])
-            start = diffusion.corner(label, classes, scale)
-            noised = diffusion.diffuse(start, level[i], noise[i], scale)
-            logits = denoise(m, i, noised, level[i], diffusion.corner(own, classes, scale))
+            start = diffusion.to_simplex(label, classes, scale)
+            noised = diffusion.q_sample(start, level[i], noise[i], scale)
+            logits = denoise(m, i, noised, level[i], diffusion.to_simplex(own, classes, scale))
             # As published a label counts as much as it is believed.
             counted = prior[i][label] if weighted else 1.0
             entropies.append(-counted * math.log(losses.softmax(logits)[label]))
@@ -78,7 +78,7 @@ def answered(
     scale: float,
 ) -> Vector:
     """P_diff(y | ỹ, x) of one text, branch and observed label: the mean over chains, whose noise is given."""
-    ends = [diffusion.reverse_chain(denoise, of_chain, levels, scale) for of_chain in noise]
+    ends = [diffusion.p_sample_loop(denoise, of_chain, levels, scale) for of_chain in noise]
     return [mean(of_class) for of_class in zip(*ends, strict=True)]
 
 

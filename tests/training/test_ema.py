@@ -70,7 +70,7 @@ def test_a_horizon_below_a_step_is_refused() -> None:
 
 def test_training_is_the_same_and_the_recorder_sees_the_average() -> None:
     plain, recorder = make(3).fit(), DynamicsRecorder()
-    averaged = make(3, averaging=0.5, callbacks=[recorder]).fit()
+    averaged = make(3, ema_epochs=0.5, callbacks=[recorder]).fit()
     inputs = samples()[0]
     np.testing.assert_array_equal(
         averaged.predict("a", inputs).probability, plain.predict("a", inputs).probability
@@ -85,10 +85,10 @@ def test_training_is_the_same_and_the_recorder_sees_the_average() -> None:
 
 
 def test_a_resumed_run_goes_on_with_its_average(tmp_path: Path) -> None:
-    whole, whole_recorder = recorded(tmp_path / "whole", averaging=1.5)
+    whole, whole_recorder = recorded(tmp_path / "whole", ema_epochs=1.5)
     whole.fit()
-    recorded(tmp_path / "parts", more=[StopAfter(2)], averaging=1.5)[0].fit()
-    second, recorder = recorded(tmp_path / "parts", averaging=1.5)
+    recorded(tmp_path / "parts", more=[StopAfter(2)], ema_epochs=1.5)[0].fit()
+    second, recorder = recorded(tmp_path / "parts", ema_epochs=1.5)
     second.fit()
     for name in ("a", "b"):
         np.testing.assert_array_equal(recorder.stacked(name), whole_recorder.stacked(name))

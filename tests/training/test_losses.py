@@ -152,7 +152,7 @@ def test_mix_pairs(batch: Any, alpha: float, seed: int) -> None:
     b = len(logits)
     partner = torch.from_numpy(np.random.default_rng(seed).integers(0, b, b))
     rng = np.random.default_rng(seed)
-    mixed, target = losses.mix_pairs(logits, soft, partner, alpha, rng)
+    mixed, target = losses.embmix(logits, soft, partner, alpha, rng)
     np.testing.assert_allclose(target.sum(1), 1, atol=1e-9)
     weights = np.random.default_rng(seed).beta(alpha, alpha, (b, 1))  # the same draws again
     for i in range(b):
@@ -166,7 +166,7 @@ def test_mix_pairs(batch: Any, alpha: float, seed: int) -> None:
 def test_mix_pairs_lets_gradients_through_to_both() -> None:
     embedding = torch.randn(4, 3, requires_grad=True)
     soft = torch.full((4, 2), 0.5)
-    mixed, _ = losses.mix_pairs(embedding, soft, torch.tensor([1, 2, 3, 0]), 4.0, np.random.default_rng(0))
+    mixed, _ = losses.embmix(embedding, soft, torch.tensor([1, 2, 3, 0]), 4.0, np.random.default_rng(0))
     mixed[0].sum().backward()
     assert embedding.grad is not None
     assert (embedding.grad[:2] != 0).all()

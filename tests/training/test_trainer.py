@@ -162,7 +162,7 @@ def recorded(folder: Path, epochs: int = 5, **settings: Any) -> tuple[Trainer, D
     return make(epochs, callbacks=callbacks, **settings), recorder
 
 
-@pytest.mark.parametrize("settings", [{}, {"decay": 0.5, "warmup": 0.3}])
+@pytest.mark.parametrize("settings", [{}, {"lr_decay_share": 0.5, "warmup": 0.3}])
 @pytest.mark.parametrize("stop", [1, 3])
 def test_a_resumed_run_is_the_same_run(tmp_path: Path, stop: int, settings: dict[str, Any]) -> None:
     whole, whole_recorder = recorded(tmp_path / "whole", **settings)
@@ -325,7 +325,7 @@ def test_learning_rates_rise_stay_and_fall() -> None:
     constant = rates(warmup=0.2)
     np.testing.assert_allclose(constant[:6], 0.02 * np.arange(1, 7) / 6)
     assert set(constant[6:]) == {0.02}
-    falling = rates(warmup=0.2, decay=0.5)
+    falling = rates(warmup=0.2, lr_decay_share=0.5)
     assert len(falling) == 30
     assert falling[:15] == constant[:15]
     assert (np.diff(falling[15:]) <= 0).all()

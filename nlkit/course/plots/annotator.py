@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course.plots.figures import HATCHES, PALETTE, legend_beside, line_style, spread
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def draw_answer(
     """
     p = np.asarray(probability, np.float64)
     if p.shape != (len(label_names),):
-        reject("probability", f"array of shape {p.shape}", f"shape ({len(label_names)},), one a label")
+        invalid("probability", f"array of shape {p.shape}", f"shape ({len(label_names)},), one a label")
     kept = set(np.argsort(-p, kind="stable")[:MOST_BARS].tolist()) | set(shown)
     kept |= set() if truth is None else {truth}
     answer, names = int(p.argmax()), []
@@ -117,7 +117,7 @@ def draw_label_shares(shares: Mapping[str, ArrayLike], label_names: Sequence[str
     for number, (name, values) in enumerate(shares.items()):
         v = 100 * np.asarray(values, np.float64)
         if v.shape != (C,):
-            reject(f"shares of {name!r}", f"array of shape {v.shape}", f"shape ({C},), one a label")
+            invalid(f"shares of {name!r}", f"array of shape {v.shape}", f"shape ({C},), one a label")
         ax.barh(
             np.arange(C) + (number - (len(shares) - 1) / 2) * height, v, height=height, label=name,
             color=PALETTE[number % len(PALETTE)], hatch=HATCHES[number % len(HATCHES)], edgecolor="black",

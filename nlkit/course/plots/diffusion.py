@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course.plots.figures import HATCHES, LINE_MARKERS, PALETTE, legend_beside, line_style, spread
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def ternary(p: ArrayLike) -> NDArray[np.float64]:
     """
     q = _probabilities("p", p)
     if q.shape[-1] != 3:
-        reject("p", f"array of shape {q.shape}", "shape (…, 3): a triangle has three classes")
+        invalid("p", f"array of shape {q.shape}", "shape (…, 3): a triangle has three classes")
     result: NDArray[np.float64] = q @ CORNERS
     return result
 
@@ -88,7 +88,7 @@ def draw_noised(
     p = _probabilities("points", points)
     xy, lead = ternary(p), p.argmax(-1)
     if not 0 <= label < 3:
-        reject("label", label, "0, 1 or 2: a corner of the triangle")
+        invalid("label", label, "0, 1 or 2: a corner of the triangle")
     share = 100 * np.bincount(lead, minlength=3) / len(lead)
     names = [f"{name}\n{s:.0f} %" if numbers else name for name, s in zip(label_names, share, strict=True)]
     _triangle(names, ax)
@@ -194,7 +194,7 @@ def draw_branches(
     """
     p = _probabilities("state", state)
     if p.ndim != 2 or p.shape[1] != len(label_names):
-        reject("state", f"array of shape {p.shape}", f"shape (M, {len(label_names)})")
+        invalid("state", f"array of shape {p.shape}", f"shape (M, {len(label_names)})")
     M, C = p.shape
     for m in range(M):
         # A little apart, so that branches that agree can all be seen.
@@ -239,7 +239,7 @@ def draw_ternary_chain(chain: ArrayLike, label_names: Sequence[str], ax: Axes) -
     """
     p = np.asarray(chain, np.float64)
     if p.ndim != 3 or 0 in p.shape or p.shape[2] != 3 or len(label_names) != 3:
-        reject("chain", f"array of shape {p.shape}", f"shape (S, n, 3) with {len(label_names)} names for 3")
+        invalid("chain", f"array of shape {p.shape}", f"shape (S, n, 3) with {len(label_names)} names for 3")
     xy = ternary(p)
     _triangle(label_names, ax)
     end = p[-1].argmax(-1)
@@ -293,9 +293,9 @@ def draw_chain_bars(
     """
     p = _probabilities("chain", chain)
     if p.ndim != 2 or p.shape[1] != len(label_names):
-        reject("chain", f"array of shape {p.shape}", f"shape (S, {len(label_names)})")
+        invalid("chain", f"array of shape {p.shape}", f"shape (S, {len(label_names)})")
     if not 1 <= top < len(HATCHES):
-        reject("top", top, f"1 to {len(HATCHES) - 1}: more hatches cannot be told apart")
+        invalid("top", top, f"1 to {len(HATCHES) - 1}: more hatches cannot be told apart")
     S, C = p.shape
     named = np.argsort(-p.sum(0), kind="stable")[: top if top < C - 1 else min(C, len(HATCHES))]
     bottom = np.zeros(S)
@@ -332,8 +332,8 @@ def draw_chain_bars(
 def _probabilities(name: str, p: ArrayLike) -> NDArray[np.float64]:
     q = np.asarray(p, np.float64)
     if q.ndim == 0 or q.size == 0:
-        reject(name, f"array of shape {q.shape}", "probabilities, not empty")
+        invalid(name, f"array of shape {q.shape}", "probabilities, not empty")
     if (q < 0).any() or not np.allclose(q.sum(-1), 1, atol=1e-3):
         worst = float(q.sum(-1).ravel()[np.abs(q.sum(-1) - 1).argmax()])
-        reject(name, f"rows down to {q.min():.3g}, one sums to {worst:.3g}", "probabilities that sum to 1")
+        invalid(name, f"rows down to {q.min():.3g}, one sums to {worst:.3g}", "probabilities that sum to 1")
     return q

@@ -60,7 +60,7 @@ def draw_set_quality(quality: pd.DataFrame, ax: Axes, *, mark: int | None = None
     Parameters
     ----------
     quality : DataFrame
-        Columns epoch, set, precision, recall (`nlkit.metrics.split_report`, one block an epoch).
+        Columns epoch, set, precision, recall (`nlkit.metrics.partition_report`, one block an epoch).
     mark : int, optional
         Epoch marked with a vertical line.
     """
@@ -130,7 +130,7 @@ def draw_threshold_path(path: pd.DataFrame, ax: Axes, *, title: str = "", legend
     ----------
     path : DataFrame, one row an epoch
         Columns epoch, set, p_s, tau_s, p_w, tau_w: a sample's rows of
-        `nlkit.methods.noiseal.partition.Split.table`.
+        `nlkit.methods.noiseal.partition.Partition.table`.
     """
     for symbol, colour, marker, who in (("s", PALETTE[0], "o", "strong"), ("w", PALETTE[1], "s", "weak")):
         ax.plot(

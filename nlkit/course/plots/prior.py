@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course.plots.figures import HATCHES, PALETTE, spread
 from nlkit.methods.sidyp.prior import CASES
 
@@ -50,7 +50,7 @@ def draw_candidates(
     """
     w = np.asarray(weight, np.float64)
     if w.shape != (len(label_names),):
-        reject("weight", f"array of shape {w.shape}", f"shape ({len(label_names)},), a weight a class")
+        invalid("weight", f"array of shape {w.shape}", f"shape ({len(label_names)},), a weight a class")
     vote = neighbours["label"].to_numpy(np.int64)
     count = np.bincount(vote, minlength=len(w))
     rows = [c for c in np.lexsort((-count, -w)) if w[c] > 0 or count[c] > 0]

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course.plots.figures import LINE_MARKERS, PALETTE, spread
 from nlkit.metrics import detection_report
 
@@ -35,7 +35,7 @@ def project_trajectories(trajectory: ArrayLike) -> NDArray[np.float64]:
     """
     z = np.asarray(trajectory)
     if z.ndim != 3 or 0 in z.shape or z.shape[2] < 2:
-        reject("trajectory", f"array of shape {z.shape}", "shape (E, N, D), none 0, D at least 2")
+        invalid("trajectory", f"array of shape {z.shape}", "shape (E, N, D), none 0, D at least 2")
     mean = z.mean((0, 1), dtype=np.float64)
     # Epoch by epoch, so that no second copy of a large trajectory is made.
     covariance = sum((e - mean).T @ (e - mean) for e in z)

@@ -40,8 +40,8 @@ from nlkit.course.widgets.noise import NoiseView, compute_noise, noise_explorer
 from nlkit.course.widgets.partition import (
     PartitionView,
     compute_partition,
+    compute_partitions,
     compute_quality,
-    compute_splits,
     threshold_explorer,
 )
 from nlkit.course.widgets.prior import PriorView, compute_prior, prior_explorer
@@ -78,10 +78,10 @@ __all__ = [
     "compute_noise",
     "compute_noised",
     "compute_partition",
+    "compute_partitions",
     "compute_prior",
     "compute_quality",
     "compute_reliability",
-    "compute_splits",
     "demonstration_explorer",
     "diffusion_explorer",
     "dynamics_explorer",

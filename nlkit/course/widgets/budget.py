@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course import plots
 from nlkit.course.widgets.explorer import Explorer, choice, shorten, steps, table
 
@@ -64,7 +64,7 @@ def compute_budget(questions: pd.DataFrame, label: ArrayLike, rule: str, n: int)
     """
     own = questions[questions["rule"] == rule].reset_index(drop=True)
     if not 1 <= n <= len(own):
-        reject("n", n, f"a whole number from 1 to {len(own)}, the questions asked by the rule {rule!r}")
+        invalid("n", n, f"a whole number from 1 to {len(own)}, the questions asked by the rule {rule!r}")
     truth = np.asarray(label, np.int64)[own["index"].to_numpy(np.int64)]
     number = np.arange(1, len(own) + 1)
     right = {column: own[column].to_numpy(np.int64) == truth for column in COLUMNS}
@@ -104,7 +104,7 @@ def budget_explorer(
         raise ValueError("questions is empty: no text was asked about; ask with query_budget of at least 1")
     rule = rules[0] if rule is None else rule
     if rule not in rules:
-        reject("rule", rule, f"one of {', '.join(rules)}")
+        invalid("rule", rule, f"one of {', '.join(rules)}")
     # All rules share the slider, so it ends where the rule with the fewest questions does.
     most = int(questions["rule"].value_counts().min())
     n = max(1, most // 2) if n is None else n

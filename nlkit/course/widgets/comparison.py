@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course import plots
 from nlkit.course.widgets.explorer import Explorer, choice, table
 from nlkit.study.comparing import BEST, LAST
@@ -61,12 +61,12 @@ def compute_comparison(
         `nlkit.study.comparing.LAST` or `nlkit.study.comparing.BEST`.
     """
     if measure not in MEASURES:
-        reject("measure", measure, f"one of {', '.join(MEASURES)}")
+        invalid("measure", measure, f"one of {', '.join(MEASURES)}")
     at = (grid["dataset"] == dataset) & (grid["noise"] == noise) & (grid["selected"] == selected)
     # Rates come back from a recording in single precision.
     rows = grid[at & np.isclose(grid["noise_rate"].astype(float), noise_rate, atol=1e-6)]
     if rows.empty:
-        reject("setting", (dataset, noise, noise_rate, selected), "one that the grid holds")
+        invalid("setting", (dataset, noise, noise_rate, selected), "one that the grid holds")
     found = rows.groupby("method", sort=False)[measure].agg(["mean", "std"]).fillna(0.0)
     found = found.sort_values("mean", ascending=measure == "ece", kind="stable")
     summary = found.reset_index().set_axis(["method", "mean", "sd"], axis=1)
@@ -113,7 +113,7 @@ def compare_explorer(
     }
     start = (tuple(first.values()), measure, selected)
     if start not in views:
-        reject("setting", (*start[0], measure, selected), "one that the grid holds")
+        invalid("setting", (*start[0], measure, selected), "one that the grid holds")
     ends = {m: _ends(grid[m]) for m in MEASURES}
     controls = {
         "dataset": choice("data set", first["dataset"], options["dataset"]),

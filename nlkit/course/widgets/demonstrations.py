@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.annotate import prompts
 from nlkit.annotate.base import Demonstration
 from nlkit.course import plots
@@ -85,7 +85,7 @@ def compute_demonstration(
         found &= answers["way"] == way
     rows = np.flatnonzero(found.to_numpy())
     if len(rows) != 1:
-        reject("query, way, k", (query, way, k), "a question that was asked once in this way")
+        invalid("query, way, k", (query, way, k), "a question that was asked once in this way")
     row = int(rows[0])
     numbers = [int(i) for i in np.asarray(shown)[row] if i >= 0]
     examples = [Demonstration(texts[i], int(np.asarray(labels[way])[i])) for i in numbers]
@@ -130,9 +130,9 @@ def demonstration_explorer(
     shots = sorted({0, *answers["k"].tolist()})
     for field, value, allowed in (("way", way, ways), ("k", k, shots)):
         if value not in allowed:
-            reject(field, value, f"one of {', '.join(map(str, allowed))}")
+            invalid(field, value, f"one of {', '.join(map(str, allowed))}")
     if not 0 <= query < len(queries):
-        reject("query", query, f"a whole number from 0 to {len(queries) - 1}")
+        invalid("query", query, f"a whole number from 0 to {len(queries) - 1}")
     y = np.asarray(truth, np.int64)
     put = prompt or _plain_prompt(names)
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course import plots
 from nlkit.course.widgets.explorer import Explorer, choice, shorten, slider, steps, table
-from nlkit.methods.sidyp.diffusion import alpha_bar, corner, diffuse, survival
+from nlkit.methods.sidyp.diffusion import alpha_bar, q_sample, survival, to_simplex
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,12 +62,12 @@ def compute_noised(
     The same ε at every t, so that a copy can be followed from one position of the slider to the next.
     """
     if not 0 <= step <= T:
-        reject("step", step, f"a whole number from 0 to {T}")
+        invalid("step", step, f"a whole number from 0 to {T}")
     if not 0 <= label < 3:
-        reject("label", label, "0, 1 or 2: three classes fit on a triangle")
+        invalid("label", label, "0, 1 or 2: three classes fit on a triangle")
     level = alpha_bar(T)[step]
     noise = torch.randn(n, 3, generator=torch.Generator().manual_seed(seed))
-    noised = diffuse(corner(torch.full((n,), label), 3, scale), level.expand(n), noise, scale)
+    noised = q_sample(to_simplex(torch.full((n,), label), 3, scale), level.expand(n), noise, scale)
     leads = np.bincount(noised.argmax(-1).numpy(), minlength=3) / n
     points = noised.double().softmax(-1).numpy()
     return NoisedView(step, float(level), label, scale, points, leads)
@@ -93,9 +93,9 @@ def diffusion_explorer(
         Of the noise.
     """
     if len(label_names) != 3:
-        reject("label_names", list(label_names), "three names: three classes fit on a triangle")
+        invalid("label_names", list(label_names), "three names: three classes fit on a triangle")
     if not 1 <= scale <= 10:
-        reject("scale", scale, "a number from 1 to 10, the slider's range")
+        invalid("scale", scale, "a number from 1 to 10, the slider's range")
     start = compute_noised(label, T // 2 if step is None else step, T=T, scale=scale, seed=seed)
     level = alpha_bar(T)
     kept = {f"survive, {c} classes": survival(level, c).numpy() for c in sorted({3, n_classes})}
@@ -182,10 +182,10 @@ def compute_chain(chain: ArrayLike, text: int, branch: int, step: int) -> ChainV
     """Look at one text's chain, shape (S, M, n, C) of all: S − 1 steps, M branches, n texts, C classes."""
     p = np.asarray(chain, np.float64)
     if p.ndim != 4 or 0 in p.shape:
-        reject("chain", f"array of shape {p.shape}", "shape (S, M, n, C), none 0")
+        invalid("chain", f"array of shape {p.shape}", "shape (S, M, n, C), none 0")
     for field, value, size in (("step", step, 0), ("branch", branch, 1), ("text", text, 2)):
         if not 0 <= value < p.shape[size]:
-            reject(field, value, f"a whole number from 0 to {p.shape[size] - 1}")
+            invalid(field, value, f"a whole number from 0 to {p.shape[size] - 1}")
     return ChainView(text, branch, step, p[:, branch, text], p[step, :, text])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course import plots
 from nlkit.course.widgets.explorer import Explorer, choice, shorten, steps, table
 from nlkit.study.cleaning import SMALLEST, label_losses, loss_separation
@@ -81,9 +81,9 @@ def compute_moment(
     """
     last = len(np.asarray(strong))
     if not 1 <= epoch <= last:
-        reject("epoch", epoch, f"a whole number from 1 to {last}")
+        invalid("epoch", epoch, f"a whole number from 1 to {last}")
     if measure not in MEASURES:
-        reject("measure", measure, f"one of {', '.join(MEASURES)}")
+        invalid("measure", measure, f"one of {', '.join(MEASURES)}")
     z, y = np.asarray(noisy_label, np.int64), np.asarray(label, np.int64)
     both = (z >= 0) & (y >= 0)
     edges = np.linspace(0, 1 if measure == "trust" else -np.log(SMALLEST), BINS + 1)
@@ -171,7 +171,7 @@ def sample_explorer(
     s, w = np.asarray(strong), np.asarray(weak)
     z, y = np.asarray(noisy_label, np.int64), np.asarray(label, np.int64)
     if not len(samples) or not all(0 <= i < len(z) and z[i] >= 0 and y[i] >= 0 for i in samples):
-        reject("samples", list(samples), f"positions from 0 to {len(z) - 1}, of samples with both labels")
+        invalid("samples", list(samples), f"positions from 0 to {len(z) - 1}, of samples with both labels")
 
     def title(i: int) -> str:
         if z[i] == y[i]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course import plots
 from nlkit.course.widgets.explorer import Explorer, choice, shorten, table
 from nlkit.course.widgets.noise import HEIGHT, WIDTH, matrix_margins
@@ -66,9 +66,9 @@ def compute_answer_noise(
     """
     ways, C = list(dict.fromkeys(answers["way"])), n_classes
     if way not in ways:
-        reject("way", way, f"one of {', '.join(ways)}")
+        invalid("way", way, f"one of {', '.join(ways)}")
     if not 0 <= chosen < C:
-        reject("chosen", chosen, f"a class number from 0 to {C - 1}")
+        invalid("chosen", chosen, f"a class number from 0 to {C - 1}")
     own = answers[answers["way"] == way]
     truth = np.asarray(label, np.int64)[own["index"].to_numpy(np.int64)]
     said = own["label"].to_numpy(np.int64)

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course import plots
 from nlkit.course.widgets.explorer import Explorer, shorten, steps, table
-from nlkit.course.widgets.partition import compute_splits
+from nlkit.course.widgets.partition import compute_partitions
 from nlkit.methods.noiseal.loss import CLEAN, PURIFIED, kinds
 from nlkit.methods.noiseal.partition import SETS
 
@@ -110,7 +110,7 @@ def record_loop(method: NoiseAL, noisy_label: ArrayLike) -> dict[str, Any]:
         The arguments of `compute_loop` by name, in few bytes.
     """
     c, strong, weak = method.config, method.dynamics_["strong"], method.dynamics_["weak"]
-    splits = compute_splits(strong, weak, noisy_label, c.momentum, c.margin, c.cap)
+    splits = compute_partitions(strong, weak, noisy_label, c.momentum, c.margin, c.cap)
     wide = {"index": np.int64, "epoch": np.int64, "label": np.int64, "confidence": np.float64}
     return {
         "sets": np.stack([(split.set[:, None] == SETS).argmax(1) for split in splits]).astype(np.uint8),
@@ -139,7 +139,7 @@ def compute_loop(
     """
     s, y = np.asarray(sets, np.int64), np.asarray(label, np.int64)
     if not 1 <= epoch <= len(s):
-        reject("epoch", epoch, f"a whole number from 1 to {len(s)}")
+        invalid("epoch", epoch, f"a whole number from 1 to {len(s)}")
     so_far = questions[questions["epoch"] <= epoch]
     answer = np.full(len(y), -1)
     answer[so_far["index"]] = so_far["label"]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course import plots
 from nlkit.course.plots.noise import name_size
 from nlkit.course.widgets.explorer import Explorer, choice, shorten, slider, table
@@ -72,7 +72,7 @@ def compute_noise(
     measured = noise_report(noisy)
     names, (i, j) = measured.class_names, pair
     if not all(ANY <= c < len(names) for c in pair):
-        reject("pair", pair, f"two classes from 0 to {len(names) - 1}, or {ANY} for any")
+        invalid("pair", pair, f"two classes from 0 to {len(names) - 1}, or {ANY} for any")
     true, seen = (np.asarray(noisy[name][:], np.int64) for name in ("label", "noisy_label"))
     # The same class twice means the texts that kept its label; "any" means wrong labels only.
     chosen = (true >= 0) & (seen >= 0) & ((true == seen) if i == j != ANY else (true != seen))
@@ -106,9 +106,9 @@ def noise_explorer(
         Of the noise, and how many texts are shown.
     """
     if kind not in KINDS:
-        reject("kind", kind, f"one of {', '.join(KINDS)}")
+        invalid("kind", kind, f"one of {', '.join(KINDS)}")
     if not 0 <= rate <= 1:
-        reject("rate", rate, "a number from 0 to 1")
+        invalid("rate", rate, "a number from 0 to 1")
     # Once: it is the same classifier at every rate.
     given = instance_probabilities(type(ds)(train=ds["train"]), seed=seed)
     default: Any = compute_noise(ds, kind, rate, seed, examples, pair, given)  # type: ignore[arg-type]

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course import plots
 from nlkit.course.widgets.explorer import Explorer, shorten, slider, steps, table
-from nlkit.methods.noiseal.partition import Split, replay
-from nlkit.metrics import split_report
+from nlkit.methods.noiseal.partition import Partition, replay
+from nlkit.metrics import partition_report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "PartitionView",
     "compute_partition",
+    "compute_partitions",
     "compute_quality",
-    "compute_splits",
     "samples_table",
     "sets_table",
     "threshold_explorer",
@@ -37,11 +37,11 @@ class PartitionView:
     Attributes
     ----------
     partition : DataFrame
-        One row a sample, as `nlkit.methods.noiseal.partition.Split.table`.
+        One row a sample, as `nlkit.methods.noiseal.partition.Partition.table`.
     sizes : dict
         Samples in R, H and P.
     report : DataFrame or None
-        `nlkit.metrics.split_report`, where true labels are known.
+        `nlkit.metrics.partition_report`, where true labels are known.
     """
 
     epoch: int
@@ -50,10 +50,10 @@ class PartitionView:
     report: pd.DataFrame | None
 
 
-def compute_splits(
+def compute_partitions(
     dynamics_strong: ArrayLike, dynamics_weak: ArrayLike, noisy_label: ArrayLike, momentum: float,
     margin: float, cap: float = 0.99,
-) -> list[Split]:  # fmt: skip
+) -> list[Partition]:  # fmt: skip
     """Replay the splits of all E epochs with other settings; nothing is trained."""
     return replay(
         list(np.asarray(dynamics_strong)), list(np.asarray(dynamics_weak)), noisy_label,
@@ -62,20 +62,22 @@ def compute_splits(
 
 
 def compute_partition(
-    splits: Sequence[Split], epoch: int, noisy_label: ArrayLike, label: ArrayLike | None = None
+    splits: Sequence[Partition], epoch: int, noisy_label: ArrayLike, label: ArrayLike | None = None
 ) -> PartitionView:
     """Look at the sets after one epoch (from 1), and at their quality if true labels are given."""
     if not 1 <= epoch <= len(splits):
-        reject("epoch", epoch, f"a whole number from 1 to {len(splits)}")
+        invalid("epoch", epoch, f"a whole number from 1 to {len(splits)}")
     split = splits[epoch - 1]
     sizes = {name: int((split.set == name).sum()) for name in ("R", "H", "P")}
-    report = None if label is None else split_report(split.set, noisy_label, label)
+    report = None if label is None else partition_report(split.set, noisy_label, label)
     return PartitionView(epoch, split.table(), sizes, report)
 
 
-def compute_quality(splits: Sequence[Split], noisy_label: ArrayLike, label: ArrayLike) -> pd.DataFrame:
+def compute_quality(splits: Sequence[Partition], noisy_label: ArrayLike, label: ArrayLike) -> pd.DataFrame:
     """Return the report of every epoch: epoch, set, size, clean, precision, recall."""
-    reports = [split_report(s.set, noisy_label, label).assign(epoch=e) for e, s in enumerate(splits, start=1)]
+    reports = [
+        partition_report(s.set, noisy_label, label).assign(epoch=e) for e, s in enumerate(splits, start=1)
+    ]
     return pd.concat(reports, ignore_index=True)
 
 
@@ -129,21 +131,21 @@ def threshold_explorer(
     # A slider would move a value outside its range without a word.
     for field, value, high in (("momentum", momentum, 0.99), ("margin", margin, 1.0)):
         if not 0 <= value <= high:
-            reject(field, value, f"a number from 0 to {high}, the slider's range")
-    default = compute_splits(strong, weak, noisy, momentum, margin, cap)
+            invalid(field, value, f"a number from 0 to {high}, the slider's range")
+    default = compute_partitions(strong, weak, noisy, momentum, margin, cap)
     start = compute_partition(default, epoch, noisy, label)
     controls = {
         "momentum": slider("momentum m", momentum, 0.0, 0.99, 0.01),
         "margin": slider("margin σ", margin, 0.0, 1.0, 0.05),
         "epoch": steps("warm-up epochs W" if warmup else "epoch", epoch, 1, last),
     }
-    kept: dict[tuple[float, float], list[Split]] = {(momentum, margin): default}
+    kept: dict[tuple[float, float], list[Partition]] = {(momentum, margin): default}
 
-    def splits() -> list[Split]:
+    def splits() -> list[Partition]:
         setting = (controls["momentum"].value, controls["margin"].value)
         if setting not in kept:
             kept.clear()
-            kept[setting] = compute_splits(strong, weak, noisy, *setting, cap)
+            kept[setting] = compute_partitions(strong, weak, noisy, *setting, cap)
         return kept[setting]
 
     def redraw() -> tuple[Figure, str, str]:
@@ -155,7 +157,7 @@ def threshold_explorer(
     def other(**setting: float) -> PartitionView:
         wanted = {"momentum": momentum, "margin": margin, **setting}
         return compute_partition(
-            compute_splits(strong, weak, noisy, **wanted, cap=cap), start.epoch, noisy, label
+            compute_partitions(strong, weak, noisy, **wanted, cap=cap), start.epoch, noisy, label
         )
 
     static = _static_threshold(start, other, f"m = {momentum:g}, σ = {margin:g}, epoch {start.epoch}")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course import plots
 from nlkit.course.widgets.explorer import Explorer, choice, shorten, slider, steps, table
 from nlkit.methods.sidyp.prior import Prior, vote
@@ -41,8 +41,8 @@ class PriorView:
     """
 
     k: int
-    certain: float
-    dominant: float
+    gamma: float
+    delta: float
     prior: Prior
     report: pd.DataFrame
     right: float
@@ -50,19 +50,17 @@ class PriorView:
 
 def compute_prior(
     neighbours: ArrayLike, distance: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, label: ArrayLike,
-    n_classes: int, *, k: int = 10, certain: float = 0.9, dominant: float = 0.8,
+    n_classes: int, *, k: int = 10, gamma: float = 0.9, delta: float = 0.8,
 ) -> PriorView:  # fmt: skip
     """Let the first k of the recorded neighbours vote, and compare with true labels."""
     number, far = np.asarray(neighbours), np.asarray(distance)
     if number.ndim != 2 or not 1 <= k <= number.shape[1]:
-        reject("k", k, f"a whole number from 1 to {number.shape[-1]}, the neighbours recorded")
-    prior = vote(
-        number[:, :k], far[:, :k], noisy_label, suspect, n_classes, certain=certain, dominant=dominant
-    )
+        invalid("k", k, f"a whole number from 1 to {number.shape[-1]}, the neighbours recorded")
+    prior = vote(number[:, :k], far[:, :k], noisy_label, suspect, n_classes, gamma=gamma, delta=delta)
     y, likeliest = np.asarray(label, np.int64), prior.weight.argmax(1)
     known = y >= 0
     right = float((likeliest == y)[known].mean()) if known.any() else float("nan")
-    return PriorView(k, certain, dominant, prior, prior_report(prior.case, likeliest, y), right)
+    return PriorView(k, gamma, delta, prior, prior_report(prior.case, likeliest, y), right)
 
 
 def prior_explorer(
@@ -76,15 +74,15 @@ def prior_explorer(
     *,
     shown: Sequence[int] = (0,),
     k: int = 10,
-    certain: float = 0.9,
-    dominant: float = 0.8,
+    gamma: float = 0.9,
+    delta: float = 0.8,
 ) -> Explorer:
     """Move K, γ and δ of the neighbours' prior over recorded neighbours, and look at one text's candidates.
 
     Parameters
     ----------
     neighbours, distance : array, shape (N, K)
-        From `nlkit.methods.sidyp.prior.nearest_believed`, with as many neighbours as the slider is to reach.
+        From `nlkit.methods.sidyp.prior.nearest_trusted`, with as many neighbours as the slider is to reach.
     noisy_label, label : array of int, shape (N,)
         Observed and true labels (−1: missing); the true ones only for what is said of the prior.
     suspect : array of bool, shape (N,)
@@ -97,25 +95,25 @@ def prior_explorer(
     """
     number, far = np.asarray(neighbours, np.int64), np.asarray(distance, np.float64)
     noisy, true = np.asarray(noisy_label, np.int64), np.asarray(label, np.int64)
-    for field, value in (("certain", certain), ("dominant", dominant)):
+    for field, value in (("gamma", gamma), ("delta", delta)):
         if not LOW <= value <= 1:
-            reject(field, value, f"a number from {LOW} to 1, the slider's range")
+            invalid(field, value, f"a number from {LOW} to 1, the slider's range")
     if not len(shown):
-        reject("shown", shown, "at least one text")
+        invalid("shown", shown, "at least one text")
 
     def compute(**settings: float) -> PriorView:
-        wanted = {"k": k, "certain": certain, "dominant": dominant, **settings}
+        wanted = {"k": k, "gamma": gamma, "delta": delta, **settings}
         return compute_prior(
             number, far, noisy, suspect, true, len(label_names), k=int(wanted["k"]),
-            certain=wanted["certain"], dominant=wanted["dominant"],
+            gamma=wanted["certain"], delta=wanted["dominant"],
         )  # fmt: skip
 
     start = compute()
     most = number.shape[1]
     controls = {
         "k": steps("neighbours K", k, 1, most),
-        "certain": slider("certain from γ", certain, LOW, 1.0, 0.05),
-        "dominant": slider("dominant from δ", dominant, LOW, 1.0, 0.05),
+        "gamma": slider("certain from γ", gamma, LOW, 1.0, 0.05),
+        "delta": slider("dominant from δ", delta, LOW, 1.0, 0.05),
         "text": choice("text", int(shown[0]), [(f"{i}. {shorten(texts[i], 60)}", int(i)) for i in shown]),
     }
 
@@ -138,7 +136,7 @@ def prior_explorer(
     fig, _ = plots.figure(width=9, height=9)
     fig.clear()
     grid = fig.add_gridspec(4, 1, height_ratios=[1.9, 1, 1, 1])
-    title = f"K = {k}, γ = {certain:g}, δ = {dominant:g}"
+    title = f"K = {k}, γ = {gamma:g}, δ = {delta:g}"
     alt, words = plots.draw_cases(start.report, fig.add_subplot(grid[0]), title=title), []
     for row, (field, symbol, values) in enumerate(strips, start=1):
         strip = grid[row].subgridspec(1, len(values))

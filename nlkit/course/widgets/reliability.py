@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.course import plots
 from nlkit.course.widgets.explorer import Explorer, choice, steps, table
 from nlkit.metrics import accuracy, calibration_error, ece, reliability
@@ -76,14 +76,14 @@ def reliability_explorer(
         Where the slider stands first.
     """
     if not probability:
-        reject("probability", probability, "predictions of at least one method")
+        invalid("probability", probability, "predictions of at least one method")
     names = list(probability)
     method = names[0] if method is None else method
     for field, value, allowed in (("method", method, names), ("beside", beside, [*names, None])):
         if value not in allowed:
-            reject(field, value, f"one of {', '.join(names)}")
+            invalid(field, value, f"one of {', '.join(names)}")
     if not 1 <= bins <= MOST:
-        reject("bins", bins, f"a whole number from 1 to {MOST}")
+        invalid("bins", bins, f"a whole number from 1 to {MOST}")
     y = np.asarray(label, np.int64)
     kinds = [("of equal width", False), ("with equally many texts", True)]
     controls = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.training.config import TrainingConfig
 
 __all__ = ["NoiseALConfig"]
@@ -26,7 +26,7 @@ class NoiseALConfig(TrainingConfig):
         one's texts passes as clean. The more epochs follow, the larger m has to be: with m = 0.5 and
         twelve of them the threshold reaches the models' own certainty, and right labels fall out of R
         for differences in the third decimal place.
-    averaging
+    ema_epochs
         What is split and rectified are the predictions of a moving average of the weights that reaches back
         this many epochs; 0: of the weights as they are. Where 40 % of a class carry one other label, the
         weights as they are after an epoch's last batch sometimes give the whole class away. The fitted models
@@ -59,7 +59,7 @@ class NoiseALConfig(TrainingConfig):
     momentum: float = 0.2
     margin: float = 0.1
     cap: float = 0.99
-    averaging: float = 0.5
+    ema_epochs: float = 0.5
     query_budget: int = 150
     query_rounds: int = 3
     demonstrations: int = 4
@@ -76,8 +76,8 @@ class NoiseALConfig(TrainingConfig):
 
     profiles: ClassVar[dict[str, dict[str, Any]]] = {
         "quick": {
-            "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "decay": 0.0,
-            "warmup_epochs": 3, "momentum": 0.7, "averaging": 0.0,
+            "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "lr_decay_share": 0.0,
+            "warmup_epochs": 3, "momentum": 0.7, "ema_epochs": 0.0,
         },
         "class": {},
         "paper": {
@@ -93,16 +93,16 @@ class NoiseALConfig(TrainingConfig):
         for name in ("query_budget", "demonstrations"):
             self._number(name, low=0, whole=True)
         if self.warmup_epochs >= self.epochs:
-            reject(
+            invalid(
                 "warmup_epochs", self.warmup_epochs, f"below epochs={self.epochs}, or nothing is rectified"
             )
         for name in ("momentum", "margin", "cap"):
             self._number(name, low=0.0, high=1.0)
         if self.momentum == 1.0:
-            reject("momentum", self.momentum, "below 1, or thresholds never move")
+            invalid("momentum", self.momentum, "below 1, or thresholds never move")
         if self.cap in (0.0, 1.0):
-            reject("cap", self.cap, "strictly between 0 and 1")
-        self._number("averaging", low=0.0)
+            invalid("cap", self.cap, "strictly between 0 and 1")
+        self._number("ema_epochs", low=0.0)
         for name in ("temperature", "mix_alpha"):
             self._number(name, low=0.0, open_low=True)
         for name in ("weight_clean", "weight_purified", "weight_hard"):

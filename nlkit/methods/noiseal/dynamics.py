@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.data.observed import label_names, observe, observed_validation
-from nlkit.methods.base import watched
-from nlkit.methods.noiseal.loss import SetObjective
+from nlkit.methods.base import eval_parts
+from nlkit.methods.noiseal.loss import NoiseALLoss
 from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.metrics import accuracy
 from nlkit.models.batching import Inputs
@@ -70,7 +70,7 @@ class Scores(Callback):
 
 def train_both(
     ds: DatasetDict, *, epochs: int | None = None, encoder: str = "minilm", profile: str = "class",
-    seed: int = 0, watch: Sequence[str] = (),
+    seed: int = 0, eval_splits: Sequence[str] = (),
 ) -> Dynamics:  # fmt: skip
     """Train the strong and the weak model with cross-entropy on the observed labels, and record both.
 
@@ -83,7 +83,7 @@ def train_both(
         E, at least 1; the profile's by default.
     encoder, profile, seed
         As in `nlkit.NoiseAL`, whose other settings are the profile's.
-    watch : sequence of str
+    eval_splits : sequence of str
         Splits whose true labels are compared with the predictions after each epoch, for the history only.
 
     Raises
@@ -92,7 +92,7 @@ def train_both(
         If a setting is not allowed, or a split or column is missing.
     """
     if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1):
-        reject("epochs", epochs, "a whole number of at least 1")
+        invalid("epochs", epochs, "a whole number of at least 1")
     # NoiseAL wants an epoch after its warm-up; only its settings and its two models are used here.
     method = NoiseAL(
         annotator=None, query_budget=0, encoder=encoder, profile=profile, seed=seed,
@@ -107,16 +107,16 @@ def train_both(
 
     validation = observed_validation(ds)
     scored = [] if validation is None else [("noisy_validation", validation.texts, validation.noisy_label)]
-    scored += watched(ds, watch)
+    scored += eval_parts(ds, eval_splits)
     recorder = DynamicsRecorder()
     scores = Scores([(column, prepared(texts), label) for column, texts, label in scored])
-    objective = SetObjective(len(data.texts), len(names), c)
+    objective = NoiseALLoss(len(data.texts), len(names), c)
     objective.learn_observed(data.noisy_label)
     Trainer(
         {"strong": strong, "weak": weak}, prepared(data.texts),
         {"strong": strong.parameter_groups(c.lr_encoder, c.lr_head),
          "weak": [{"params": list(weak.parameters()), "lr": c.lr_weak}]},
-        objective, callbacks=[recorder, scores], description="both models", averaging=c.averaging,
+        objective, callbacks=[recorder, scores], description="both models", ema_epochs=c.ema_epochs,
         **(method._trainer_settings() | {"epochs": epochs or c.epochs}),
     ).fit()  # fmt: skip
     return Dynamics(recorder.stacked("strong"), recorder.stacked("weak"), pd.DataFrame(scores.rows))

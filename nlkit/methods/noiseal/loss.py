@@ -18,7 +18,7 @@ from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.models.classifiers import Output
 from nlkit.training import losses
 
-__all__ = ["CLEAN", "HARD", "IGNORED", "PURIFIED", "SetObjective", "kinds"]
+__all__ = ["CLEAN", "HARD", "IGNORED", "PURIFIED", "NoiseALLoss", "kinds"]
 
 IGNORED, CLEAN, PURIFIED, HARD = 0, 1, 2, 3
 
@@ -40,7 +40,7 @@ def kinds(sets: ArrayLike, answer: ArrayLike) -> NDArray[np.int8]:
     return found.astype(np.int8)
 
 
-class SetObjective:
+class NoiseALLoss:
     """L = w_R L_R + w_P L_P + w_H L_H, each summed over its samples and divided by the batch size.
 
     Dividing by the batch and not by the set lets every sample weigh the same, however few its set has in a
@@ -86,7 +86,7 @@ class SetObjective:
             # Partners come from all samples with a target: a hard sample next to a clean one learns from it.
             usable = np.flatnonzero(kind != IGNORED)
             partner = torch.from_numpy(rng.choice(usable, len(index))).to(device)
-            mixed, soft = losses.mix_pairs(output.embedding, target, partner, c.mix_alpha, rng)
+            mixed, soft = losses.embmix(output.embedding, target, partner, c.mix_alpha, rng)
             l_h = losses.cross_entropy(model.classify(mixed[hard]), soft[hard]).sum()
         n = len(index)
         loss = (c.weight_clean * l_r + c.weight_purified * l_p + c.weight_hard * l_h) / n

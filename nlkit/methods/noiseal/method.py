@@ -27,9 +27,9 @@ from nlkit.data.checks import check_texts, class_numbers
 from nlkit.data.observed import Observed, label_names, observe
 from nlkit.methods.base import Method, Watch, predict_texts
 from nlkit.methods.noiseal.config import NoiseALConfig
-from nlkit.methods.noiseal.loss import SetObjective
+from nlkit.methods.noiseal.loss import NoiseALLoss
 from nlkit.methods.noiseal.rectification import Rectifier, clean_pool
-from nlkit.metrics import annotation_report, split_report
+from nlkit.metrics import annotation_report, partition_report
 from nlkit.models.classifiers import StrongClassifier, Vocabulary, WeakClassifier
 from nlkit.training import Callback, Checkpoint, DynamicsRecorder, Prediction, Trainer
 
@@ -117,7 +117,7 @@ class NoiseAL(Method):
             return WeakClassifier(vocabulary, n_classes, max_length=self.config.max_length)
 
     def fit(
-        self, ds: DatasetDict, *, watch: Sequence[str] = (), checkpoint: str | Path | None = None
+        self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
     ) -> Self:
         """Learn from ``ds["train"]``'s texts and noisy labels.
 
@@ -125,7 +125,7 @@ class NoiseAL(Method):
         ----------
         ds : DatasetDict
             Splits "train" and perhaps "validation", with columns ``text`` and ``noisy_label``.
-        watch : sequence of str
+        eval_splits : sequence of str
             Splits whose true labels are compared with the predictions after each epoch, for the history only.
         checkpoint : path, optional
             Folder for a checkpoint after each epoch; the same call goes on where it stopped.
@@ -143,13 +143,13 @@ class NoiseAL(Method):
         strong = self._new_strong(n_classes)
         weak = self._new_weak(Vocabulary.fit(data.texts), n_classes)
         inputs = {"strong": strong.prepare(data.texts), "weak": weak.prepare(data.texts)}
-        recorder, objective = DynamicsRecorder(), SetObjective(len(data.texts), n_classes, c)
+        recorder, objective = DynamicsRecorder(), NoiseALLoss(len(data.texts), n_classes, c)
         own_space = annotator is None or c.demonstration_space == "strong"
         space = None if own_space else self._text_embedding(data.texts)
         rectifier = Rectifier(data, names, c, recorder, objective, annotator, space)
         best = self._best_epoch(ds, strong, "strong")
         callbacks: list[Callback] = [recorder, rectifier, *([best] if best else [])]
-        callbacks += [Watch(strong, "strong", ds, watch)] if watch else []
+        callbacks += [Watch(strong, "strong", ds, eval_splits)] if eval_splits else []
         if checkpoint:
             who = annotator_name(annotator) if annotator else "nobody"
             callbacks.append(
@@ -159,7 +159,7 @@ class NoiseAL(Method):
             {"strong": strong, "weak": weak}, inputs,
             {"strong": strong.parameter_groups(c.lr_encoder, c.lr_head),
              "weak": [{"params": list(weak.parameters()), "lr": c.lr_weak}]},
-            objective, callbacks=callbacks, description="NoiseAL", averaging=c.averaging,
+            objective, callbacks=callbacks, description="NoiseAL", ema_epochs=c.ema_epochs,
             **self._trainer_settings(),
         )  # fmt: skip
         try:
@@ -196,8 +196,8 @@ class NoiseAL(Method):
         Returns
         -------
         dict
-            ``sets``: `nlkit.metrics.split_report`; ``annotations``: `nlkit.metrics.annotation_report` of all
-            questions asked; ``demonstrations``: `nlkit.annotate.demonstrations.balance_report` of the (noisy)
+            ``sets``: `nlkit.metrics.partition_report`; ``annotations``: `nlkit.metrics.annotation_report` of
+            all queries; ``demonstrations``: `nlkit.annotate.demonstrations.balance_report` of the (noisy)
             labels that were shown with them.
         """
         self._check_fitted()
@@ -209,7 +209,7 @@ class NoiseAL(Method):
             "demonstrations": balance_report(
                 class_numbers(dataset["noisy_label"][:], "dataset['noisy_label']")[shown], self.label_names_
             ),
-            "sets": split_report(self.partition_["set"].to_numpy(), dataset["noisy_label"], label),
+            "sets": partition_report(self.partition_["set"].to_numpy(), dataset["noisy_label"], label),
             "annotations": annotation_report(self.annotations_["label"].to_numpy(), label[asked]),
         }
 

@@ -20,10 +20,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.data.checks import check_labels
 
-__all__ = ["REASONS", "SETS", "Split", "ThresholdSplitter", "replay", "split_samples", "update_thresholds"]
+__all__ = [
+    "REASONS",
+    "SETS",
+    "DynamicThreshold",
+    "Partition",
+    "partition_samples",
+    "replay",
+    "update_thresholds",
+]
 
 SETS = ("R", "H", "P")
 
@@ -42,7 +50,7 @@ Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Split:
+class Partition:
     """One split of N samples.
 
     Attributes
@@ -73,7 +81,7 @@ class Split:
         })  # fmt: skip
 
 
-def split_samples(
+def partition_samples(
     p_strong: ArrayLike,
     p_weak: ArrayLike,
     noisy_label: ArrayLike,
@@ -82,8 +90,8 @@ def split_samples(
     *,
     margin: float = 0.3,
     cap: float = 0.99,
-) -> Split:
-    """Split N samples by the dynamic-enhanced threshold.
+) -> Partition:
+    """Partition N samples by the dynamic-enhanced threshold.
 
     Parameters
     ----------
@@ -100,7 +108,7 @@ def split_samples(
 
     Returns
     -------
-    Split
+    Partition
 
     Raises
     ------
@@ -125,7 +133,7 @@ def split_samples(
     above_s, above_w = (trust_s > ts) & known, (trust_w > tw) & known
     confident = ((ps + pw) / 2).max(1) > np.minimum((ts + tw) / 2 + margin, cap)
     reason = np.select([above_s & above_w, above_s, above_w, confident], [0, 1, 2, 3], default=4)
-    return Split(_REASON_SET[reason], np.array(_REASON_NAMES)[reason], trust_s, trust_w, ts, tw)
+    return Partition(_REASON_SET[reason], np.array(_REASON_NAMES)[reason], trust_s, trust_w, ts, tw)
 
 
 def update_thresholds(tau: ArrayLike, probability: ArrayLike, momentum: float) -> Float:
@@ -135,7 +143,7 @@ def update_thresholds(tau: ArrayLike, probability: ArrayLike, momentum: float) -
     return updated
 
 
-class ThresholdSplitter:
+class DynamicThreshold:
     """Keeps both models' thresholds of N samples over the epochs.
 
     Parameters
@@ -145,25 +153,25 @@ class ThresholdSplitter:
     momentum : float
         m: 0.9 for short runs, 0.99 for long ones.
     margin, cap : float
-        See `split_samples`.
+        See `partition_samples`.
     """
 
     def __init__(
         self, n_samples: int, n_classes: int, *, momentum: float = 0.9, margin: float = 0.3, cap: float = 0.99
     ) -> None:
         if not 0.0 <= momentum < 1.0:
-            reject("momentum", momentum, "0 <= momentum < 1")
+            invalid("momentum", momentum, "0 <= momentum < 1")
         if not 0.0 <= margin <= 1.0:
-            reject("margin", margin, "0 to 1")
+            invalid("margin", margin, "0 to 1")
         if not 0.0 < cap < 1.0:
-            reject("cap", cap, "strictly between 0 and 1")
+            invalid("cap", cap, "strictly between 0 and 1")
         self.momentum, self.margin, self.cap = momentum, margin, cap
         self.tau_strong: Float = np.full(n_samples, 1.0 / n_classes)
         self.tau_weak: Float = np.full(n_samples, 1.0 / n_classes)
 
-    def step(self, p_strong: ArrayLike, p_weak: ArrayLike, noisy_label: ArrayLike) -> Split:
-        """Split by the thresholds as they are, and only then move them."""
-        split = split_samples(
+    def step(self, p_strong: ArrayLike, p_weak: ArrayLike, noisy_label: ArrayLike) -> Partition:
+        """Partition by the thresholds as they are, and only then move them."""
+        split = partition_samples(
             p_strong, p_weak, noisy_label, self.tau_strong, self.tau_weak, margin=self.margin, cap=self.cap
         )
         self.tau_strong = update_thresholds(self.tau_strong, p_strong, self.momentum)
@@ -179,8 +187,8 @@ def replay(
     momentum: float = 0.9,
     margin: float = 0.3,
     cap: float = 0.99,
-) -> list[Split]:
-    """Split recorded training dynamics anew, with other settings and no training.
+) -> list[Partition]:
+    """Partition recorded training dynamics anew, with other settings and no training.
 
     Parameters
     ----------
@@ -191,7 +199,7 @@ def replay(
 
     Returns
     -------
-    list of Split, one an epoch
+    list of Partition, one an epoch
     """
     if len(dynamics_strong) != len(dynamics_weak):
         raise ValueError(
@@ -200,5 +208,5 @@ def replay(
     if not len(dynamics_strong):
         return []
     n, classes = np.shape(dynamics_strong[0])
-    splitter = ThresholdSplitter(n, classes, momentum=momentum, margin=margin, cap=cap)
+    splitter = DynamicThreshold(n, classes, momentum=momentum, margin=margin, cap=cap)
     return [splitter.step(s, w, noisy_label) for s, w in zip(dynamics_strong, dynamics_weak, strict=True)]

@@ -18,8 +18,8 @@ from nlkit.annotate.budget import QueryBudget
 from nlkit.annotate.demonstrations import balanced_pool, nearest, worded
 from nlkit.data.observed import Observed
 from nlkit.methods.noiseal.config import NoiseALConfig
-from nlkit.methods.noiseal.loss import CLEAN, PURIFIED, SetObjective, kinds
-from nlkit.methods.noiseal.partition import Split, ThresholdSplitter, split_samples
+from nlkit.methods.noiseal.loss import CLEAN, PURIFIED, NoiseALLoss, kinds
+from nlkit.methods.noiseal.partition import DynamicThreshold, Partition, partition_samples
 from nlkit.training import Callback, DynamicsRecorder, Tensors, Trainer, losses
 
 __all__ = ["ACQUISITIONS", "Rectifier", "acquisition_order", "clean_pool"]
@@ -80,7 +80,7 @@ def clean_pool(
 
 
 class Rectifier(Callback):
-    """Split after each epoch; after the warm-up ask the annotator and set the targets of the next epoch.
+    """Partition after each epoch; after the warm-up ask the annotator and set the targets of the next epoch.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Rectifier(Callback):
         All settings.
     recorder : DynamicsRecorder
         Must come before this callback: its latest predictions are split.
-    objective : SetObjective
+    objective : NoiseALLoss
         Gets the targets.
     annotator : Annotator or None
         None: nobody is asked, and P is trained as H.
@@ -106,7 +106,7 @@ class Rectifier(Callback):
         label_names: list[str],
         config: NoiseALConfig,
         recorder: DynamicsRecorder,
-        objective: SetObjective,
+        objective: NoiseALLoss,
         annotator: Annotator | None,
         text_embedding: NDArray[np.float32] | None,
     ) -> None:
@@ -114,7 +114,7 @@ class Rectifier(Callback):
         self.data, self.label_names, self.config = data, label_names, config
         self.recorder, self.objective, self.annotator = recorder, objective, annotator
         self.text_embedding = text_embedding
-        self.splitter = ThresholdSplitter(
+        self.splitter = DynamicThreshold(
             n, classes, momentum=config.momentum, margin=config.margin, cap=config.cap
         )
         # More rounds than epochs are left would put a part of the budget out of reach.
@@ -125,13 +125,13 @@ class Rectifier(Callback):
         self.answer: NDArray[np.int64] = np.full(n, ABSTAINED, np.int64)
         self.confidence: NDArray[np.float64] = np.full(n, np.nan)
         self.asked: NDArray[np.bool_] = np.zeros(n, bool)
-        self.split: Split | None = None
+        self.split: Partition | None = None
         objective.learn_observed(data.noisy_label)
 
     # -- the callback -------------------------------------------------------------------------------------
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Split, ask, set targets; write the sizes of the sets into the history."""
+        """Partition, ask, set targets; write the sizes of the sets into the history."""
         strong, weak = self.recorder.latest["strong"], self.recorder.latest["weak"]
         self.split = self.splitter.step(strong.probability, weak.probability, self.data.noisy_label)
         for name in ("R", "H", "P"):
@@ -255,7 +255,7 @@ class Rectifier(Callback):
         if not tensors:
             return
         c, latest = self.config, self.recorder.latest
-        self.split = split_samples(
+        self.split = partition_samples(
             latest["strong"].probability, latest["weak"].probability, self.data.noisy_label,
             tensors["used_tau_s"].numpy(), tensors["used_tau_w"].numpy(), margin=c.margin, cap=c.cap,
         )  # fmt: skip

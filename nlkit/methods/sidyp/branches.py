@@ -30,8 +30,8 @@ from nlkit.training import Trainer, copied_weights, losses
 from nlkit.training.recording import Callback, Tensors
 
 __all__ = [
-    "BranchObjective",
     "BranchedClassifier",
+    "CoRegularisedLoss",
     "Snapshots",
     "TrajectoryRecorder",
     "snapshot_epochs",
@@ -79,7 +79,7 @@ class BranchedClassifier(nn.Module):
         return [g for g in groups if g["params"]]
 
 
-class BranchObjective(Callback):
+class CoRegularisedLoss(Callback):
     """Mean CE of the branches plus α times their co-regularisation; also the callback that switches α on.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.methods.sidyp.detection import SCORES
 from nlkit.training.config import TrainingConfig
 
@@ -34,7 +34,7 @@ class SiDyPConfig(TrainingConfig):
         Epochs whose weights are kept, to give new texts a trajectory.
     noise_rate
         Share of the labels that are suspected, or "auto": estimated (`nlkit.methods.sidyp.detection`).
-    branch_averaging
+    branch_ema_epochs
         How many epochs the moving average of the branches' weights reaches back (`nlkit.training.ema`). The
         averaged weights draw the trajectories and predict; 0: the weights as they are. Where 40 % of a class
         carry one other label, the latter sometimes give the whole class away.
@@ -48,15 +48,15 @@ class SiDyPConfig(TrainingConfig):
         memorised.
     agreement
         With "both": rank correlation of the two below which margin alone is believed.
-    neighbours, certain, dominant
+    neighbours, gamma, delta
         K, γ and δ of the neighbours' prior (`nlkit.methods.sidyp.prior.neighbour_prior`).
     diffusion_epochs, diffusion_batch_size, lr_diffusion
         Of the second stage.
     diffusion_steps, sampling_steps
         T of the training, T' of the reverse chains whose answers move the prior.
-    scale
+    simplex_scale
         k: a label is the vector k (2 onehot − 1).
-    hidden_size, blocks, diffusion_dropout
+    hidden_size, denoiser_blocks, diffusion_dropout
         Of the denoiser (`nlkit.methods.sidyp.diffusion.Denoiser`).
     diffusion_warmup
         Share of the second stage's epochs that learn from certain samples only.
@@ -69,7 +69,7 @@ class SiDyPConfig(TrainingConfig):
         neighbours put it.
     update_rounds
         J, reverse chains an epoch for each sample that is not certain.
-    averaging
+    ema_epochs
         How many epochs the moving average of the denoiser's weights reaches back; it is what samples.
     prediction_steps, chains
         T' of the reverse chains that predict, and how many of them for each observed label; their final
@@ -89,29 +89,29 @@ class SiDyPConfig(TrainingConfig):
     restore_coregularisation: bool = True
     trajectory_points: int = 4
     noise_rate: float | str = "auto"
-    branch_averaging: float = 1.0
+    branch_ema_epochs: float = 1.0
     score: str = "both"
     normalise: bool = True
     margin_epochs: float = 0.5
     agreement: float = 0.6
     neighbours: int = 10
-    certain: float = 0.9
-    dominant: float = 0.8
+    gamma: float = 0.9
+    delta: float = 0.8
     diffusion_epochs: int = 20
     diffusion_batch_size: int = 128
     lr_diffusion: float = 3e-3
     diffusion_steps: int = 500
     sampling_steps: int = 10
-    scale: float = 5.0
+    simplex_scale: float = 5.0
     hidden_size: int = 128
-    blocks: int = 2
+    denoiser_blocks: int = 2
     diffusion_dropout: float = 0.1
     diffusion_warmup: float = 0.2
     diffusion_coregularisation: float = 1.0
     dynamic_prior: bool = True
     prior_memory: bool = False
     update_rounds: int = 6
-    averaging: float = 2.0
+    ema_epochs: float = 2.0
     prediction_steps: int = 1
     chains: int = 8
     weighted_loss: bool = False
@@ -119,7 +119,7 @@ class SiDyPConfig(TrainingConfig):
 
     profiles: ClassVar[dict[str, dict[str, Any]]] = {
         "quick": {
-            "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "decay": 0.0,
+            "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "lr_decay_share": 0.0,
         },
         "class": {},
         "paper": {
@@ -132,29 +132,29 @@ class SiDyPConfig(TrainingConfig):
         super().__post_init__()
         for name in (
             "branches", "trajectory_points", "neighbours", "diffusion_epochs", "diffusion_batch_size",
-            "diffusion_steps", "sampling_steps", "prediction_steps", "hidden_size", "blocks",
+            "diffusion_steps", "sampling_steps", "prediction_steps", "hidden_size", "denoiser_blocks",
             "update_rounds", "chains",
         ):  # fmt: skip
             self._number(name, low=1, whole=True)
-        for name in ("coregularisation", "diffusion_coregularisation", "branch_averaging"):
+        for name in ("coregularisation", "diffusion_coregularisation", "branch_ema_epochs"):
             self._number(name, low=0.0)
         for name in ("coregularisation_warmup", "diffusion_dropout", "diffusion_warmup"):
             self._number(name, low=0.0, high=1.0)
-        for name in ("certain", "dominant", "observed_mass", "margin_epochs"):
+        for name in ("gamma", "delta", "observed_mass", "margin_epochs"):
             self._number(name, low=0.0, high=1.0, open_low=True)
-        for name in ("lr_diffusion", "scale", "averaging"):
+        for name in ("lr_diffusion", "simplex_scale", "ema_epochs"):
             self._number(name, low=0.0, open_low=True)
         self._number("agreement", low=-1.0, high=1.0)
         if self.noise_rate != "auto":
             if isinstance(self.noise_rate, str):
-                reject("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto'")
+                invalid("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto'")
             self._number("noise_rate", low=0.0, high=1.0)
         self._choice("score", SCORES)
         for name in (
             "restore_coregularisation", "normalise", "dynamic_prior", "prior_memory", "weighted_loss",
         ):  # fmt: skip
             if not isinstance(getattr(self, name), bool):
-                reject(name, getattr(self, name), "True or False")
+                invalid(name, getattr(self, name), "True or False")
         for name in ("sampling_steps", "prediction_steps"):
             if getattr(self, name) > self.diffusion_steps:
-                reject(name, getattr(self, name), f"at most diffusion_steps={self.diffusion_steps}")
+                invalid(name, getattr(self, name), f"at most diffusion_steps={self.diffusion_steps}")

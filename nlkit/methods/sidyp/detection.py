@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject, unit_rows
+from nlkit._util import invalid, unit_rows
 from nlkit.data.checks import check_labels
 
 __all__ = ["SCORES", "detect", "detect_by_both", "margin", "suspects", "suspicion"]
@@ -58,11 +58,11 @@ def suspicion(
     """
     z, label = np.asarray(trajectory), np.asarray(noisy_label, np.int64)
     if z.ndim != 4 or z.shape[2] != len(label) or 0 in z.shape[:2]:
-        reject(
+        invalid(
             "trajectory", f"array of shape {z.shape}", f"shape (M, E, {len(label)}, D), M and E at least 1"
         )
     if score not in SCORES[2:]:
-        reject("score", score, f"one of {', '.join(SCORES[2:])}")
+        invalid("score", score, f"one of {', '.join(SCORES[2:])}")
     check_labels(label, n_classes)
     known = np.flatnonzero(label >= 0)
     result = np.full(len(label), np.nan)
@@ -124,7 +124,7 @@ def margin(dynamics: ArrayLike, noisy_label: ArrayLike) -> Floats:
     """
     p, label = np.asarray(dynamics), np.asarray(noisy_label, np.int64)
     if p.ndim != 4 or p.shape[2] != len(label) or 0 in p.shape[:2] or p.shape[3] < 2:
-        reject("dynamics", f"array of shape {p.shape}", f"shape (M, E, {len(label)}, C), M and E at least 1")
+        invalid("dynamics", f"array of shape {p.shape}", f"shape (M, E, {len(label)}, C), M and E at least 1")
     check_labels(label, p.shape[3])
     mean = p.mean((0, 1), dtype=np.float64)
     known = np.flatnonzero(label >= 0)
@@ -167,7 +167,7 @@ def detect(
     elif isinstance(noise_rate, int | float) and not isinstance(noise_rate, bool) and 0 <= noise_rate <= 1:
         rate = float(noise_rate)
     else:
-        reject("noise_rate", noise_rate, "a number from 0 to 1, or 'auto'")
+        invalid("noise_rate", noise_rate, "a number from 0 to 1, or 'auto'")
     suspect = np.zeros(len(s), bool)
     # Stable, so that ties go by the order of the data.
     order = known[np.argsort(-s[known], kind="stable")]

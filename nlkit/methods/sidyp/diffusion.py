@@ -17,9 +17,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from nlkit._util import reject
+from nlkit._util import invalid
 
-__all__ = ["BranchLinear", "Denoiser", "alpha_bar", "corner", "diffuse", "reverse_chain", "survival"]
+__all__ = ["BranchLinear", "Denoiser", "alpha_bar", "p_sample_loop", "q_sample", "survival", "to_simplex"]
 
 
 def alpha_bar(steps: int, offset: float = 0.008) -> Tensor:
@@ -36,27 +36,27 @@ def alpha_bar(steps: int, offset: float = 0.008) -> Tensor:
         s, which keeps the first steps from being too small.
     """
     if steps < 1:
-        reject("steps", steps, "at least 1")
+        invalid("steps", steps, "at least 1")
     t = torch.arange(steps + 1, dtype=torch.float64) / steps
     f = torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2
     beta = (1 - f[1:] / f[:-1]).clamp(max=0.999)
     return torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - beta, 0)]).float()
 
 
-def corner(label: Tensor, n_classes: int, scale: float = 5.0) -> Tensor:
+def to_simplex(label: Tensor, n_classes: int, scale: float = 5.0) -> Tensor:
     """Return k · (2 · onehot(c) − 1), shape (…, C), of classes c, shape (…); zeros for −1 (missing)."""
     known = (label >= 0).unsqueeze(-1)
     one_hot = nn.functional.one_hot(label.clamp(min=0), n_classes).to(torch.get_default_dtype())
     return torch.where(known, scale * (2 * one_hot - 1), torch.zeros_like(one_hot))
 
 
-def diffuse(start: Tensor, level: Tensor, noise: Tensor, scale: float = 5.0) -> Tensor:
+def q_sample(start: Tensor, level: Tensor, noise: Tensor, scale: float = 5.0) -> Tensor:
     """Return √ᾱ s_0 + √(1 − ᾱ) k ε.
 
     Parameters
     ----------
     start : Tensor, shape (…, C)
-        s_0, as from `corner`.
+        s_0, as from `to_simplex`.
     level : Tensor, shape (…)
         ᾱ_t of each sample.
     noise : Tensor, shape (…, C)
@@ -178,9 +178,11 @@ class Denoiser(nn.Module):
         condition : Tensor, shape (M, B, P)
             What is known of the text.
         """
-        return self.denoise(noised, level, self.observed(observed / self.scale) + self.told(condition))
+        return self.denoise(
+            noised, level, self.observed(observed / self.scale) + self.encode_condition(condition)
+        )
 
-    def told(self, condition: Tensor) -> Tensor:
+    def encode_condition(self, condition: Tensor) -> Tensor:
         """Return what the condition comes to, shape (M, B, H): the costly part, the same in all chains."""
         inside: Tensor = self.condition(self.dropout(condition))
         return inside
@@ -201,10 +203,10 @@ class Denoiser(nn.Module):
 
 
 @torch.no_grad()
-def reverse_chain(
+def p_sample_loop(
     denoiser: Denoiser,
     observed: Tensor,
-    told: Tensor,
+    encoded: Tensor,
     levels: Tensor,
     *,
     generator: torch.Generator | None = None,
@@ -219,8 +221,8 @@ def reverse_chain(
         In evaluation mode.
     observed : Tensor of int, shape (M, B)
         Observed labels; −1 is missing.
-    told : Tensor, shape (M, B, H)
-        What is known of the texts, by `Denoiser.told`.
+    encoded : Tensor, shape (M, B, H)
+        What is known of the texts, by `Denoiser.encode_condition`.
     levels : Tensor, shape (T' + 1,)
         ᾱ_0 = 1 … ᾱ_T' of the steps that are made (`alpha_bar`), walked from the last to the first.
     generator : torch.Generator, optional
@@ -241,18 +243,18 @@ def reverse_chain(
 
     def noise() -> Tensor:
         samples = 1 if shared_noise else B
-        drawn = torch.randn(M, samples, classes, generator=generator, device=told.device)
+        drawn = torch.randn(M, samples, classes, generator=generator, device=encoded.device)
         return drawn.expand(M, B, classes)
 
-    seen = denoiser.observed(corner(observed, classes, k) / k) + told
+    seen = denoiser.observed(to_simplex(observed, classes, k) / k) + encoded
     state = k * noise()
-    probability = torch.full((M, B, classes), 1 / classes, device=told.device)
+    probability = torch.full((M, B, classes), 1 / classes, device=encoded.device)
     for t in range(len(levels) - 1, 0, -1):
         if trace is not None:
             trace.append(state.softmax(-1))
         logits = denoiser.denoise(state, levels[t].expand(M, B), seen)
         probability = logits.softmax(-1)
-        state = diffuse(corner(logits.argmax(-1), classes, k), levels[t - 1].expand(M, B), noise(), k)
+        state = q_sample(to_simplex(logits.argmax(-1), classes, k), levels[t - 1].expand(M, B), noise(), k)
     if trace is not None:
         trace.append(probability)
     return probability

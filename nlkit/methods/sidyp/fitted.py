@@ -15,14 +15,14 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.data.checks import check_labels, check_texts, class_numbers
 from nlkit.data.observed import with_column
 from nlkit.methods.base import Method
 from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.methods.sidyp.branches import BranchedClassifier, Snapshots
 from nlkit.methods.sidyp.config import SiDyPConfig
-from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, corner, diffuse, reverse_chain
+from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, p_sample_loop, q_sample, to_simplex
 from nlkit.methods.sidyp.posterior import conditions, new_denoiser, posterior, refined
 from nlkit.metrics import correction_report, detection_report, prior_report
 from nlkit.models.device import choose_device, choose_precision
@@ -56,7 +56,7 @@ class FittedSiDyP(Method):
             torch.manual_seed(c.seed)
             return BranchedClassifier(encoder, n_classes, c.branches, dropout=c.dropout)
 
-    def _known(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Prediction]:
+    def _encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Prediction]:
         """Return condition (M, n, P), P_clf (M, n, C) and the first stage's prediction of n texts."""
         place, model = choose_device(self.config.device), self.branches_
         precision = choose_precision(self.config.mixed_precision, place)
@@ -67,7 +67,7 @@ class FittedSiDyP(Method):
         return condition.to(place), p_observed.to(place), found[-1]
 
     def _predict(self, texts: Sequence[str]) -> Prediction:
-        condition, p_observed, last = self._known(texts)
+        condition, p_observed, last = self._encode(texts)
         denoiser = self.denoiser_.to(condition.device)
         return Prediction(posterior(denoiser, condition, p_observed, self.config), last.embedding.mean(1))
 
@@ -82,7 +82,7 @@ class FittedSiDyP(Method):
         return found.class_probability()
 
     def _refined(self, texts: Sequence[str], noisy_label: NDArray[np.int64]) -> Probabilities:
-        condition, p_observed, _ = self._known(texts)
+        condition, p_observed, _ = self._encode(texts)
         denoiser = self.denoiser_.to(condition.device)
         return refined(denoiser, condition, p_observed, noisy_label, self.config)
 
@@ -101,12 +101,13 @@ class FittedSiDyP(Method):
             Points of the simplex (rows sum to 1): pure noise first, the chain's class probabilities last. One
             chain a branch; all texts see the same noise.
         """
-        label, told = self._told(texts, noisy_label)
+        label, encoded = self._encode_with_labels(texts, noisy_label)
         steps: list[Tensor] = []
-        place, denoiser = told.device, self.denoiser_.to(told.device)
-        reverse_chain(
-            denoiser, label.expand(len(told), -1), told, alpha_bar(self.config.sampling_steps).to(place),
-            shared_noise=True, trace=steps, generator=torch.Generator(place).manual_seed(self.config.seed),
+        place, denoiser = encoded.device, self.denoiser_.to(encoded.device)
+        p_sample_loop(
+            denoiser, label.expand(len(encoded), -1), encoded,
+            alpha_bar(self.config.sampling_steps).to(place), shared_noise=True, trace=steps,
+            generator=torch.Generator(place).manual_seed(self.config.seed),
         )  # fmt: skip
         return torch.stack(steps).cpu().numpy()
 
@@ -134,38 +135,38 @@ class FittedSiDyP(Method):
         ndarray, shape (n, C)
             The branches' mean; rows sum to 1. The noise depends on the seed alone, and on the text's place.
         """
-        observed, told = self._told(texts, noisy_label)
+        observed, encoded = self._encode_with_labels(texts, noisy_label)
         label = class_numbers(list(shown), "shown")
         if len(label) != len(observed):
             raise ValueError(f"shown holds {len(label)} labels for {len(observed)} texts")
         n_classes = len(self.label_names_)
         if len(label) and not (label.min() >= -1 and label.max() < n_classes):
-            reject("shown", list(shown), f"classes from 0 to {n_classes - 1}, or -1")
-        T, k, place = self.config.diffusion_steps, self.config.scale, told.device
+            invalid("shown", list(shown), f"classes from 0 to {n_classes - 1}, or -1")
+        T, k, place = self.config.diffusion_steps, self.config.simplex_scale, encoded.device
         if not 0 <= step <= T:
-            reject("step", step, f"a whole number from 0 to {T}")
+            invalid("step", step, f"a whole number from 0 to {T}")
         level = alpha_bar(T)[step].expand(len(label)).to(place)
-        draws = torch.Generator(place).manual_seed(self.config.seed)
-        noise = torch.randn(len(label), n_classes, generator=draws, device=place)
-        state = diffuse(corner(torch.from_numpy(label).to(place), n_classes, k), level, noise, k)
-        M, denoiser = len(told), self.denoiser_.to(place)
-        seen = denoiser.observed(corner(observed, n_classes, k).expand(M, -1, -1) / k) + told
+        generator = torch.Generator(place).manual_seed(self.config.seed)
+        noise = torch.randn(len(label), n_classes, generator=generator, device=place)
+        state = q_sample(to_simplex(torch.from_numpy(label).to(place), n_classes, k), level, noise, k)
+        M, denoiser = len(encoded), self.denoiser_.to(place)
+        seen = denoiser.observed(to_simplex(observed, n_classes, k).expand(M, -1, -1) / k) + encoded
         found = denoiser.denoise(state.expand(M, -1, -1), level.expand(M, -1), seen).softmax(-1).mean(0)
         answer: Probabilities = found.cpu().numpy()
         return answer
 
     @torch.no_grad()
-    def _told(self, texts: Sequence[str], noisy_label: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def _encode_with_labels(self, texts: Sequence[str], noisy_label: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return observed labels (n,), checked, and what the denoiser is told of the texts, (M, n, H)."""
         checked = self._checked(texts)
         label = class_numbers(list(noisy_label), "noisy_label")
         if len(label) != len(checked):
             raise ValueError(f"noisy_label holds {len(label)} labels for {len(checked)} texts")
         check_labels(label, len(self.label_names_))
-        condition, _, _ = self._known(checked)
-        return torch.from_numpy(label).to(condition.device), self.denoiser_.to(condition.device).told(
-            condition
-        )
+        condition, _, _ = self._encode(checked)
+        return torch.from_numpy(label).to(condition.device), self.denoiser_.to(
+            condition.device
+        ).encode_condition(condition)
 
     def refine(self, ds: DatasetDict) -> DatasetDict:
         """Return the data with refined labels, to be exported or trained on.

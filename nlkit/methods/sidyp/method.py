@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from nlkit._util import content_hash
 from nlkit.data.checks import check_texts
 from nlkit.data.observed import Observed, label_names, observe
-from nlkit.methods.base import Watch, watched
+from nlkit.methods.base import Watch, eval_parts
 from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.methods.sidyp.branches import (
-    BranchObjective,
+    CoRegularisedLoss,
     Snapshots,
     TrajectoryRecorder,
     snapshot_epochs,
@@ -113,7 +113,7 @@ class SiDyP(FittedSiDyP):
         self._lost_warm_start = False
 
     def fit(
-        self, ds: DatasetDict, *, watch: Sequence[str] = (), checkpoint: str | Path | None = None
+        self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
     ) -> Self:
         """Learn from ``ds["train"]``'s texts and noisy labels.
 
@@ -121,7 +121,7 @@ class SiDyP(FittedSiDyP):
         ----------
         ds : DatasetDict
             Splits "train" and perhaps "validation", with columns ``text`` and ``noisy_label``; −1 is missing.
-        watch : sequence of str
+        eval_splits : sequence of str
             Splits whose true labels are compared with the predictions after each epoch, for the history only:
             the first stage's mean over branches, then the whole method with one reverse chain a label.
         checkpoint : path, optional
@@ -148,7 +148,7 @@ class SiDyP(FittedSiDyP):
         believed = None
         if self.warm_start is not None:
             data, believed = self.warm_start.believed(data)
-        recorder, rows = self._first_stage(ds, data, believed, len(names), watch, checkpoint)
+        recorder, rows = self._first_stage(ds, data, believed, len(names), eval_splits, checkpoint)
         # Each of these is large or takes time, so it is made once.
         trajectory = {split: recorder.trajectory(split) for split in recorder.embedding}
         embedding = {"train": self._text_embedding(data.texts)}
@@ -160,7 +160,7 @@ class SiDyP(FittedSiDyP):
         n = len(data.texts)
         self.label_names_ = names
         try:
-            refinement.fit(self._watcher(ds, watch))
+            refinement.fit(self._watcher(ds, eval_splits))
         finally:
             rows["stage"] = "classifier"
             more = pd.DataFrame(refinement.rows).assign(stage="diffusion")
@@ -184,7 +184,7 @@ class SiDyP(FittedSiDyP):
 
     def _first_stage(
         self, ds: DatasetDict, data: Observed, believed: NDArray[np.bool_] | None, n_classes: int,
-        watch: Sequence[str], checkpoint: str | Path | None,
+        eval_splits: Sequence[str], checkpoint: str | Path | None,
     ) -> tuple[TrajectoryRecorder, pd.DataFrame]:  # fmt: skip
         c = self.config
         model = self._new_branches(n_classes)
@@ -192,12 +192,12 @@ class SiDyP(FittedSiDyP):
         if "validation" in ds:
             texts = check_texts(ds["validation"]["text"][:], "ds['validation']['text']")
             inputs["validation"] = model.prepare(texts)
-        objective = BranchObjective(
+        objective = CoRegularisedLoss(
             data.noisy_label, c.coregularisation, c.coregularisation_warmup, c.restore_coregularisation
         )
         recorder = TrajectoryRecorder("branches", inputs, snapshot_epochs(c.epochs, c.trajectory_points))
         callbacks: list[Callback] = [objective, recorder]
-        callbacks += [Watch(model, "branches", ds, watch, averaged=True)] if watch else []
+        callbacks += [Watch(model, "branches", ds, eval_splits, averaged=True)] if eval_splits else []
         if checkpoint:
             start = "" if believed is None else content_hash(believed.tobytes().hex())
             identity = self._run_identity(data, ds, model.encoder.fingerprint, start)
@@ -205,7 +205,7 @@ class SiDyP(FittedSiDyP):
         trainer = Trainer(
             {"branches": model}, {"branches": inputs["train"]},
             {"branches": model.parameter_groups(c.lr_encoder, c.lr_head)}, objective, callbacks=callbacks,
-            description="SiDyP, classifier", **self._trainer_settings(), averaging=c.branch_averaging,
+            description="SiDyP, classifier", **self._trainer_settings(), ema_epochs=c.branch_ema_epochs,
         ).fit()  # fmt: skip
         self.branches_ = trainer.raw("branches")
         self.branches_.load_state_dict(recorder.weights[max(recorder.weights)])
@@ -239,7 +239,7 @@ class SiDyP(FittedSiDyP):
         label = np.concatenate([data.noisy_label, np.full(others, -1)])
         doubted = np.concatenate([suspect, np.zeros(others, bool)])
         prior = neighbour_prior(
-            space, label, doubted, n_classes, k=c.neighbours, certain=c.certain, dominant=c.dominant
+            space, label, doubted, n_classes, k=c.neighbours, gamma=c.gamma, delta=c.delta
         )
         return prior if believed is None else prior.fixed(np.flatnonzero(believed), data.noisy_label)
 
@@ -260,12 +260,14 @@ class SiDyP(FittedSiDyP):
         )
 
     def _watcher(
-        self, ds: Mapping[str, Dataset], watch: Sequence[str]
+        self, ds: Mapping[str, Dataset], eval_splits: Sequence[str]
     ) -> Callable[[Denoiser, dict[str, float]], None] | None:
         """Return a function that writes accuracies on true labels into the second stage's history."""
-        if not watch:
+        if not eval_splits:
             return None
-        parts = [(split, *self._known(texts)[:2], label) for split, texts, label in watched(ds, watch)]
+        parts = [
+            (split, *self._encode(texts)[:2], label) for split, texts, label in eval_parts(ds, eval_splits)
+        ]
 
         def write(denoiser: Denoiser, row: dict[str, float]) -> None:
             for split, condition, p_observed, label in parts:

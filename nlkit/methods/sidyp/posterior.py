@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from nlkit.methods.sidyp.config import SiDyPConfig
-from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, reverse_chain
+from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, p_sample_loop
 
 __all__ = ["answer_probabilities", "conditions", "new_denoiser", "posterior", "refined"]
 
@@ -56,8 +56,8 @@ def _unit(vectors: Tensor) -> Tensor:
 def new_denoiser(branches: int, n_classes: int, condition_size: int, config: SiDyPConfig) -> Denoiser:
     """Return an untrained denoiser with the config's sizes."""
     return Denoiser(
-        branches, n_classes, condition_size, hidden_size=config.hidden_size, blocks=config.blocks,
-        dropout=config.diffusion_dropout, scale=config.scale,
+        branches, n_classes, condition_size, hidden_size=config.hidden_size, blocks=config.denoiser_blocks,
+        dropout=config.diffusion_dropout, scale=config.simplex_scale,
     )  # fmt: skip
 
 
@@ -68,10 +68,10 @@ def _chunks(n: int) -> Iterator[slice]:
 @torch.no_grad()
 def answer_probabilities(
     denoiser: Denoiser,
-    told: Tensor,
+    encoded: Tensor,
     observed: Tensor,
     steps: int,
-    draws: torch.Generator,
+    generator: torch.Generator,
     *,
     chains: int = 1,
     shared_noise: bool = False,
@@ -82,30 +82,30 @@ def answer_probabilities(
     ----------
     denoiser : Denoiser
         In evaluation mode.
-    told : Tensor, shape (M, B, H)
-        What is known of the texts, by `Denoiser.told`.
+    encoded : Tensor, shape (M, B, H)
+        What is known of the texts, by `Denoiser.encode_condition`.
     observed : Tensor of int64, shape (B,)
         ỹ of each sample; −1 is missing.
     steps : int
         T' of the chains.
-    draws : torch.Generator
+    generator : torch.Generator
         Draws all noise.
     chains : int
         How many chains are averaged.
     shared_noise : bool
-        As in `nlkit.methods.sidyp.diffusion.reverse_chain`.
+        As in `nlkit.methods.sidyp.diffusion.p_sample_loop`.
     """
-    levels = alpha_bar(steps).to(told.device)
-    M, B, _ = told.shape
-    result = told.new_zeros(M, B, denoiser.out.weight.shape[-1])
+    levels = alpha_bar(steps).to(encoded.device)
+    M, B, _ = encoded.shape
+    result = encoded.new_zeros(M, B, denoiser.out.weight.shape[-1])
     for _ in range(chains):
         # Every chunk starts from the same random state where noise is shared, so that chunks do not matter.
-        state = draws.get_state()
+        state = generator.get_state()
         for part in _chunks(B):
             if shared_noise:
-                draws.set_state(state)
-            result[:, part] += reverse_chain(
-                denoiser, observed[part].expand(M, -1), told[:, part], levels, generator=draws,
+                generator.set_state(state)
+            result[:, part] += p_sample_loop(
+                denoiser, observed[part].expand(M, -1), encoded[:, part], levels, generator=generator,
                 shared_noise=shared_noise,
             )  # fmt: skip
     return result / chains
@@ -150,12 +150,12 @@ def posterior(
     share = p_observed * wanted
     # A branch may be sure of a label that the mean leaves out: it then has no part in the sum.
     share = share / share.sum(-1, keepdim=True).clamp(min=1e-12)
-    told, result = denoiser.told(condition), condition.new_zeros(M, N, C)
+    encoded, result = denoiser.encode_condition(condition), condition.new_zeros(M, N, C)
     for part in _chunks(len(sample)):
-        draws = torch.Generator(condition.device).manual_seed(config.seed)
+        generator = torch.Generator(condition.device).manual_seed(config.seed)
         i, c = sample[part], label[part]
         p = answer_probabilities(
-            denoiser, told[:, i], c, config.prediction_steps, draws, chains=chains or config.chains,
+            denoiser, encoded[:, i], c, config.prediction_steps, generator, chains=chains or config.chains,
             shared_noise=True,
         )  # fmt: skip
         result.index_add_(1, i, p * share[:, i, c].unsqueeze(-1))
@@ -184,11 +184,11 @@ def refined(
     result = np.empty((len(noisy_label), p_observed.shape[-1]), np.float32)
     known, missing = np.flatnonzero(noisy_label >= 0), np.flatnonzero(noisy_label < 0)
     if len(known):
-        draws = torch.Generator(condition.device).manual_seed(config.seed)
+        generator = torch.Generator(condition.device).manual_seed(config.seed)
         label = torch.from_numpy(noisy_label[known]).to(condition.device)
         p = answer_probabilities(
-            denoiser, denoiser.told(condition[:, known]), label, config.prediction_steps, draws,
-            chains=config.chains, shared_noise=True,
+            denoiser, denoiser.encode_condition(condition[:, known]), label, config.prediction_steps,
+            generator, chains=config.chains, shared_noise=True,
         ).mean(0)  # fmt: skip
         result[known] = (p / p.sum(-1, keepdim=True)).cpu().numpy()
     if len(missing):

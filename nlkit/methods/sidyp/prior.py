@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import reject
+from nlkit._util import invalid
 from nlkit.data.checks import check_labels
 
-__all__ = ["CASES", "Prior", "candidates", "nearest_believed", "neighbour_prior", "reinforce", "vote"]
+__all__ = ["CASES", "Prior", "candidates", "nearest_trusted", "neighbour_prior", "reinforce", "vote"]
 
 Floats = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ class Prior:
 
 def neighbour_prior(
     embedding: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, n_classes: int, *, k: int = 10,
-    certain: float = 0.9, dominant: float = 0.8,
+    gamma: float = 0.9, delta: float = 0.8,
 ) -> Prior:  # fmt: skip
     """Read each sample's candidates for the true label off its nearest neighbours that are not suspect.
 
@@ -97,7 +97,7 @@ def neighbour_prior(
         C. A class that no reference sample has keeps its column, with weight 0.
     k : int
         K, neighbours a sample.
-    certain, dominant : float
+    gamma, delta : float
         γ: one candidate where u's largest reaches it. δ: two where the two largest reach it together.
 
     Returns
@@ -109,11 +109,11 @@ def neighbour_prior(
     ValueError
         If no sample with a label is left that is not suspect, or an argument is out of range.
     """
-    neighbours, distance = nearest_believed(embedding, noisy_label, suspect, k=k)
-    return vote(neighbours, distance, noisy_label, suspect, n_classes, certain=certain, dominant=dominant)
+    neighbours, distance = nearest_trusted(embedding, noisy_label, suspect, k=k)
+    return vote(neighbours, distance, noisy_label, suspect, n_classes, gamma=gamma, delta=delta)
 
 
-def nearest_believed(
+def nearest_trusted(
     embedding: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, *, k: int = 10
 ) -> tuple[NDArray[np.int64], Floats]:
     """Return numbers and distances of the k nearest others that have a label and are not suspect, (N, K).
@@ -125,7 +125,7 @@ def nearest_believed(
     if x.ndim != 2 or not len(x) == len(label) == len(doubted):
         raise ValueError(f"embedding {x.shape}, noisy_label {label.shape} and suspect {doubted.shape} differ")
     if k < 1:
-        reject("k", k, "at least 1")
+        invalid("k", k, "at least 1")
     reference = np.flatnonzero(~doubted & (label >= 0))
     if not len(reference):
         raise ValueError(
@@ -137,15 +137,15 @@ def nearest_believed(
 
 def vote(
     neighbours: ArrayLike, distance: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, n_classes: int, *,
-    certain: float = 0.9, dominant: float = 0.8,
+    gamma: float = 0.9, delta: float = 0.8,
 ) -> Prior:  # fmt: skip
     """Read the prior off neighbours that are known already: each votes for its label by 1 / distance.
 
     Parameters
     ----------
     neighbours, distance : array, shape (N, K)
-        From `nearest_believed`, or their first columns: fewer neighbours.
-    noisy_label, suspect, n_classes, certain, dominant
+        From `nearest_trusted`, or their first columns: fewer neighbours.
+    noisy_label, suspect, n_classes, gamma, delta
         As in `neighbour_prior`.
     """
     number, far = np.asarray(neighbours, np.int64), np.asarray(distance, np.float64)
@@ -156,9 +156,9 @@ def vote(
             f"{doubted.shape} differ"
         )
     check_labels(label, n_classes)
-    for name, value in (("certain", certain), ("dominant", dominant)):
+    for name, value in (("gamma", gamma), ("delta", delta)):
         if not 0 < value <= 1:
-            reject(name, value, "above 0 and at most 1")
+            invalid(name, value, "above 0 and at most 1")
     weight = np.where(number >= 0, 1.0 / np.maximum(far, 1e-6 * _scale(far)), 0.0)  # (N, K)
     u = np.zeros((len(label), n_classes))
     row = np.repeat(np.arange(len(label)), number.shape[1])
@@ -168,7 +168,7 @@ def vote(
     # The only reference sample has no neighbour but itself: then its own label.
     u[alone, label[alone]] = 1.0
     u /= u.sum(1, keepdims=True)
-    prior, case = candidates(u, certain=certain, dominant=dominant)
+    prior, case = candidates(u, gamma=gamma, delta=delta)
     return Prior(prior, case, number, doubted)
 
 
@@ -196,16 +196,14 @@ def _nearest_others(x: Floats, reference: NDArray[np.int64], k: int) -> tuple[ND
     return number, np.where(number >= 0, distance, np.inf)
 
 
-def candidates(
-    u: ArrayLike, *, certain: float = 0.9, dominant: float = 0.8
-) -> tuple[Floats, NDArray[np.str_]]:
+def candidates(u: ArrayLike, *, gamma: float = 0.9, delta: float = 0.8) -> tuple[Floats, NDArray[np.str_]]:
     """Turn the neighbours' label distribution into candidates.
 
     Parameters
     ----------
     u : array, shape (N, C)
         Rows sum to 1.
-    certain, dominant : float
+    gamma, delta : float
         γ and δ.
 
     Returns
@@ -218,7 +216,7 @@ def candidates(
     u = np.asarray(u, np.float64)
     order = np.argsort(-u, axis=1, kind="stable")
     top = np.take_along_axis(u, order[:, :2], 1)
-    case = np.select([top[:, 0] >= certain, top.sum(1) >= dominant], [0, 1], default=2)
+    case = np.select([top[:, 0] >= gamma, top.sum(1) >= delta], [0, 1], default=2)
     rank = np.argsort(order, axis=1, kind="stable")
     kept = np.where(rank < np.array([1, 2, u.shape[1]])[case][:, None], u, 0.0)
     return kept / kept.sum(1, keepdims=True), np.array(CASES)[case]
@@ -246,7 +244,7 @@ def reinforce(weight: ArrayLike, answer: ArrayLike, rounds: int) -> Floats:
     """
     w, place = np.array(weight, np.float64), np.asarray(answer, np.int64)[..., None]
     if rounds < 1:
-        reject("rounds", rounds, "at least 1")
+        invalid("rounds", rounds, "at least 1")
     own = np.take_along_axis(w, place, -1)
     np.put_along_axis(w, place, np.where(own > 0, own + (1 - own) / rounds, own), -1)
     result: Floats = w / w.sum(-1, keepdims=True)

@@ -23,16 +23,16 @@ from torch import Tensor, nn
 
 from nlkit._util import progress
 from nlkit.methods.sidyp.config import SiDyPConfig
-from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, corner, diffuse
+from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, q_sample, to_simplex
 from nlkit.methods.sidyp.posterior import answer_probabilities, new_denoiser
 from nlkit.methods.sidyp.prior import Prior, reinforce
 from nlkit.training import Interrupted, losses
 from nlkit.training.ema import WeightAverage
 
-__all__ = ["Refinement", "drawn_labels"]
+__all__ = ["Refinement", "sample_labels"]
 
 
-def drawn_labels(weight: Tensor, uniform: Tensor) -> Tensor:
+def sample_labels(weight: Tensor, uniform: Tensor) -> Tensor:
     """Draw a label from each distribution by inverting its cumulative sum.
 
     Parameters
@@ -104,7 +104,7 @@ class Refinement:
             torch.manual_seed(config.seed + 2)
             self.denoiser = new_denoiser(M, prior.weight.shape[1], P, config).to(device)
         steps = math.ceil(N / config.diffusion_batch_size)
-        self.average = WeightAverage(self.denoiser, max(1.0, config.averaging * steps))
+        self.average = WeightAverage(self.denoiser, max(1.0, config.ema_epochs * steps))
         self.optimizer = torch.optim.AdamW(
             self.denoiser.parameters(), lr=config.lr_diffusion, weight_decay=config.weight_decay
         )
@@ -114,7 +114,7 @@ class Refinement:
         self.best_weights: dict[str, Tensor] = {}
 
     def fit(self, watch: Callable[[Denoiser, dict[str, float]], None] | None = None) -> Refinement:
-        """Run all epochs; `watch` gets the averaged denoiser and the history's row after each.
+        """Run all epochs; `eval_splits` gets the averaged denoiser and the history's row after each.
 
         On an interruption the denoiser keeps the average of what it has learnt, if a whole epoch is there.
         """
@@ -148,10 +148,10 @@ class Refinement:
         c, started = self.config, time.perf_counter()
         rng = np.random.default_rng([c.seed, epoch, 3])
         torch.manual_seed(int(rng.integers(2**62)))  # dropout
-        draws = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
         if not warm and c.dynamic_prior:
             with self.average.used():
-                self._move_prior(draws)
+                self._move_prior(generator)
         rows = np.flatnonzero(self.certain) if warm and self.certain.any() else np.arange(len(self.certain))
         weight = torch.from_numpy(self.weight).float().to(self.device)
         self.denoiser.train()
@@ -159,21 +159,21 @@ class Refinement:
         order = rng.permutation(rows)
         for start in range(0, len(order), c.diffusion_batch_size):
             index = torch.from_numpy(order[start : start + c.diffusion_batch_size]).to(self.device)
-            total += self._step(index, weight[:, index], draws, warm) * len(index)
+            total += self._step(index, weight[:, index], generator, warm) * len(index)
         sure = self.weight.max(-1).mean()
         row = {"epoch": epoch + 1.0, "loss": total / len(order), "prior_certainty": float(sure)}
         row["seconds"] = time.perf_counter() - started
         return row
 
-    def _step(self, index: Tensor, weight: Tensor, draws: torch.Generator, warm: bool) -> float:
+    def _step(self, index: Tensor, weight: Tensor, generator: torch.Generator, warm: bool) -> float:
         """Learn from one batch; noise, time and the draw of the label are the same in all branches."""
         c, (M, B, C) = self.config, weight.shape
-        label = drawn_labels(weight, torch.rand(B, generator=draws, device=self.device))  # (M, B)
-        t = torch.randint(1, c.diffusion_steps + 1, (B,), generator=draws, device=self.device)
+        label = sample_labels(weight, torch.rand(B, generator=generator, device=self.device))  # (M, B)
+        t = torch.randint(1, c.diffusion_steps + 1, (B,), generator=generator, device=self.device)
         level = self.levels[t].expand(M, B)
-        noise = torch.randn(B, C, generator=draws, device=self.device)
-        noised = diffuse(corner(label, C, c.scale), level, noise, c.scale)
-        seen = corner(self.observed[index], C, c.scale).expand(M, B, C)
+        noise = torch.randn(B, C, generator=generator, device=self.device)
+        noised = q_sample(to_simplex(label, C, c.simplex_scale), level, noise, c.simplex_scale)
+        seen = to_simplex(self.observed[index], C, c.simplex_scale).expand(M, B, C)
         logits = self.denoiser(noised, level, seen, self.condition[:, index])
         each = nn.functional.cross_entropy(logits.flatten(0, 1), label.flatten(), reduction="none")
         if c.weighted_loss:
@@ -188,7 +188,7 @@ class Refinement:
         self.average.update()
         return loss.item()
 
-    def _move_prior(self, draws: torch.Generator) -> None:
+    def _move_prior(self, generator: torch.Generator) -> None:
         """Ask the reverse chain J times about every text that is not certain, and reinforce its answers."""
         c, open_ = self.config, np.flatnonzero(~self.certain)
         self.denoiser.eval()
@@ -197,10 +197,10 @@ class Refinement:
         if not len(open_):
             return
         with torch.no_grad():
-            told = self.denoiser.told(self.condition[:, open_])
+            encoded = self.denoiser.encode_condition(self.condition[:, open_])
         for _ in range(c.update_rounds):
             answer = answer_probabilities(
-                self.denoiser, told, self.observed[open_], c.sampling_steps, draws
+                self.denoiser, encoded, self.observed[open_], c.sampling_steps, generator
             ).argmax(-1)
             self.weight[:, open_] = reinforce(self.weight[:, open_], answer.cpu().numpy(), c.update_rounds)
 
@@ -209,12 +209,12 @@ class Refinement:
         if self.validation is None:
             return
         condition, observed, target = self.validation
-        draws = torch.Generator(self.device).manual_seed(self.config.seed)
+        generator = torch.Generator(self.device).manual_seed(self.config.seed)
         with torch.no_grad():
-            told = self.denoiser.told(condition.to(self.device))
+            encoded = self.denoiser.encode_condition(condition.to(self.device))
         found = answer_probabilities(
-            self.denoiser, told, torch.from_numpy(observed).to(self.device), self.config.prediction_steps,
-            draws,
+            self.denoiser, encoded, torch.from_numpy(observed).to(self.device), self.config.prediction_steps,
+            generator,
         ).mean(0).argmax(-1)  # fmt: skip
         row["agreement_validation_prior"] = float((found.cpu().numpy() == target).mean())
         # Of equal epochs the later one: it has learnt from more of the prior.

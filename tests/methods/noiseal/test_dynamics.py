@@ -16,7 +16,7 @@ def ds(r8_small):
 
 @pytest.fixture(scope="module")
 def found(ds):
-    return dynamics.train_both(ds, epochs=8, profile="quick", watch=("test",))
+    return dynamics.train_both(ds, epochs=8, profile="quick", eval_splits=("test",))
 
 
 def test_shapes_and_history(ds, found):
@@ -73,4 +73,4 @@ def test_bad_epochs(ds, epochs):
 
 def test_bad_split(ds):
     with pytest.raises(ValueError, match="watch"):
-        dynamics.train_both(ds, epochs=1, profile="quick", watch=("holiday",))
+        dynamics.train_both(ds, epochs=1, profile="quick", eval_splits=("holiday",))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlkit.methods.noiseal.config import NoiseALConfig
-from nlkit.methods.noiseal.loss import CLEAN, HARD, IGNORED, PURIFIED, SetObjective, kinds
+from nlkit.methods.noiseal.loss import CLEAN, HARD, IGNORED, PURIFIED, NoiseALLoss, kinds
 from nlkit.models.classifiers import Output
 from tests.reference import objective as reference
 
@@ -27,7 +27,7 @@ def test_kinds_follow_set_and_answer(samples: list[tuple[str, int]]) -> None:
 
 
 def test_before_a_split_labels_are_learnt_and_missing_ones_are_not() -> None:
-    objective = SetObjective(3, CLASSES, NoiseALConfig())
+    objective = NoiseALLoss(3, CLASSES, NoiseALConfig())
     objective.learn_observed(np.array([2, -1, 0]))
     assert objective.kind.tolist() == [CLEAN, IGNORED, CLEAN]
     assert objective.target.tolist() == [[0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
@@ -39,7 +39,7 @@ def test_the_objective_is_the_sum_over_samples(n: int, seed: int) -> None:
     config = NoiseALConfig(
         weight_clean=0.7, weight_purified=1.3, weight_hard=0.5, mix_alpha=2.0, log_zero=-5.0
     )
-    objective = SetObjective(20, CLASSES, config)
+    objective = NoiseALLoss(20, CLASSES, config)
     names = rng.choice(["clean", "purified", "hard", "ignored"], 20)
     for i, name in enumerate(names):
         objective.kind[i] = KINDS.get(name, IGNORED)

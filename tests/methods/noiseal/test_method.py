@@ -57,7 +57,7 @@ def counting(noisy: DatasetDict) -> Counting:
 
 @pytest.fixture(scope="module")
 def fitted(noisy: DatasetDict, counting: Counting) -> nk.NoiseAL:
-    return nk.NoiseAL(annotator=counting, **QUICK).fit(noisy, watch=["test"])
+    return nk.NoiseAL(annotator=counting, **QUICK).fit(noisy, eval_splits=["test"])
 
 
 def probability(clf: nk.NoiseAL, ds: DatasetDict) -> np.ndarray:
@@ -295,11 +295,11 @@ def test_interrupted_and_resumed_it_is_the_same_run(
 KILLED = """
 import os, signal, sys
 import nlkit as nk
-from nlkit.methods.noiseal.loss import SetObjective
+from nlkit.methods.noiseal.loss import NoiseALLoss
 from tests.methods.noiseal.test_method import QUICK, Counting
 ds = nk.load_dataset("r8", train_size=400, test_size=200, seed=0)
 ds = nk.add_noise(ds, kind="symmetric", rate=0.4, seed=0)
-annotator, calls, plain = Counting(ds["train"]), 0, SetObjective.__call__
+annotator, calls, plain = Counting(ds["train"]), 0, NoiseALLoss.__call__
 def watched(self, *arguments):
     global calls
     calls += 1
@@ -307,7 +307,7 @@ def watched(self, *arguments):
         print("\\x00".join(annotator.asked), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     return plain(self, *arguments)
-SetObjective.__call__ = watched
+NoiseALLoss.__call__ = watched
 nk.NoiseAL(annotator=annotator, **QUICK).fit(ds, checkpoint=sys.argv[1])
 """
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from nlkit.methods.noiseal.partition import (
     REASONS,
     SETS,
-    ThresholdSplitter,
+    DynamicThreshold,
+    partition_samples,
     replay,
-    split_samples,
     update_thresholds,
 )
 from tests.reference import split as reference
@@ -34,7 +34,7 @@ def problems(draw: Any, epochs: int = 1) -> tuple[Any, ...]:
 @given(problems(), st.floats(0, 1), st.floats(0.01, 0.999))
 def test_same_as_one_sample_at_a_time(problem: Any, margin: float, cap: float) -> None:
     (strong,), (weak,), label, ts, tw = problem
-    split = split_samples(strong, weak, label, ts, tw, margin=margin, cap=cap)
+    split = partition_samples(strong, weak, label, ts, tw, margin=margin, cap=cap)
     for i in range(len(label)):
         row = reference.split_one(strong[i], weak[i], int(label[i]), ts[i], tw[i], margin, cap)
         assert (split.set[i], split.reason[i]) == row
@@ -44,7 +44,7 @@ def test_same_as_one_sample_at_a_time(problem: Any, margin: float, cap: float) -
 def test_replay_is_stepping_is_the_reference(problem: Any, m: float, margin: float, cap: float) -> None:
     strong, weak, label, *_ = problem
     replayed = replay(strong, weak, label, momentum=m, margin=margin, cap=cap)
-    splitter = ThresholdSplitter(len(label), strong.shape[2], momentum=m, margin=margin, cap=cap)
+    splitter = DynamicThreshold(len(label), strong.shape[2], momentum=m, margin=margin, cap=cap)
     stepped = [splitter.step(s, w, label) for s, w in zip(strong, weak, strict=True)]
     wanted = reference.run(strong, weak, label.tolist(), m, margin, cap)
     for a, b, rows in zip(replayed, stepped, wanted, strict=True):
@@ -57,7 +57,7 @@ def test_replay_is_stepping_is_the_reference(problem: Any, m: float, margin: flo
 @given(problems())
 def test_every_sample_in_one_set_with_a_fitting_reason(problem: Any) -> None:
     (strong,), (weak,), label, ts, tw = problem
-    split = split_samples(strong, weak, label, ts, tw)
+    split = partition_samples(strong, weak, label, ts, tw)
     assert set(split.set) <= set(SETS)
     assert set(split.reason) <= set(REASONS)
     set_of = {"both_trust": "R", "strong_only": "H", "weak_only": "H"}
@@ -75,12 +75,12 @@ def test_larger_margin_or_cap_never_enlarges_p(
     small, large = sorted([cap_a, cap_b])
 
     def in_p(margin: float, cap: float) -> Any:
-        return split_samples(strong, weak, label, ts, tw, margin=margin, cap=cap).set == "P"
+        return partition_samples(strong, weak, label, ts, tw, margin=margin, cap=cap).set == "P"
 
     assert not (in_p(high, small) & ~in_p(low, small)).any()
     assert not (in_p(low, large) & ~in_p(low, small)).any()
     # R does not depend on either.
-    r = [split_samples(strong, weak, label, ts, tw, margin=m, cap=c).set == "R" for m, c in
+    r = [partition_samples(strong, weak, label, ts, tw, margin=m, cap=c).set == "R" for m, c in
          [(low, small), (high, large)]]  # fmt: skip
     assert (r[0] == r[1]).all()
 
@@ -89,19 +89,19 @@ def test_larger_margin_or_cap_never_enlarges_p(
 def test_permuting_samples_or_classes_permutes_the_answer(problem: Any, seed: int) -> None:
     (strong,), (weak,), label, ts, tw = problem
     rng = np.random.default_rng(seed)
-    plain = split_samples(strong, weak, label, ts, tw)
+    plain = partition_samples(strong, weak, label, ts, tw)
     order = rng.permutation(len(label))
-    moved = split_samples(strong[order], weak[order], label[order], ts[order], tw[order])
+    moved = partition_samples(strong[order], weak[order], label[order], ts[order], tw[order])
     assert (moved.set == plain.set[order]).all()
     assert (moved.reason == plain.reason[order]).all()
     classes = rng.permutation(strong.shape[1])  # new column j holds old class classes[j]
     renamed = np.where(label >= 0, np.argsort(classes)[label], -1)
-    swapped = split_samples(strong[:, classes], weak[:, classes], renamed, ts, tw)
+    swapped = partition_samples(strong[:, classes], weak[:, classes], renamed, ts, tw)
     assert (swapped.set == plain.set).all()
 
 
 def test_thresholds_follow_the_largest_probability_and_only_after_the_split() -> None:
-    splitter = ThresholdSplitter(2, 4, momentum=0.9)
+    splitter = DynamicThreshold(2, 4, momentum=0.9)
     p = np.array([[0.1, 0.7, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1]])
     first = splitter.step(p, p[:, ::-1], [1, 3])
     assert (first.tau_strong == 0.25).all()
@@ -114,19 +114,19 @@ def test_thresholds_follow_the_largest_probability_and_only_after_the_split() ->
 
 
 def test_table_has_one_row_a_sample() -> None:
-    table = split_samples([[0.9, 0.1]] * 3, [[0.8, 0.2]] * 3, [0, 1, -1], [0.5] * 3, [0.5] * 3).table()
+    table = partition_samples([[0.9, 0.1]] * 3, [[0.8, 0.2]] * 3, [0, 1, -1], [0.5] * 3, [0.5] * 3).table()
     assert list(table.columns) == ["index", "set", "p_s", "p_w", "tau_s", "tau_w", "reason"]
     assert table["set"].tolist() == ["R", "P", "P"]
     assert table["p_s"].tolist() == [0.9, 0.1, 0.0]
 
 
 def test_thresholds_are_strict() -> None:
-    at = split_samples([[0.5, 0.5]], [[0.5, 0.5]], [0], [0.5], [0.5], margin=0.0)
+    at = partition_samples([[0.5, 0.5]], [[0.5, 0.5]], [0], [0.5], [0.5], margin=0.0)
     assert at.reason[0] == "nobody_sure"
 
 
 def test_no_samples_and_no_epochs() -> None:
-    assert len(split_samples(np.empty((0, 3)), np.empty((0, 3)), [], [], []).set) == 0
+    assert len(partition_samples(np.empty((0, 3)), np.empty((0, 3)), [], [], []).set) == 0
     assert replay([], [], [0, 1]) == []
 
 
@@ -143,7 +143,7 @@ def test_no_samples_and_no_epochs() -> None:
 )
 def test_bad_input_is_named(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        split_samples(*arguments)
+        partition_samples(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_bad_input_is_named(arguments: Any, message: str) -> None:
 )
 def test_bad_settings_are_named(setting: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(setting))):
-        ThresholdSplitter(3, 2, **setting)
+        DynamicThreshold(3, 2, **setting)
 
 
 def test_replay_wants_equally_many_epochs() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nlkit.annotate.base import answer_table
 from nlkit.data.observed import Observed
 from nlkit.methods.noiseal.config import NoiseALConfig
-from nlkit.methods.noiseal.loss import CLEAN, HARD, IGNORED, PURIFIED, SetObjective
+from nlkit.methods.noiseal.loss import CLEAN, HARD, IGNORED, PURIFIED, NoiseALLoss
 from nlkit.methods.noiseal.rectification import Rectifier, acquisition_order
 from nlkit.training import DynamicsRecorder, Prediction
 from tests.reference import objective as reference
@@ -49,7 +49,7 @@ def make(n: int, seed: int, annotator: Any, **overrides: Any) -> tuple[Rectifier
     noisy = rng.integers(-1, CLASSES, n)
     data = Observed([f"text{i}" for i in range(n)], noisy)
     recorder = DynamicsRecorder()
-    objective = SetObjective(n, CLASSES, config)
+    objective = NoiseALLoss(n, CLASSES, config)
     names = [f"class{c}" for c in range(CLASSES)]
     rectifier = Rectifier(data, names, config, recorder, objective, annotator, None)
     trainer = SimpleNamespace(

@@ -15,7 +15,7 @@ from torch import nn
 from nlkit.methods.sidyp import branches
 from nlkit.methods.sidyp.branches import (
     BranchedClassifier,
-    BranchObjective,
+    CoRegularisedLoss,
     Snapshots,
     TrajectoryRecorder,
     snapshot_epochs,
@@ -85,7 +85,7 @@ def make(
 ) -> Trainer:  # fmt: skip
     inputs, label = samples()
     model = model or classifier()
-    objective = BranchObjective(label, alpha, warmup, restored)
+    objective = CoRegularisedLoss(label, alpha, warmup, restored)
     return Trainer(
         {"branches": model}, {"branches": inputs}, {"branches": model.parameter_groups(0.02, 0.02)},
         objective, epochs=epochs, callbacks=[objective, *callbacks],
@@ -127,7 +127,7 @@ class TestOneComputation:
         label = rng.integers(-1, C, 9)
         logits = torch.from_numpy(rng.normal(0, 2, (size, count, C)))
         index = rng.permutation(9)[:size]
-        objective = BranchObjective(label, 1.0, 0.0, True)
+        objective = CoRegularisedLoss(label, 1.0, 0.0, True)
         objective.weight = weight
         found, parts = objective("branches", None, Output(logits, logits), index, rng)
         wanted = twin.loss(logits.transpose(0, 1).tolist(), label[index].tolist(), weight)
@@ -139,7 +139,7 @@ class TestOneComputation:
         """Without co-regularisation, a branch's gradient is 1/M of that of the same head by itself."""
         model, (inputs, label) = classifier(dropout=0.0), samples()
         index = np.arange(12)
-        objective = BranchObjective(label, 0.0, 0.0, True)
+        objective = CoRegularisedLoss(label, 0.0, 0.0, True)
         output = model(inputs.batch(index))
         objective("branches", model, output, index, np.random.default_rng(0))[0].backward()
         text = model.encoder(inputs.batch(index)).detach()
@@ -194,9 +194,9 @@ class TestMissingLabels:
         logits = torch.randn(6, M, C, generator=torch.Generator().manual_seed(0), requires_grad=True)
         every, known = np.arange(6), np.array([0, 2, 3, 5])
         rng = np.random.default_rng(0)
-        objective = BranchObjective(holes, 0.0, 0.0, True)
+        objective = CoRegularisedLoss(holes, 0.0, 0.0, True)
         loss, parts = objective("branches", None, Output(logits, logits), every, rng)
-        full = BranchObjective(label, 0.0, 0.0, True)
+        full = CoRegularisedLoss(label, 0.0, 0.0, True)
         alone, wanted = full("branches", None, Output(logits[known], logits[known]), known, rng)
         assert parts["loss_ce"] == pytest.approx(wanted["loss_ce"])
         (got,) = torch.autograd.grad(loss, logits)
@@ -206,7 +206,7 @@ class TestMissingLabels:
 
     def test_they_are_still_co_regularised(self) -> None:
         logits = torch.randn(4, M, C, generator=torch.Generator().manual_seed(0), requires_grad=True)
-        objective = BranchObjective(np.full(4, -1), 2.0, 0.0, True)
+        objective = CoRegularisedLoss(np.full(4, -1), 2.0, 0.0, True)
         objective.weight = 2.0
         loss, parts = objective(
             "branches", None, Output(logits, logits), np.arange(4), np.random.default_rng(0)
@@ -257,12 +257,12 @@ class TestCoRegularisation:
 
 
 class TestTrajectories:
-    @pytest.mark.parametrize("averaging", [0.0, 1.0])
-    def test_they_hold_what_the_averaged_weights_say(self, averaging: float) -> None:
+    @pytest.mark.parametrize("ema_epochs", [0.0, 1.0])
+    def test_they_hold_what_the_averaged_weights_say(self, ema_epochs: float) -> None:
         inputs, _ = samples()
         other, _ = samples(11, seed=1)
         recorder, seen = TrajectoryRecorder("branches", {"train": inputs, "other": other}, [1, 3]), Seen()
-        trainer = make(3, callbacks=[recorder, seen], averaging=averaging).fit()
+        trainer = make(3, callbacks=[recorder, seen], ema_epochs=ema_epochs).fit()
         assert sorted(recorder.weights) == [1, 3]
         for split, part in (("train", inputs), ("other", other)):
             z, p = recorder.trajectory(split), recorder.dynamics(split)
@@ -286,13 +286,13 @@ class TestTrajectories:
         averaged = torch.equal(
             trainer.raw("branches").state_dict()["out.weight"], recorder.weights[3]["out.weight"]
         )
-        assert averaged == (averaging == 0.0)
+        assert averaged == (ema_epochs == 0.0)
 
     def test_recording_does_not_change_the_training(self) -> None:
         inputs, _ = samples()
         recorder = TrajectoryRecorder("branches", {"train": inputs}, [1, 2])
-        watched = make(2, callbacks=[recorder], averaging=1.0).fit().raw("branches").state_dict()
-        alone = make(2, averaging=1.0).fit().raw("branches").state_dict()
+        watched = make(2, callbacks=[recorder], ema_epochs=1.0).fit().raw("branches").state_dict()
+        alone = make(2, ema_epochs=1.0).fit().raw("branches").state_dict()
         for key, value in alone.items():
             assert torch.equal(watched[key], value), key
 
@@ -303,7 +303,7 @@ class TestTrajectories:
             recorder = TrajectoryRecorder("branches", {"train": inputs}, [1, 2, 4])
             stop = [StopAfter(epochs_done)] if epochs_done else []
             # Without warm-up, so that this is about the recorder alone.
-            make(4, warmup=0.0, callbacks=[recorder, *stop, Checkpoint(folder, "run")], averaging=1.0).fit()
+            make(4, warmup=0.0, callbacks=[recorder, *stop, Checkpoint(folder, "run")], ema_epochs=1.0).fit()
             return recorder
 
         whole = run(None, tmp_path / "whole")

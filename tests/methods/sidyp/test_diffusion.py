@@ -13,10 +13,10 @@ from nlkit.methods.sidyp.diffusion import (
     BranchLinear,
     Denoiser,
     alpha_bar,
-    corner,
-    diffuse,
-    reverse_chain,
+    p_sample_loop,
+    q_sample,
     survival,
+    to_simplex,
 )
 from tests.reference import diffusion as twin
 
@@ -44,29 +44,29 @@ def test_no_steps_are_refused() -> None:
 
 @given(st.lists(st.integers(0, C - 1), min_size=1, max_size=6), st.floats(0.5, 10))
 def test_simplex_round_trip(labels: list[int], scale: float) -> None:
-    points = corner(torch.tensor(labels), C, scale)
+    points = to_simplex(torch.tensor(labels), C, scale)
     assert points.argmax(-1).tolist() == labels
-    np.testing.assert_allclose(points, [twin.corner(c, C, scale) for c in labels], rtol=1e-6)
+    np.testing.assert_allclose(points, [twin.to_simplex(c, C, scale) for c in labels], rtol=1e-6)
 
 
 def test_a_missing_label_is_no_corner() -> None:
-    assert corner(torch.tensor([-1, 2]), 3).tolist() == [[0, 0, 0], [-5, -5, 5]]
+    assert to_simplex(torch.tensor([-1, 2]), 3).tolist() == [[0, 0, 0], [-5, -5, 5]]
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1))
 def test_diffuse_equals_its_twin(seed: int, level: float) -> None:
     torch.manual_seed(seed)
     start, noise = torch.randn(C), torch.randn(C)
-    fast = diffuse(start, torch.tensor(level), noise, 5.0)
+    fast = q_sample(start, torch.tensor(level), noise, 5.0)
     np.testing.assert_allclose(
-        fast, twin.diffuse(start.tolist(), level, noise.tolist(), 5.0), rtol=1e-4, atol=1e-5
+        fast, twin.q_sample(start.tolist(), level, noise.tolist(), 5.0), rtol=1e-4, atol=1e-5
     )
 
 
 def test_no_noise_and_nothing_but_noise() -> None:
     start, noise = torch.randn(3, C), torch.randn(3, C)
-    assert torch.equal(diffuse(start, torch.ones(3), noise), start)
-    assert torch.equal(diffuse(start, torch.zeros(3), noise), 5.0 * noise)
+    assert torch.equal(q_sample(start, torch.ones(3), noise), start)
+    assert torch.equal(q_sample(start, torch.zeros(3), noise), 5.0 * noise)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 8])
@@ -75,8 +75,8 @@ def test_survival_is_what_noised_labels_show(classes: int) -> None:
     levels, n = torch.tensor([0.0, 0.1, 0.3, 0.6, 0.9, 1.0]), 20_000
     for level, expected in zip(levels, survival(levels, classes).tolist(), strict=True):
         for scale in (1.0, 5.0):
-            start = corner(torch.zeros(n, dtype=torch.long), classes, scale)
-            noised = diffuse(start, level.expand(n), torch.randn(n, classes), scale)
+            start = to_simplex(torch.zeros(n, dtype=torch.long), classes, scale)
+            noised = q_sample(start, level.expand(n), torch.randn(n, classes), scale)
             assert float((noised.argmax(-1) == 0).float().mean()) == pytest.approx(expected, abs=0.015)
     assert survival(levels, classes)[[0, -1]].tolist() == pytest.approx([1 / classes, 1])
 
@@ -108,8 +108,8 @@ def test_the_reverse_chain_equals_its_twin(steps: int) -> None:
     model, levels = denoiser(), alpha_bar(steps)
     condition, observed = torch.randn(M, B, P), torch.randint(-1, C, (M, B))
     with torch.no_grad():
-        told = model.told(condition)
-    fast = reverse_chain(model, observed, told, levels, generator=torch.Generator().manual_seed(3))
+        encoded = model.encode_condition(condition)
+    fast = p_sample_loop(model, observed, encoded, levels, generator=torch.Generator().manual_seed(3))
     drawn = torch.Generator().manual_seed(3)
     noise = torch.stack([torch.randn(M, B, C, generator=drawn) for _ in range(steps + 1)])
     for m in range(M):
@@ -120,13 +120,13 @@ def test_the_reverse_chain_equals_its_twin(steps: int) -> None:
                 s, y, x = torch.randn(M, 1, C), torch.zeros(M, 1, C), torch.randn(M, 1, P)
                 a = torch.rand(M, 1)
                 s[m, 0], a[m, 0] = torch.tensor(state), level
-                y[m, 0] = torch.tensor(twin.corner(int(observed[m, b]), C, 5.0))
+                y[m, 0] = torch.tensor(twin.to_simplex(int(observed[m, b]), C, 5.0))
                 x[m, 0] = condition[m, b]
                 with torch.no_grad():
                     found: Tensor = model(s, a, y, x)[m, 0]
                 return found.tolist()
 
-            slow = twin.reverse_chain(logits, noise[:, m, b].tolist(), levels.tolist(), 5.0)
+            slow = twin.p_sample_loop(logits, noise[:, m, b].tolist(), levels.tolist(), 5.0)
             np.testing.assert_allclose(fast[m, b], slow, atol=1e-4)
     np.testing.assert_allclose(fast.sum(-1), 1, atol=1e-5)
 
@@ -134,7 +134,7 @@ def test_the_reverse_chain_equals_its_twin(steps: int) -> None:
 def test_the_same_seed_gives_the_same_chain_and_a_batch_of_one_works() -> None:
     model, levels = denoiser(), alpha_bar(5)
     one = [
-        reverse_chain(
+        p_sample_loop(
             model, torch.zeros(M, 1, dtype=torch.long), torch.zeros(M, 1, 16), levels,
             generator=torch.Generator().manual_seed(seed),
         )
@@ -155,12 +155,12 @@ def test_a_denoiser_learns_what_the_condition_says() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(60):
         level = levels[torch.randint(1, 101, (M, 256))]
-        noised = diffuse(corner(y, C).expand(M, -1, -1), level, torch.randn(M, 256, C))
-        logits = model(noised, level, corner(observed, C), condition)
+        noised = q_sample(to_simplex(y, C).expand(M, -1, -1), level, torch.randn(M, 256, C))
+        logits = model(noised, level, to_simplex(observed, C), condition)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), y.repeat(M))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    found = reverse_chain(model.eval(), observed, model.told(condition), alpha_bar(10)).argmax(-1)
+    found = p_sample_loop(model.eval(), observed, model.encode_condition(condition), alpha_bar(10)).argmax(-1)
     assert ((found == y).float().mean(1) > 0.95).all()
     assert (observed == y).float().mean() < 0.7

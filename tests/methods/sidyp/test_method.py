@@ -13,27 +13,28 @@ from datasets import ClassLabel, Dataset, DatasetDict
 
 import nlkit as nk
 from nlkit.annotate import Simulated
-from nlkit.methods.sidyp.branches import BranchObjective
+from nlkit.methods.sidyp.branches import CoRegularisedLoss
 from nlkit.methods.sidyp.refinement import Refinement
 from nlkit.training import Interrupted
 
 # Every setting that decides something here is given, so that the defaults can be tuned.
 QUICK: dict[str, Any] = {
     "profile": "quick", "trainable_layers": 0, "max_length": 32, "epochs": 4, "batch_size": 32,
-    "lr_head": 3e-3, "dropout": 0.1, "decay": 0.0, "branches": 2, "branch_averaging": 1.0,
+    "lr_head": 3e-3, "dropout": 0.1, "lr_decay_share": 0.0, "branches": 2, "branch_ema_epochs": 1.0,
     "coregularisation": 5.0, "coregularisation_warmup": 0.1, "restore_coregularisation": True,
     "trajectory_points": 3, "score": "margin", "normalise": True, "margin_epochs": 0.5, "neighbours": 5,
-    "certain": 0.9, "dominant": 0.8, "diffusion_epochs": 4, "diffusion_batch_size": 32, "lr_diffusion": 1e-2,
-    "hidden_size": 32, "blocks": 1, "diffusion_dropout": 0.1, "diffusion_steps": 50, "sampling_steps": 5,
+    "gamma": 0.9, "delta": 0.8, "diffusion_epochs": 4, "diffusion_batch_size": 32, "lr_diffusion": 1e-2,
+    "hidden_size": 32, "denoiser_blocks": 1, "diffusion_dropout": 0.1, "diffusion_steps": 50,
+    "sampling_steps": 5,
     "diffusion_warmup": 0.2, "diffusion_coregularisation": 1.0, "dynamic_prior": True, "prior_memory": False,
-    "update_rounds": 2, "averaging": 2.0, "chains": 1, "observed_mass": 0.99,
+    "update_rounds": 2, "ema_epochs": 2.0, "chains": 1, "observed_mass": 0.99,
 }  # fmt: skip
 """The smallest run that still learns."""
 
 GOOD: dict[str, Any] = {
     **QUICK, "epochs": 10, "branches": 3, "diffusion_epochs": 12, "diffusion_batch_size": 128,
-    "lr_diffusion": 3e-3, "hidden_size": 128, "blocks": 2, "diffusion_steps": 500, "sampling_steps": 10,
-    "update_rounds": 4, "chains": 4,
+    "lr_diffusion": 3e-3, "hidden_size": 128, "denoiser_blocks": 2, "diffusion_steps": 500,
+    "sampling_steps": 10, "update_rounds": 4, "chains": 4,
 }  # fmt: skip
 """One that learns well."""
 
@@ -88,7 +89,7 @@ def noisy(r8_small: DatasetDict) -> DatasetDict:
 
 @pytest.fixture(scope="module")
 def fitted(noisy: DatasetDict) -> nk.SiDyP:
-    return nk.SiDyP(**QUICK).fit(noisy, watch=["test"])
+    return nk.SiDyP(**QUICK).fit(noisy, eval_splits=["test"])
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,13 @@ class TestWhatItIsFor:
         self, good: nk.SiDyP, noisy: DatasetDict
     ) -> None:
         ce = nk.Baseline(
-            loss="ce", profile="quick", max_length=32, epochs=30, batch_size=32, lr_head=3e-3, decay=0.0
+            loss="ce",
+            profile="quick",
+            max_length=32,
+            epochs=30,
+            batch_size=32,
+            lr_head=3e-3,
+            lr_decay_share=0.0,
         ).fit(noisy)
         last, ours = ce.evaluate(noisy["test"]), good.evaluate(noisy["test"])
         assert ours["accuracy"] > last["accuracy"] + 0.05
@@ -362,16 +369,16 @@ class TestSaving:
 
 def interrupted_at(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupt the first stage in its n-th step, once."""
-    plain, calls = BranchObjective.__call__, 0
+    plain, calls = CoRegularisedLoss.__call__, 0
 
-    def objective(self: BranchObjective, *arguments: Any) -> Any:
+    def objective(self: CoRegularisedLoss, *arguments: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == call:
             raise KeyboardInterrupt
         return plain(self, *arguments)
 
-    monkeypatch.setattr(BranchObjective, "__call__", objective)
+    monkeypatch.setattr(CoRegularisedLoss, "__call__", objective)
 
 
 class TestInterrupted:
@@ -448,14 +455,14 @@ class TestEdges:
 
     def test_labels_all_right_are_mostly_left_alone(self, noisy: DatasetDict) -> None:
         clean = relabelled(noisy, truth(noisy))
-        told = nk.SiDyP(**QUICK, noise_rate=0.0).fit(clean)
-        report = told.report(clean["train"])
+        encoded = nk.SiDyP(**QUICK, noise_rate=0.0).fit(clean)
+        report = encoded.report(clean["train"])
         assert report["correction"]["harm_rate"] < 0.12
         assert np.isnan(report["correction"]["correction_rate"])
         assert np.isnan(report["detection"]["auc"])
-        assert not told.prior_["suspect"].any()
+        assert not encoded.prior_["suspect"].any()
 
-    def test_labels_all_right_and_the_noise_rate_not_told(self, noisy: DatasetDict) -> None:
+    def test_labels_all_right_and_the_noise_rate_not_encode_with_labels(self, noisy: DatasetDict) -> None:
         clean = relabelled(noisy, truth(noisy))
         clf = nk.SiDyP(**GOOD).fit(clean)
         assert clf.report(clean["train"])["correction"]["harm_rate"] < 0.15
@@ -515,7 +522,7 @@ class TestEdges:
     @pytest.mark.parametrize(
         "more",
         [
-            {"branches": 1}, {"dynamic_prior": False}, {"prior_memory": True}, {"branch_averaging": 0.0},
+            {"branches": 1}, {"dynamic_prior": False}, {"prior_memory": True}, {"branch_ema_epochs": 0.0},
             {"coregularisation": 0.0, "diffusion_coregularisation": 0.0}, {"restore_coregularisation": False},
             {"score": "distance"}, {"score": "relative", "normalise": False}, {"epochs": 1},
             {"trajectory_points": 1}, {"diffusion_epochs": 1, "diffusion_warmup": 1.0},
@@ -550,12 +557,12 @@ class TestEdges:
         ({"score": "loss"}, r"score='loss'.*margin, relative, distance"),
         ({"margin_epochs": 0}, r"margin_epochs=0.*above 0"),
         ({"neighbours": 0}, r"neighbours=0.*at least 1"),
-        ({"certain": 0}, r"certain=0.*above 0"),
-        ({"dominant": 1.1}, r"dominant=1.1.*at most 1"),
+        ({"gamma": 0}, r"gamma=0.*above 0"),
+        ({"delta": 1.1}, r"delta=1.1.*at most 1"),
         ({"diffusion_epochs": 0}, r"diffusion_epochs=0.*at least 1"),
         ({"lr_diffusion": 0}, r"lr_diffusion=0.*above 0"),
-        ({"scale": -5}, r"scale=-5.*above 0"),
-        ({"averaging": 0}, r"averaging=0.*above 0"),
+        ({"simplex_scale": -5}, r"simplex_scale=-5.*above 0"),
+        ({"ema_epochs": 0}, r"ema_epochs=0.*above 0"),
         ({"observed_mass": 0}, r"observed_mass=0.*above 0"),
         ({"dynamic_prior": 1}, r"dynamic_prior=1.*True or False"),
         ({"restore_coregularisation": "no"}, r"restore_coregularisation='no'.*True or False"),

@@ -22,8 +22,8 @@ M, N, C, P = 2, 5, 3, 4
 
 
 def settings(**more: Any) -> SiDyPConfig:
-    small = {"branches": M, "hidden_size": 16, "blocks": 1, "diffusion_steps": 20, "prediction_steps": 3,
-             "chains": 2, "observed_mass": 1.0, "device": "cpu"}  # fmt: skip
+    small = {"branches": M, "hidden_size": 16, "denoiser_blocks": 1, "diffusion_steps": 20,
+             "prediction_steps": 3, "chains": 2, "observed_mass": 1.0, "device": "cpu"}  # fmt: skip
     return SiDyPConfig.make("quick", **{**small, **more})
 
 
@@ -49,14 +49,14 @@ def naive_answer(
 
     def denoise(state: list[float], level: float) -> list[float]:
         # Another text's condition stands at the other branches' places: it must not matter.
-        s, seen, told = torch.zeros(M, 1, C), torch.zeros(M, 1, C), torch.ones(M, 1, P)
-        s[m, 0], told[m, 0] = torch.tensor(state), condition[m, i]
-        seen[m, 0] = torch.tensor(diffusion.corner(observed, C, config.scale))
+        s, seen, encoded = torch.zeros(M, 1, C), torch.zeros(M, 1, C), torch.ones(M, 1, P)
+        s[m, 0], encoded[m, 0] = torch.tensor(state), condition[m, i]
+        seen[m, 0] = torch.tensor(diffusion.to_simplex(observed, C, config.simplex_scale))
         with torch.no_grad():
-            logits: Tensor = denoiser(s, torch.full((M, 1), level), seen, told)[m, 0]
+            logits: Tensor = denoiser(s, torch.full((M, 1), level), seen, encoded)[m, 0]
         return logits.tolist()
 
-    return twin.answered(denoise, noise, alpha_bar(config.prediction_steps).tolist(), config.scale)
+    return twin.answered(denoise, noise, alpha_bar(config.prediction_steps).tolist(), config.simplex_scale)
 
 
 class TestConditions:
@@ -135,11 +135,11 @@ class TestPosterior:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         denoiser, condition, p_observed = asked()
-        told: list[int] = []
-        plain = denoiser.told
-        monkeypatch.setattr(denoiser, "told", lambda c: told.append(c.shape[1]) or plain(c))
+        encoded: list[int] = []
+        plain = denoiser.encode_condition
+        monkeypatch.setattr(denoiser, "encode_condition", lambda c: encoded.append(c.shape[1]) or plain(c))
         posterior(denoiser, condition, p_observed, settings(chains=5, observed_mass=1.0))
-        assert told == [N]
+        assert encoded == [N]
 
     def test_a_smaller_mass_asks_fewer_questions(self, monkeypatch: pytest.MonkeyPatch) -> None:
         denoiser, condition, _ = asked(2)
@@ -211,8 +211,8 @@ class TestRefined:
 
     def test_the_observed_label_matters(self) -> None:
         denoiser, condition, p_observed = asked()
-        told = [refined(denoiser, condition, p_observed, np.full(N, c), settings()) for c in range(C)]
-        assert not np.allclose(told[0], told[1], atol=1e-3)
+        encoded = [refined(denoiser, condition, p_observed, np.full(N, c), settings()) for c in range(C)]
+        assert not np.allclose(encoded[0], encoded[1], atol=1e-3)
         # P_clf does not: the label is known.
         other = refined(denoiser, condition, p_observed.flip(-1), np.full(N, 0), settings())
-        assert np.array_equal(other, told[0])
+        assert np.array_equal(other, encoded[0])

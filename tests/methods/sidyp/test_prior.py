@@ -14,7 +14,7 @@ from nlkit.methods.sidyp.prior import (
     CASES,
     Prior,
     candidates,
-    nearest_believed,
+    nearest_trusted,
     neighbour_prior,
     reinforce,
     vote,
@@ -32,7 +32,7 @@ class TestPrior:
             with pytest.raises(ValueError, match="nothing can be read off"):
                 neighbour_prior(x, label, suspect, C, k=k)
             return
-        found = neighbour_prior(x, label, suspect, C, k=k, certain=certain, dominant=dominant)
+        found = neighbour_prior(x, label, suspect, C, k=k, gamma=certain, delta=dominant)
         near, u = twin.neighbour_distribution(x.tolist(), label.tolist(), suspect.tolist(), C, k)
         assert [[j for j in row if j >= 0] for row in found.neighbours.tolist()] == near
         wanted = [twin.candidates(row, certain, dominant) for row in u]
@@ -46,8 +46,8 @@ class TestPrior:
         x, label, suspect = case["embedding"], case["label"], case["suspect"]
         if (suspect | (label < 0)).all():
             return
-        number, distance = nearest_believed(x, label, suspect, k=12)
-        settings = {"certain": certain, "dominant": dominant}
+        number, distance = nearest_trusted(x, label, suspect, k=12)
+        settings = {"gamma": certain, "dominant": dominant}
         found = vote(number[:, :k], distance[:, :k], label, suspect, C, **settings)
         whole = neighbour_prior(x, label, suspect, C, k=k, **settings)
         np.testing.assert_allclose(found.weight, whole.weight)
@@ -98,7 +98,7 @@ class TestPrior:
         assert found.neighbours.tolist() == [[-1], [0], [0]]
 
     def test_the_table_is_readable(self) -> None:
-        found: Prior = neighbour_prior([[0.0], [1.0], [1.2]], [0, 1, -1], [False] * 3, C, k=2, dominant=0.5)
+        found: Prior = neighbour_prior([[0.0], [1.0], [1.2]], [0, 1, -1], [False] * 3, C, k=2, delta=0.5)
         table = found.table(["earn", "acq", "ship"], [0, 1, -1])
         assert table["noisy_label"].tolist() == ["earn", "acq", ""]
         assert table["candidates"].tolist() == ["acq 1.00", "earn 1.00", "acq 0.86, earn 0.14"]
@@ -132,7 +132,7 @@ class TestPrior:
 
     def test_fixed_samples_are_certain_and_the_others_stay(self) -> None:
         x, _, noisy = clusters(30)
-        found = neighbour_prior(x, noisy, np.zeros(30, bool), C, certain=1.0, dominant=1.0)
+        found = neighbour_prior(x, noisy, np.zeros(30, bool), C, gamma=1.0, delta=1.0)
         weight, case = found.weight.copy(), found.case.copy()
         label = (weight.argmin(1)).astype(np.int64)  # what the neighbours believe least
         rows = np.flatnonzero(case != "certain")[:4]
@@ -160,7 +160,7 @@ class TestPrior:
     def test_neighbours_of_one_class_make_it_certain(self, certain: float) -> None:
         x = np.array([[0.0], [0.1], [0.2], [0.3], [9.0], [9.1], [9.2]])
         label = [1, 2, 2, 2, 0, 0, 0]
-        found = neighbour_prior(x, label, [True, *[False] * 6], C, k=2, certain=certain)
+        found = neighbour_prior(x, label, [True, *[False] * 6], C, k=2, gamma=certain)
         assert found.case.tolist() == ["certain"] * 7
         assert np.array_equal(found.weight, np.eye(C)[[2, 2, 2, 2, 0, 0, 0]])
 
@@ -175,7 +175,7 @@ class TestPrior:
 
     @pytest.mark.parametrize(
         ("settings", "message"),
-        [({"k": 0}, "k=0"), ({"certain": 0.0}, "certain=0.0"), ({"dominant": 1.5}, "dominant=1.5")],
+        [({"k": 0}, "k=0"), ({"gamma": 0.0}, "gamma=0.0"), ({"delta": 1.5}, "delta=1.5")],
     )
     def test_bad_settings_are_named(self, settings: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
@@ -183,7 +183,7 @@ class TestPrior:
 
 
 def test_candidates_keep_one_two_or_all() -> None:
-    weight, case = candidates([[0.95, 0.05, 0.0], [0.5, 0.4, 0.1], [0.4, 0.3, 0.3]], dominant=0.85)
+    weight, case = candidates([[0.95, 0.05, 0.0], [0.5, 0.4, 0.1], [0.4, 0.3, 0.3]], delta=0.85)
     assert case.tolist() == ["certain", "dominant", "uncertain"]
     np.testing.assert_allclose(weight, [[1, 0, 0], [5 / 9, 4 / 9, 0], [0.4, 0.3, 0.3]])
 

@@ -17,7 +17,7 @@ from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar
 from nlkit.methods.sidyp.posterior import answer_probabilities, refined
 from nlkit.methods.sidyp.prior import Prior, candidates
-from nlkit.methods.sidyp.refinement import Refinement, drawn_labels
+from nlkit.methods.sidyp.refinement import Refinement, sample_labels
 from tests.reference import refinement as twin
 
 M, N, C, P = 2, 12, 3, 4
@@ -26,15 +26,16 @@ ROUNDS = 3
 
 
 def settings(**more: Any) -> SiDyPConfig:
-    small = {"branches": M, "hidden_size": 16, "blocks": 1, "diffusion_dropout": 0.0, "diffusion_steps": 20,
-             "sampling_steps": 3, "update_rounds": ROUNDS, "diffusion_epochs": 3, "diffusion_warmup": 0.0,
+    small = {"branches": M, "hidden_size": 16, "denoiser_blocks": 1, "diffusion_dropout": 0.0,
+             "diffusion_steps": 20, "sampling_steps": 3, "update_rounds": ROUNDS, "diffusion_epochs": 3,
+             "diffusion_warmup": 0.0,
              "diffusion_batch_size": 8, "diffusion_coregularisation": 1.0, "dynamic_prior": True,
-             "averaging": 2.0, "chains": 2, "device": "cpu"}  # fmt: skip
+             "ema_epochs": 2.0, "chains": 2, "device": "cpu"}  # fmt: skip
     return SiDyPConfig.make("quick", **{**small, **more})
 
 
 def prior_of(u: Any) -> Prior:
-    weight, case = candidates(u, certain=0.95, dominant=0.85)
+    weight, case = candidates(u, gamma=0.95, delta=0.85)
     n = len(weight)
     return Prior(weight, case, np.full((n, 1), -1), np.zeros(n, bool))
 
@@ -76,14 +77,14 @@ class TestDrawnLabels:
         # Eighths, so that a drawn number also falls on a border.
         weight = torch.from_numpy(rng.multinomial(8, np.full(classes, 1 / classes), (M, n)) / 8)
         uniform = torch.from_numpy(rng.integers(0, 16, n) / 16)
-        found = drawn_labels(weight, uniform)
+        found = sample_labels(weight, uniform)
         for m, i in np.ndindex(M, n):
             assert found[m, i] == twin.drawn_label(weight[m, i].tolist(), float(uniform[i]))
 
     def test_each_label_is_drawn_as_often_as_it_weighs(self) -> None:
         weight = torch.tensor([0.0, 0.2, 0.5, 0.0, 0.3])
         uniform = (torch.arange(1000) + 0.5) / 1000
-        found = drawn_labels(weight.expand(1, 1000, -1), uniform)[0]
+        found = sample_labels(weight.expand(1, 1000, -1), uniform)[0]
         assert torch.bincount(found, minlength=5).tolist() == [0, 200, 500, 0, 300]
 
     @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.5, 1 - 2**-24]))
@@ -91,12 +92,12 @@ class TestDrawnLabels:
         rng = np.random.default_rng(seed)
         weight = rng.random((M, 6, C)) * (rng.random((M, 6, C)) < 0.5) + 1e-3 * np.eye(C)[rng.integers(C)]
         w = torch.from_numpy(weight / weight.sum(-1, keepdims=True)).float()
-        found = drawn_labels(w, torch.full((6,), uniform))
+        found = sample_labels(w, torch.full((6,), uniform))
         assert (w.gather(-1, found[..., None]) > 0).all()
 
     def test_branches_with_the_same_prior_draw_the_same_label(self) -> None:
         weight = torch.rand(1, 200, C, generator=torch.Generator().manual_seed(0)).expand(M, -1, -1)
-        found = drawn_labels(weight, torch.rand(200, generator=torch.Generator().manual_seed(1)))
+        found = sample_labels(weight, torch.rand(200, generator=torch.Generator().manual_seed(1)))
         assert torch.equal(found[0], found[1])
         assert len(found.unique()) == C
 
@@ -121,16 +122,16 @@ class TestOneStep:
         run.denoiser.load_state_dict(before)
 
         def denoise(m: int, i: int, noised: list[float], level: float, seen: list[float]) -> list[float]:
-            s, y, told = torch.zeros(M, 1, C), torch.zeros(M, 1, C), torch.zeros(M, 1, P)
+            s, y, encoded = torch.zeros(M, 1, C), torch.zeros(M, 1, C), torch.zeros(M, 1, P)
             s[m, 0], y[m, 0] = torch.tensor(noised), torch.tensor(seen)
-            told[m, 0] = run.condition[m, index[i]]
+            encoded[m, 0] = run.condition[m, index[i]]
             with torch.no_grad():
-                logits: Tensor = run.denoiser(s, torch.full((M, 1), level), y, told)[m, 0]
+                logits: Tensor = run.denoiser(s, torch.full((M, 1), level), y, encoded)[m, 0]
             return logits.tolist()
 
         wanted = twin.step_loss(
             denoise, run.observed[index].tolist(), weight.tolist(), uniform.tolist(),
-            alpha_bar(20)[steps].tolist(), noise.tolist(), run.config.scale, 0.0 if warm else 1.0,
+            alpha_bar(20)[steps].tolist(), noise.tolist(), run.config.simplex_scale, 0.0 if warm else 1.0,
             weighted,
         )  # fmt: skip
         assert found == pytest.approx(wanted, rel=1e-4)
@@ -269,8 +270,8 @@ class TestValidation:
             states.append(state(denoiser))
             condition, observed, target = validation
             p = answer_probabilities(
-                denoiser, denoiser.told(condition), torch.from_numpy(observed), settings().prediction_steps,
-                torch.Generator().manual_seed(0), chains=1,
+                denoiser, denoiser.encode_condition(condition), torch.from_numpy(observed),
+                settings().prediction_steps, torch.Generator().manual_seed(0), chains=1,
             )  # fmt: skip
             found.append(float((p.mean(0).argmax(-1).numpy() == target).mean()))
 
@@ -316,7 +317,7 @@ class TestTheRun:
         assert_same(state(run.denoiser), run.average.weights)
         assert not run.denoiser.training
         # With a horizon of one step nothing is averaged.
-        assert not torch.equal(make(averaging=1e-9).fit().denoiser.out.weight, run.denoiser.out.weight)
+        assert not torch.equal(make(ema_epochs=1e-9).fit().denoiser.out.weight, run.denoiser.out.weight)
 
     @pytest.mark.parametrize("n", [1, 9])
     def test_a_batch_of_one(self, n: int) -> None:
