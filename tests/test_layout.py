@@ -65,9 +65,23 @@ def test_imports_go_one_way(name):
     assert wrong == []
 
 
+def test_the_two_methods_do_not_know_each_other():
+    for one, other in (("noiseal", "sidyp"), ("sidyp", "noiseal")):
+        files = (PACKAGE / "methods" / one).rglob("*.py")
+        assert [p.name for p in files if any(f"methods.{other}" in name for name in imported(p))] == []
+
+
 @pytest.mark.parametrize(
     "name",
     [name for name in MODULES if name.split(".")[0] in LAYER and LAYER[name.split(".")[0]] < LAYER["course"]],
 )
 def test_only_the_course_draws(name):
     assert {what.split(".")[0] for what in imported(MODULES[name])} & COURSE_ONLY == set()
+
+
+def test_there_are_no_circles():
+    edges = {name: own(path) for name, path in MODULES.items()}
+    while leaves := [name for name, uses in edges.items() if not uses & set(edges)]:
+        for name in leaves:
+            del edges[name]
+    assert sorted(edges) == []

@@ -1,12 +1,13 @@
 """What every method shares: prediction, evaluation, saving and loading.
 
-Of the true labels only `Watch` and `Method.evaluate` know, and they only write metrics; a method is handed
-data without them (`nlkit.data.observed`).
+True labels are read by `Method.evaluate` and for the history (`nlkit.methods.selection`) alone; a method is
+handed data without them (`nlkit.data.observed`).
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,81 +22,20 @@ from torch import nn
 
 from nlkit._util import atomic_write, content_hash
 from nlkit.data.checks import check_texts, class_numbers
-from nlkit.data.observed import Observed, observed_validation
-from nlkit.metrics import accuracy, evaluate_probabilities
-from nlkit.models.batching import Inputs
+from nlkit.data.observed import Observed, observe, observed_validation
+from nlkit.methods.selection import Selection
+from nlkit.metrics.predictions import evaluate_probabilities
 from nlkit.models.classifiers import StrongClassifier
 from nlkit.models.device import choose_device, choose_precision
 from nlkit.models.encoder import TextEncoder
-from nlkit.models.saving import save_tensors
-from nlkit.training import Callback, Prediction, Trainer, copied_weights, predict
+from nlkit.models.prediction import Prediction, predict
+from nlkit.models.saving import Tensors, below, save_tensors
 from nlkit.training.config import TrainingConfig
+from nlkit.training.recording import Checkpoint
 
-__all__ = ["BestEpoch", "Method", "Watch", "eval_parts", "predict_texts"]
+__all__ = ["Method", "new_strong", "predict_texts"]
 
 Probabilities = NDArray[np.float32]
-
-
-def eval_parts(
-    ds: Mapping[str, Dataset], splits: Sequence[str]
-) -> list[tuple[str, list[str], NDArray[np.int64]]]:
-    """Return name, texts and true labels of some splits, without the samples that have no label."""
-    parts = []
-    for split in splits:
-        if split not in ds or "label" not in ds[split].column_names:
-            raise ValueError(f"eval_splits={split!r}: ds has no such split with a column 'label'")
-        label = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
-        known = np.flatnonzero(label >= 0)
-        if not len(known):
-            raise ValueError(f"eval_splits={split!r}: every label of this split is missing (-1)")
-        texts = list(ds[split]["text"])
-        parts.append((split, [texts[i] for i in known], label[known]))
-    return parts
-
-
-class Watch(Callback):
-    """After each epoch, write the accuracy on some splits' true labels into the history; steers nothing."""
-
-    def __init__(
-        self, model: nn.Module, name: str, ds: Mapping[str, Dataset], splits: Sequence[str], *,
-        averaged: bool = False,
-    ) -> None:  # fmt: skip
-        self.name, self.averaged = name, averaged
-        self._parts: list[tuple[str, Inputs, NDArray[np.int64]]] = [
-            (split, model.prepare(texts), label)  # type: ignore[operator]
-            for split, texts, label in eval_parts(ds, splits)
-        ]
-
-    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Add one column a watched split."""
-        for split, inputs, label in self._parts:
-            p = trainer.predict(self.name, inputs, averaged=self.averaged).class_probability()
-            row[f"accuracy_{split}"] = accuracy(p, label)
-
-
-class BestEpoch(Callback):
-    """Score each epoch on noisy validation labels, and keep the weights of the best one."""
-
-    def __init__(self, name: str, inputs: Inputs, noisy_label: NDArray[np.int64]) -> None:
-        self.name, self.inputs, self.label = name, inputs, noisy_label
-        self.best_accuracy, self.best_epoch = -1.0, 0
-        self.weights: dict[str, torch.Tensor] = {}
-
-    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Compare; of equal epochs the earlier one stays, it has memorised less."""
-        score = accuracy(trainer.predict(self.name, self.inputs).class_probability(), self.label)
-        row["accuracy_noisy_validation"] = score
-        if score > self.best_accuracy:
-            self.best_accuracy, self.best_epoch = score, trainer.epoch
-            self.weights = copied_weights(trainer.raw(self.name))
-
-    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Return the best weights and when they were reached."""
-        return self.weights, {"accuracy": self.best_accuracy, "epoch": self.best_epoch}
-
-    def restore(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:
-        """Take back what `state` returned."""
-        self.weights, self.best_accuracy, self.best_epoch = tensors, values["accuracy"], values["epoch"]
 
 
 class Method:
@@ -113,11 +53,13 @@ class Method:
         The epoch best by noisy validation accuracy; None without a validation split.
     """
 
+    config_class: ClassVar[type[TrainingConfig]]
     config: TrainingConfig
     label_names_: list[str]
     history_: pd.DataFrame
     best_epoch_: int | None
-    _best: tuple[str, dict[str, torch.Tensor]] | None = None  # network and weights of the best epoch
+    _trained_on: str  # identity of the training data
+    _best: tuple[str, Tensors] | None = None  # network and weights of the best epoch
 
     tables: ClassVar[tuple[str, ...]] = ("history_",)
     """DataFrames that are saved with the model."""
@@ -127,6 +69,51 @@ class Method:
     ) -> Self:
         """Learn from ``ds["train"]``; see the subclass."""
         raise NotImplementedError
+
+    # -- scikit-learn's manners ---------------------------------------------------------------------------
+
+    def _configure(self, **settings: Any) -> None:
+        """Validate the settings that the constructor was given, and remember which these were."""
+        self.config = self.config_class.make(**settings)
+        self._given = settings
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments as they were given."""
+        return self._given
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return every argument of the constructor with its value, also those that the profile chose."""
+        return self.config.to_dict() | self._arguments()
+
+    def set_params(self, **params: Any) -> Self:
+        """Change some arguments of the constructor; what was not given by name follows the profile.
+
+        Raises
+        ------
+        ValueError
+            If a name or a value is not allowed; everything stays as it was then.
+        """
+        changed = type(self)(**self._arguments() | params)
+        for name, value in vars(changed).items():
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        """Return a new method, not fitted, with the same arguments; an annotator is shared, not copied."""
+        return type(self)(**self._arguments())
+
+    def __repr__(self) -> str:
+        usual = inspect.signature(type(self)).parameters
+        shown = [
+            f"{name}={value!r}"
+            for name, value in self._arguments().items()
+            if name not in usual or value != usual[name].default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def score(self, dataset: Dataset) -> float:
+        """Return the accuracy against the true labels of a split."""
+        return self.evaluate(dataset)["accuracy"]
 
     # -- prediction ---------------------------------------------------------------------------------------
 
@@ -179,10 +166,16 @@ class Method:
                 f"{self.label_names_}, or in another order"
             )
 
-    def _check_trained_on(self, dataset: Any, n: int) -> None:
-        """Raise ValueError if a data set is not the training split, of n samples, that `fit` saw."""
-        if len(dataset) != n:
-            raise ValueError(f"dataset has {len(dataset)} samples, fit saw {n}: give ds['train']")
+    def _check_trained_on(self, dataset: Dataset) -> Observed:
+        """Return the observed data of a training split; raise ValueError if `fit` did not see the same."""
+        self._check_fitted()
+        data = observe({"train": dataset}, "train")
+        if data.identity() != self._trained_on:
+            raise ValueError(
+                f"dataset, of {len(dataset)} samples, is not the training split that fit saw, or its texts "
+                "or noisy labels have changed: give ds['train']"
+            )
+        return data
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "label_names_"):
@@ -190,38 +183,27 @@ class Method:
 
     # -- shared steps of fit ------------------------------------------------------------------------------
 
-    def _new_strong(self, n_classes: int) -> StrongClassifier:
-        c = self.config
-        with torch.random.fork_rng():
-            encoder = TextEncoder(
-                c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device
-            )
-            torch.manual_seed(c.seed)
-            return StrongClassifier(encoder, n_classes, dropout=c.dropout)
-
     def _text_embedding(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the pre-trained encoder's embeddings of n texts, (n, D), rows of length 1."""
         c = self.config
         encoder = TextEncoder(c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device)
         return encoder.embed(list(texts))
 
-    def _best_epoch(self, ds: Mapping[str, Dataset], model: nn.Module, name: str) -> BestEpoch | None:
-        """Return the noisy-validation callback, or None where there is no labelled validation split."""
-        part = observed_validation(ds)
-        if part is None:
-            if self.config.selection == "noisy_validation":
-                raise ValueError("selection='noisy_validation' needs ds['validation'] with noisy_label")
-            return None
-        return BestEpoch(name, model.prepare(part.texts), part.noisy_label)  # type: ignore[operator]
+    def _selection(
+        self, ds: Mapping[str, Dataset], model: nn.Module, name: str, eval_splits: Sequence[str], *,
+        averaged: bool = False,
+    ) -> Selection:  # fmt: skip
+        if self.config.selection == "noisy_validation" and observed_validation(ds) is None:
+            raise ValueError("selection='noisy_validation' needs ds['validation'] with noisy_label")
+        return Selection(name, model, ds, eval_splits, averaged=averaged)
 
-    def _finish(self, best: BestEpoch | None) -> None:
+    def _finish(self, name: str, best_epoch: int, weights: Tensors) -> None:
         """Remember the best epoch by noisy validation, and go back to it if the config says so."""
         # An interrupted first epoch leaves nothing to go back to.
-        reached = best is not None and bool(best.weights)
-        self.best_epoch_ = best.best_epoch if best and reached else None
-        self._best = (best.name, best.weights) if best and reached else None
-        if self._best and self.config.selection == "noisy_validation":
-            self._networks()[self._best[0]].load_state_dict(self._best[1])
+        self.best_epoch_ = best_epoch or None
+        self._best = (name, weights) if weights else None
+        if weights and self.config.selection == "noisy_validation":
+            self._networks()[name].load_state_dict(weights)
 
     def at_best_epoch(self) -> Self:
         """Return a copy of the fitted method whose network is that of the best epoch by noisy validation.
@@ -248,13 +230,11 @@ class Method:
             model.eval()
         return other
 
-    def _trainer_settings(self) -> dict[str, Any]:
-        c = self.config
-        return {
-            "epochs": c.epochs, "batch_size": c.batch_size, "seed": c.seed, "max_grad_norm": c.max_grad_norm,
-            "weight_decay": c.weight_decay, "warmup": c.lr_warmup_ratio, "lr_decay_share": c.lr_decay_share,
-            "mixed_precision": c.mixed_precision, "device": c.device,
-        }  # fmt: skip
+    def _checkpoint(
+        self, folder: str | Path | None, data: Observed, ds: Mapping[str, Dataset], *more: str
+    ) -> Checkpoint | None:
+        """Return the checkpoint of a run, which is refused to any other one."""
+        return Checkpoint(folder, self._run_identity(data, ds, *more)) if folder else None
 
     def _run_identity(self, data: Observed, ds: Mapping[str, Dataset], *more: str) -> str:
         """Name a run by method, settings, training and validation data, and whatever else decides it."""
@@ -279,7 +259,8 @@ class Method:
         }
         values = {
             "class": type(self).__name__, "config": self.config.to_dict(), "label_names": self.label_names_,
-            "best_epoch": self.best_epoch_, "pretrained": self._pretrained(), **self._extra_values(),
+            "best_epoch": self.best_epoch_, "trained_on": self._trained_on,
+            "pretrained": self._pretrained(), **self._extra_values(),
         }  # fmt: skip
         # Last: a folder with a model file is a complete one.
         save_tensors(target / "model.safetensors", tensors, values)
@@ -302,12 +283,13 @@ class Method:
         raise NotImplementedError
 
     @classmethod
-    def _from_saved(cls, folder: Path, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Self:
+    def _from_saved(cls, folder: Path, tensors: Tensors, values: dict[str, Any]) -> Self:
         config = values["config"]
         if config["device"] == "cuda" and not torch.cuda.is_available():
             config = {**config, "device": "auto"}  # trained there, used here
         self = cls(**config)
         self.label_names_, self.best_epoch_ = values["label_names"], values["best_epoch"]
+        self._trained_on = values["trained_on"]
         self._rebuild(values)
         if self._pretrained() != values["pretrained"]:
             raise ValueError(
@@ -315,12 +297,22 @@ class Method:
                 "than are found under this name now: bring those back, or fit again"
             )
         for name, model in self._networks().items():
-            prefix = f"{name}."
-            model.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+            model.load_state_dict(below(tensors, f"{name}."))
             model.eval()
         for name in cls.tables:
             setattr(self, name, pd.read_parquet(folder / f"{name.rstrip('_')}.parquet"))
         return self
+
+
+def new_strong(config: TrainingConfig, n_classes: int) -> StrongClassifier:
+    """Return an untrained strong classifier with the config's encoder; the seed decides its head."""
+    c = config
+    with torch.random.fork_rng():
+        encoder = TextEncoder(
+            c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device
+        )
+        torch.manual_seed(c.seed)
+        return StrongClassifier(encoder, n_classes, dropout=c.dropout)
 
 
 def predict_texts(model: nn.Module, texts: Sequence[str], config: TrainingConfig) -> Prediction:

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nlkit.data.observed import Observed, label_names, observe
-from nlkit.methods.base import Method, Watch, predict_texts
-from nlkit.models.batching import Inputs
+from nlkit.methods.base import Method, new_strong, predict_texts
 from nlkit.models.classifiers import Output, StrongClassifier
-from nlkit.training import Callback, Checkpoint, DynamicsRecorder, Prediction, Trainer, losses
+from nlkit.models.prediction import Prediction
+from nlkit.models.saving import Tensors
+from nlkit.training import losses
 from nlkit.training.config import TrainingConfig
+from nlkit.training.recording import DynamicsRecorder
+from nlkit.training.trainer import Trainer
 
 __all__ = ["LOSSES", "Baseline", "BaselineConfig"]
 
@@ -77,7 +80,10 @@ class BaselineConfig(TrainingConfig):
 
 
 class BaselineLoss:
-    """The loss named in the config, of N samples with class numbers as labels."""
+    """The loss named in the config, of N samples with class numbers as labels.
+
+    Early-learning regularisation has a memory: the moving average of each sample's predictions.
+    """
 
     def __init__(self, label: NDArray[np.int64], n_classes: int, config: BaselineConfig) -> None:
         self.label, self.n_classes, self.config = torch.from_numpy(label), n_classes, config
@@ -85,10 +91,18 @@ class BaselineLoss:
 
     def __call__(
         self, name: str, model: Any, output: Output, index: NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the mean loss of a batch."""
         loss = self._per_sample(model, output, index, rng).mean()
-        return loss, {"loss": loss.item()}
+        return loss, {"loss": loss}
+
+    def state(self) -> tuple[Tensors, dict[str, Any]]:
+        """Return the memory."""
+        return {"memory": self.memory}, {}
+
+    def restore(self, tensors: Tensors, values: dict[str, Any]) -> None:
+        """Take the memory back."""
+        self.memory = tensors["memory"]
 
     def _per_sample(
         self, model: Any, output: Output, index: NDArray[np.int64], rng: np.random.Generator
@@ -138,6 +152,7 @@ class Baseline(Method):
         ``noisy_label``, in their order.
     """
 
+    config_class = BaselineConfig
     config: BaselineConfig
 
     def __init__(
@@ -148,7 +163,7 @@ class Baseline(Method):
         seed: int = 0,
         **settings: Any,
     ) -> None:
-        self.config = BaselineConfig.make(profile, loss=loss, encoder=encoder, seed=seed, **settings)
+        self._configure(loss=loss, encoder=encoder, profile=profile, seed=seed, **settings)
 
     def fit(
         self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
@@ -167,35 +182,29 @@ class Baseline(Method):
         interrupted first epoch, everything is as it was before.
         """
         c, names = self.config, label_names(ds)
-        strong = self._new_strong(len(names))
-        inputs: dict[str, Inputs] = {"strong": strong.prepare(data.texts)}
-        recorder = DynamicsRecorder()
-        best = self._best_epoch(ds, strong, "strong")
-        objective = BaselineLoss(data.noisy_label, len(names), c)
-        callbacks: list[Callback] = [ObjectiveState(objective)] if c.loss == "elr" else []
-        callbacks += [recorder] if c.record else []
-        callbacks += [best] if best else []
-        callbacks += [Watch(strong, "strong", ds, eval_splits)] if eval_splits else []
-        callbacks += (
-            [Checkpoint(checkpoint, self._run_identity(data, ds, strong.encoder.fingerprint))]
-            if checkpoint
-            else []
-        )
-        trainer = Trainer(
-            {"strong": strong}, inputs, {"strong": strong.parameter_groups(c.lr_encoder, c.lr_head)},
-            objective, callbacks=callbacks, description=f"{type(self).__name__} {c.loss}",
-            **self._trainer_settings(),
+        strong = new_strong(c, len(names))
+        loss = BaselineLoss(data.noisy_label, len(names), c)
+        trainer = Trainer.from_config(
+            c, {"strong": strong}, {"strong": strong.prepare(data.texts)}, loss,
+            description=f"{type(self).__name__} {c.loss}",
         )  # fmt: skip
+        recorder, selection = DynamicsRecorder(), self._selection(ds, strong, "strong", eval_splits)
+        saved = self._checkpoint(checkpoint, data, ds, strong.encoder.fingerprint)
         try:
-            trainer.fit()
+            with trainer.running(saved, recorder=recorder, loss=loss, selection=selection) as epochs:
+                for row in epochs:
+                    if c.record:
+                        recorder.record(strong=trainer.predict("strong"))
+                    row |= selection.after_epoch(trainer)
         finally:
             if trainer.epoch:
-                self.strong_: StrongClassifier = trainer.raw("strong")
+                self.strong_: StrongClassifier = strong
                 self.label_names_, self.history_ = names, trainer.history
-                self.dynamics_ = {name: recorder.stacked(name) for name in recorder.probability}
+                self._trained_on = observe(ds, "train").identity()
+                self.dynamics_ = recorder.stacked()
                 for name, value in learned.items():
                     setattr(self, name, value)
-                self._finish(best)
+                self._finish("strong", selection.best_epoch, selection.weights)
         return self
 
     def _networks(self) -> dict[str, nn.Module]:
@@ -205,19 +214,4 @@ class Baseline(Method):
         return predict_texts(self.strong_, texts, self.config)
 
     def _rebuild(self, values: dict[str, Any]) -> None:
-        self.strong_ = self._new_strong(len(self.label_names_))
-
-
-class ObjectiveState(Callback):
-    """Carry the moving average of early-learning regularisation through checkpoints."""
-
-    def __init__(self, objective: BaselineLoss) -> None:
-        self.objective = objective
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the memory."""
-        return {"memory": self.objective.memory}, {}
-
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take the memory back."""
-        self.objective.memory = tensors["memory"]
+        self.strong_ = new_strong(self.config, len(self.label_names_))

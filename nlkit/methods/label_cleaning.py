@@ -78,6 +78,7 @@ class KNNRelabel(Baseline):
         One row an epoch.
     """
 
+    config_class = KNNRelabelConfig
     config: KNNRelabelConfig
     relabelled_: pd.DataFrame
     tables: ClassVar[tuple[str, ...]] = ("history_", "relabelled_")
@@ -85,7 +86,7 @@ class KNNRelabel(Baseline):
     def __init__(
         self, encoder: str = "minilm", profile: str = "class", seed: int = 0, **settings: Any
     ) -> None:
-        self.config = KNNRelabelConfig.make(profile, encoder=encoder, seed=seed, **settings)
+        self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
 
     def fit(
         self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
@@ -151,6 +152,7 @@ class ConfidentLearning(Baseline):
         One row an epoch.
     """
 
+    config_class = ConfidentLearningConfig
     config: ConfidentLearningConfig
     pruned_: pd.DataFrame
     tables: ClassVar[tuple[str, ...]] = ("history_", "pruned_")
@@ -158,7 +160,7 @@ class ConfidentLearning(Baseline):
     def __init__(
         self, encoder: str = "minilm", profile: str = "class", seed: int = 0, **settings: Any
     ) -> None:
-        self.config = ConfidentLearningConfig.make(profile, encoder=encoder, seed=seed, **settings)
+        self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
 
     def fit(
         self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nlkit._util import invalid
 from nlkit.data.checks import check_labels
+from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.methods.noiseal.partition import replay
 from nlkit.metrics import detection_report, partition_report
 
@@ -167,7 +168,8 @@ def confident_issues(
 
 def compare_finders(
     strong: ArrayLike, weak: ArrayLike, noisy_label: ArrayLike, label: ArrayLike, *,
-    issues: ArrayLike | None = None, momentum: float = 0.9, margin: float = 0.3, seed: int = 0,
+    issues: ArrayLike | None = None, momentum: float = NoiseALConfig.momentum,
+    margin: float = NoiseALConfig.margin, cap: float = NoiseALConfig.cap, seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
     """Compare who is kept as rightly labelled, finder by finder and epoch by epoch.
 
@@ -180,8 +182,8 @@ def compare_finders(
     issues : array of bool, shape (N,), optional
         From `confident_issues`: the same after each epoch, as it has a classifier of its own. Without it
         cleanlab is left out.
-    momentum, margin
-        m and σ of the threshold.
+    momentum, margin, cap
+        m, σ and ceiling of the threshold.
     seed : int
         Of the mixture's start.
 
@@ -197,7 +199,12 @@ def compare_finders(
         name: [
             split.set == "R"
             for split in replay(
-                list(np.asarray(first)), list(np.asarray(second)), noisy, momentum=momentum, margin=margin
+                list(np.asarray(first)),
+                list(np.asarray(second)),
+                noisy,
+                momentum=momentum,
+                margin=margin,
+                cap=cap,
             )
         ]
         for name, (first, second) in pairs.items()

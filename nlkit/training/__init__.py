@@ -1,27 +1,14 @@
 """The training loop, what it records, losses and settings."""
 
-from nlkit.training.trainer import (
-    Callback,
-    Checkpoint,
-    DynamicsRecorder,
-    Interrupted,
-    Objective,
-    Prediction,
-    Tensors,
-    Trainer,
-    copied_weights,
-    predict,
-)
+from nlkit.training.recording import Checkpoint, DynamicsRecorder, Stateful
+from nlkit.training.trainer import Interrupted, Loss, Trainer, copied_weights
 
 __all__ = [
-    "Callback",
     "Checkpoint",
     "DynamicsRecorder",
     "Interrupted",
-    "Objective",
-    "Prediction",
-    "Tensors",
+    "Loss",
+    "Stateful",
     "Trainer",
     "copied_weights",
-    "predict",
 ]

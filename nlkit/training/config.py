@@ -91,7 +91,7 @@ class TrainingConfig:
     profiles: ClassVar[dict[str, dict[str, Any]]] = {}
 
     @classmethod
-    def make(cls, profile: str, **overrides: Any) -> Self:
+    def make(cls, profile: str = "class", **overrides: Any) -> Self:
         """Build the config of a profile, with some settings given by name.
 
         Raises

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from nlkit._util import invalid
 
 __all__ = ["WeightAverage"]
 
 
-class WeightAverage:
+class WeightAverage(AveragedModel):
     """The average of a model's trainable weights over about `horizon` steps.
+
+    Only the parameters are averaged, not a copy of the model: that would copy the encoder's frozen layers and
+    its cached activations too.
 
     Parameters
     ----------
@@ -33,33 +38,38 @@ class WeightAverage:
     def __init__(self, model: nn.Module, horizon: float) -> None:
         if not horizon >= 1:
             invalid("horizon", horizon, "at least 1 step")
-        self.horizon, self.steps = horizon, 0
-        self._live = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.weights: dict[str, Tensor] = {name: p.detach().clone() for name, p in self._live.items()}
+
+        def average(averaged: Any, live: Any, steps: Any) -> None:
+            torch._foreach_lerp_(averaged, live, max(1 / (int(steps) + 1), 1 / horizon))
+
+        learning = [p for p in model.parameters() if p.requires_grad]
+        super().__init__(nn.ParameterList(learning), multi_avg_fn=average)
+        self._live = learning
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The averaged parameters, in the model's order of those that learn."""
+        return [p.data for p in self.module.parameters()]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the model's present weights."""
-        self.steps += 1
-        # The plain mean of the first steps, until there are more of them than the horizon.
-        share = max(1 / self.steps, 1 / self.horizon)
-        for name, average in self.weights.items():
-            average.lerp_(self._live[name], share)
+        self.update_parameters(nn.ParameterList(self._live))
 
     @contextmanager
     def used(self) -> Iterator[None]:
         """Let the model have the averaged weights inside the block, and its own again after it."""
-        own = {name: p.data for name, p in self._live.items()}
+        own = [p.data for p in self._live]
         try:
-            for name, p in self._live.items():
-                p.data = self.weights[name]
+            self._give(self.weights)
             yield
         finally:
-            for name, p in self._live.items():
-                p.data = own[name]
+            self._give(own)
 
-    def restore(self, weights: dict[str, Tensor], steps: int) -> None:
-        """Go on from an earlier average."""
-        self.steps = steps
-        for name, average in self.weights.items():
-            average.copy_(weights[name])
+    def keep(self) -> None:
+        """Let the model have the averaged weights for good."""
+        self._give([value.clone() for value in self.weights])
+
+    def _give(self, values: list[Tensor]) -> None:
+        for parameter, value in zip(self._live, values, strict=True):
+            parameter.data = value

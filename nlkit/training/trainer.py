@@ -1,54 +1,43 @@
-"""The one training loop: several models side by side on the same samples, with callbacks.
+"""The one training loop: several models side by side on the same samples, handed out epoch by epoch.
 
 Random numbers come from (seed, epoch) alone, so a run that is stopped and resumed after any epoch gives the
-same numbers as one that was not. `accelerate` places models and gradients, in mixed precision and on several
-GPUs if asked; each process then learns from its share of every batch.
+same numbers as one that was not.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any, Protocol, cast
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from nlkit._util import progress
 from nlkit.models.batching import Inputs, bucketed_batches
 from nlkit.models.classifiers import Output
 from nlkit.models.device import autocast, choose_device, choose_precision
 from nlkit.models.prediction import Prediction, predict
+from nlkit.models.saving import Tensors, below
+from nlkit.training.config import TrainingConfig
 from nlkit.training.ema import WeightAverage
-from nlkit.training.recording import Callback, Checkpoint, DynamicsRecorder, Tensors
+from nlkit.training.recording import Checkpoint, Stateful
 
-__all__ = [
-    "Callback",
-    "Checkpoint",
-    "DynamicsRecorder",
-    "Interrupted",
-    "Objective",
-    "Prediction",
-    "Tensors",
-    "Trainer",
-    "copied_weights",
-    "predict",
-]
+__all__ = ["Interrupted", "Loss", "Trainer", "copied_weights"]
 
 
-class Objective(Protocol):
+class Loss(Protocol):
     """Computes the loss of one model on one batch."""
 
     def __call__(
         self, name: str, model: Any, output: Output, index: NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss (a scalar with gradient) and its parts, for the progress bar and the history.
 
         `index`, shape (B,), holds the positions of the batch's samples in the training set.
@@ -70,19 +59,17 @@ class Trainer:
         The N training samples as each model sees them.
     groups : mapping of str to list of dict
         Parameter groups of each model's AdamW, with learning rates.
-    objective : Objective
+    loss : Loss
         Loss of a model on a batch.
     epochs, batch_size : int
-        Passes over the data, and samples a step (over all processes together).
+        Passes over the data, and samples a step.
     seed : int
-        Of the order of samples, of dropout, and of what the objective draws.
-    callbacks : sequence of Callback
-        Called in this order.
+        Of the order of samples, of dropout, and of what the loss draws.
     max_grad_norm : float
         Gradients of each model are scaled down to this L2 norm.
     weight_decay : float
         Of AdamW.
-    warmup : float
+    lr_warmup_ratio : float
         Share of all steps over which learning rates rise linearly from 0.
     lr_decay_share : float
         Share of all steps, at the end, over which learning rates fall linearly to a tenth. 0: they stay.
@@ -90,229 +77,257 @@ class Trainer:
         How many epochs a moving average of each model's weights reaches back (`nlkit.training.ema`); 0: none
         is kept. See `predict`.
     mixed_precision : str
-        ``"no"``, ``"bf16"`` or ``"fp16"``, as `accelerate` names them, or ``"auto"``: see
-        `nlkit.models.encoder.choose_precision`.
+        ``"no"``, ``"bf16"``, ``"fp16"`` or ``"auto"``: see `nlkit.models.device.choose_precision`.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``.
     description : str
         Shown at the progress bar.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs that are finished.
+    history : DataFrame
+        One row a finished epoch: epoch, the parts of the loss (means over samples), what the caller added,
+        and seconds, which count all that was done in the epoch.
+
+    Examples
+    --------
+    >>> with trainer.running() as epochs:                                # doctest: +SKIP
+    ...     for row in epochs:
+    ...         row["accuracy"] = ...  # becomes a column of the history
     """
 
     def __init__(
         self,
         models: Mapping[str, nn.Module],
         inputs: Mapping[str, Inputs],
-        groups: Mapping[str, list[dict[str, object]]],
-        objective: Objective,
+        groups: Mapping[str, list[dict[str, Any]]],
+        loss: Loss,
         *,
         epochs: int,
         batch_size: int = 32,
         seed: int = 0,
-        callbacks: Sequence[Callback] = (),
         max_grad_norm: float = 1.0,
         weight_decay: float = 0.01,
-        warmup: float = 0.05,
+        lr_warmup_ratio: float = 0.05,
         lr_decay_share: float = 0.0,
         ema_epochs: float = 0.0,
         mixed_precision: str = "no",
         device: str = "auto",
         description: str = "training",
     ) -> None:
-        self.precision = choose_precision(mixed_precision, choose_device(device))
-        self.accelerator = _accelerator(self.precision, device)
-        self.inputs, self.objective, self.epochs, self.batch_size = (
-            dict(inputs),
-            objective,
-            epochs,
-            batch_size,
-        )
-        self.seed, self.callbacks, self.max_grad_norm = seed, list(callbacks), max_grad_norm
-        self.description = description
+        self.device = choose_device(device)
+        self.precision = choose_precision(mixed_precision, self.device)
+        self.inputs, self.loss, self.epochs, self.batch_size = dict(inputs), loss, epochs, batch_size
+        self.seed, self.max_grad_norm, self.description = seed, max_grad_norm, description
         self._lengths = _telling_lengths(self.inputs)
-        self.models: dict[str, nn.Module] = {}
-        self.optimizers: dict[str, Any] = {}
-        for name, model in models.items():
-            optimizer = torch.optim.AdamW(cast(Any, groups[name]), weight_decay=weight_decay)
-            self.models[name], self.optimizers[name] = self.accelerator.prepare(model, optimizer)
-        self._base_rates = {n: [g["lr"] for g in o.param_groups] for n, o in self.optimizers.items()}
-        steps = math.ceil(len(self._lengths) / batch_size)
-        self._total_steps, self._warmup_steps = steps * epochs, max(1, round(warmup * steps * epochs))
-        self._decay_steps = round(lr_decay_share * self._total_steps)
-        self.averages = (
-            {name: WeightAverage(self.raw(name), max(1.0, ema_epochs * steps)) for name in self.models}
+        self._steps = math.ceil(len(self._lengths) / batch_size)
+        self._warmup_steps = max(1, round(lr_warmup_ratio * self._steps * epochs))
+        self._decay_steps = round(lr_decay_share * self._steps * epochs)
+        self.models = {name: model.to(self.device) for name, model in models.items()}
+        self.optimizers = {
+            name: torch.optim.AdamW(groups[name], weight_decay=weight_decay) for name in self.models
+        }
+        self.schedulers = {name: LambdaLR(o, self._rate) for name, o in self.optimizers.items()}
+        # Half-precision gradients of fp16 underflow without it; switched off, it does nothing.
+        self.scalers = {
+            name: torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+            for name in self.models
+        }
+        self.averages = {
+            name: WeightAverage(model, max(1.0, ema_epochs * self._steps))
+            for name, model in self.models.items()
             if ema_epochs
-            else {}
-        )
+        }
         self.epoch = 0
-        self.stop = False
         self.rows: list[dict[str, float]] = []
+        self._parts: dict[str, Stateful] = {}
         self._whole: dict[str, Tensors] = {}
+
+    @classmethod
+    def from_config(
+        cls, config: TrainingConfig, models: Mapping[str, Any], inputs: Mapping[str, Inputs], loss: Loss, *,
+        lr: Mapping[str, float] | None = None, **settings: Any,
+    ) -> Trainer:  # fmt: skip
+        """Return a trainer with a config's settings, unless `settings` say otherwise.
+
+        `lr` gives the learning rates of models that have no ``parameter_groups`` of their own.
+        """
+        c = config
+        groups = {
+            name: [{"params": list(model.parameters()), "lr": lr[name]}]
+            if lr and name in lr
+            else model.parameter_groups(c.lr_encoder, c.lr_head)
+            for name, model in models.items()
+        }
+        usual: dict[str, Any] = {
+            "epochs": c.epochs, "batch_size": c.batch_size, "seed": c.seed, "max_grad_norm": c.max_grad_norm,
+            "weight_decay": c.weight_decay, "lr_warmup_ratio": c.lr_warmup_ratio,
+            "lr_decay_share": c.lr_decay_share, "mixed_precision": c.mixed_precision, "device": c.device,
+        }  # fmt: skip
+        return cls(models, inputs, groups, loss, **usual | settings)
 
     @property
     def history(self) -> pd.DataFrame:
         """One row a finished epoch."""
         return pd.DataFrame(self.rows)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the models are."""
-        return cast(torch.device, self.accelerator.device)
+    @contextmanager
+    def running(
+        self, checkpoint: Checkpoint | None = None, **parts: Stateful | None
+    ) -> Iterator[Iterator[dict[str, float]]]:
+        """Give an iterator over the epochs that are left.
 
-    def raw(self, name: str) -> Any:
-        """Return a model without the wrappers that several GPUs and mixed precision need."""
-        return self.accelerator.unwrap_model(self.models[name], keep_fp32_wrapper=False)
+        Each step trains one epoch and yields its row of the history. What the loop does with it belongs to
+        the epoch: what it adds to the row, its seconds, and the checkpoint that is written after it.
 
-    def fit(self) -> Trainer:
-        """Run the epochs that are left.
+        Parameters
+        ----------
+        checkpoint : Checkpoint, optional
+            Read on entering, if there is one; written after each epoch.
+        **parts : Stateful, optional
+            What has to be in a checkpoint beside the models; None is left out.
 
         Raises
         ------
         Interrupted
-            On Ctrl-C or the notebook's stop button. Models, history and callbacks are those of the last whole
-            epoch, if there was one, and with a `Checkpoint` another run goes on after it.
+            On Ctrl-C or the notebook's stop button. Models and history are those of the last whole epoch, if
+            there was one, and with a checkpoint another run goes on after it.
         """
-        for callback in self.callbacks:
-            callback.on_fit_start(self)
-        steps = math.ceil(len(self._lengths) / self.batch_size)
-        shown = self.accelerator.is_main_process
+        self._parts = {name: part for name, part in parts.items() if part is not None}
+        saved = checkpoint.read() if checkpoint else None
+        if saved is not None:
+            self.restore(*saved)
         with progress(
-            total=self.epochs * steps, initial=self.epoch * steps, desc=self.description, unit="batch",
-            **({} if shown else {"disable": True}),
+            total=self.epochs * self._steps, initial=self.epoch * self._steps, desc=self.description,
+            unit="batch",
         ) as bar:  # fmt: skip
             try:
-                while self.epoch < self.epochs and not self.stop:
-                    # A caller's own random numbers are left as they were.
-                    with torch.random.fork_rng(devices=_cuda_devices(self.device)):
-                        self._run_epoch(bar)
+                yield self._epochs(bar, checkpoint)
             except KeyboardInterrupt as stop:
                 for name, weights in self._whole.items():
-                    self.raw(name).load_state_dict(weights)
+                    self.models[name].load_state_dict(weights)
                 raise Interrupted(
                     f"{self.description} was interrupted in epoch {self.epoch + 1} of {self.epochs}; "
                     f"{self.epoch} whole epochs are kept"
                 ) from stop
-        return self
 
-    def _run_epoch(self, bar: Any) -> None:
+    def _epochs(self, bar: Any, checkpoint: Checkpoint | None) -> Iterator[dict[str, float]]:
+        while self.epoch < self.epochs:
+            started = time.perf_counter()
+            # A caller's own random numbers are left as they were.
+            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                row = self._train_epoch(bar)
+            self.epoch += 1
+            self.rows.append(row)
+            # An interruption in the middle of the next epoch goes back to these.
+            self._whole = {name: copied_weights(model) for name, model in self.models.items()}
+            yield row
+            row["seconds"] = time.perf_counter() - started
+            if checkpoint:
+                checkpoint.write(*self.state())
+
+    def _train_epoch(self, bar: Any) -> dict[str, float]:
         rng = np.random.default_rng([self.seed, self.epoch])
-        torch.manual_seed(int(rng.integers(2**62)) + self.accelerator.process_index)
-        started = time.perf_counter()
-        sums: dict[str, float] = {}
-        for callback in self.callbacks:
-            callback.on_epoch_start(self)
+        torch.manual_seed(int(rng.integers(2**62)))
+        sums: dict[str, Tensor] = {}
         for model in self.models.values():
             model.train()
         batches = bucketed_batches(self._lengths, self.batch_size, rng)
         for step, index in enumerate(batches):
-            self._set_rates(self.epoch * len(batches) + step)
-            part = self._share(index)
             for name in self.models:
-                for key, value in self._step(name, part, rng).items():
+                for key, value in self._step(name, index, rng).items():
                     key = key if len(self.models) == 1 else f"{key}_{name}"
-                    sums[key] = sums.get(key, 0.0) + value * len(index) / len(self._lengths)
+                    # Summed where they are: reading each one would wait for the device.
+                    sums[key] = sums.get(key, torch.zeros(())) + value * (len(index) / len(self._lengths))
             bar.update()
             if step % 10 == 0:
                 seen = (step + 1) / len(batches)
-                bar.set_postfix(epoch=self.epoch + 1, **{k: f"{v / seen:.3f}" for k, v in sums.items()})
-        row = {"epoch": float(self.epoch + 1), **sums, "seconds": time.perf_counter() - started}
-        self.epoch += 1
-        self.rows.append(row)
-        self._keep_whole_epoch()
-        for callback in self.callbacks:
-            callback.on_epoch_end(self, row)
+                bar.set_postfix(
+                    epoch=self.epoch + 1, **{k: f"{float(v) / seen:.3f}" for k, v in sums.items()}
+                )
+        return {"epoch": self.epoch + 1.0, **{key: float(value) for key, value in sums.items()}}
 
-    def _keep_whole_epoch(self) -> None:
-        """Copy the weights: an interruption in the middle of the next epoch goes back to them."""
-        self._whole = {name: copied_weights(self.raw(name)) for name in self.models}
-
-    def _share(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return this process's part of a batch; every process gets at least one sample."""
-        share = index[self.accelerator.process_index :: self.accelerator.num_processes]
-        return share if len(share) else index[:1]
-
-    def _step(self, name: str, index: NDArray[np.int64], rng: np.random.Generator) -> dict[str, float]:
-        model, optimizer = self.models[name], self.optimizers[name]
+    def _step(self, name: str, index: NDArray[np.int64], rng: np.random.Generator) -> dict[str, Tensor]:
+        model, optimizer, scaler = self.models[name], self.optimizers[name], self.scalers[name]
         batch = self.inputs[name].batch(index).to(self.device)
         with autocast(self.precision, self.device):
             output = model(batch)
         output = Output(output.embedding.float(), output.logits.float())
-        loss, parts = self.objective(name, self.raw(name), output, index, rng)
+        loss, parts = self.loss(name, model, output, index, rng)
         optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(model.parameters(), self.max_grad_norm)
-        optimizer.step()
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), self.max_grad_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        self.schedulers[name].step()
         if name in self.averages:
             self.averages[name].update()
-        return parts
+        return {key: value.detach() for key, value in parts.items()}
 
-    def _set_rates(self, step: int) -> None:
-        factor = min(1.0, (step + 1) / self._warmup_steps)
-        left = self._total_steps - step
-        if left < self._decay_steps:
-            factor = min(factor, max(0.1, left / self._decay_steps))
-        for name, optimizer in self.optimizers.items():
-            for group, base in zip(optimizer.param_groups, self._base_rates[name], strict=True):
-                group["lr"] = base * factor
+    def _rate(self, step: int) -> float:
+        """Return the share of its learning rate that a parameter group has at a step."""
+        left = self._steps * self.epochs - step
+        fall = max(0.1, left / self._decay_steps) if left < self._decay_steps else 1.0
+        return min(1.0, (step + 1) / self._warmup_steps, fall)
 
     def predict(
-        self, name: str, inputs: Inputs, *, batch_size: int = 64, averaged: bool = False
+        self, name: str, inputs: Inputs | None = None, *, batch_size: int = 64, averaged: bool = False
     ) -> Prediction:
-        """Return a model's class probabilities and embeddings of N prepared texts, without dropout.
+        """Return a model's class probabilities and embeddings, without dropout.
 
-        With `averaged`, those of its averaged weights, if an average is kept.
+        Of N prepared texts, by default the training samples. With `averaged`, by the model's averaged
+        weights, if an average is kept.
         """
         with self.averages[name].used() if averaged and name in self.averages else nullcontext():
-            # Unwrapped: processes may have different numbers of batches, and the wrapper would wait for all.
             return predict(
-                self.raw(name), inputs, self.device,
-                batch_size=batch_size, precision=self.precision, accelerator=self.accelerator,
+                self.models[name], self.inputs[name] if inputs is None else inputs, self.device,
+                batch_size=batch_size, precision=self.precision,
             )  # fmt: skip
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """Return all that a later process needs to go on after the last whole epoch."""
         tensors: Tensors = {}
-        for name in self.models:
-            tensors |= {f"model.{name}.{k}": v for k, v in self.raw(name).state_dict().items()}
+        values: dict[str, Any] = {"epoch": self.epoch, "rows": self.rows, "parts": {}}
+        values["scalers"] = {name: scaler.state_dict() for name, scaler in self.scalers.items()}
+        for name, model in self.models.items():
+            tensors |= {f"model.{name}.{k}": v for k, v in model.state_dict().items()}
             for number, entry in self.optimizers[name].state_dict()["state"].items():
                 tensors |= {f"optimizer.{name}.{number}.{k}": v for k, v in entry.items()}
-        values: dict[str, Any] = {"epoch": self.epoch, "rows": self.rows, "callbacks": {}, "averages": {}}
         for name, average in self.averages.items():
-            tensors |= {f"average.{name}.{k}": v for k, v in average.weights.items()}
-            values["averages"][name] = average.steps
-        for key, callback in self._stateful().items():
-            own, values["callbacks"][key] = callback.state()
-            tensors |= {f"callback.{key}.{k}": v for k, v in own.items()}
+            tensors |= {f"average.{name}.{k}": v for k, v in average.state_dict().items()}
+        for name, part in self._parts.items():
+            own, values["parts"][name] = part.state()
+            tensors |= {f"part.{name}.{k}": v for k, v in own.items()}
         return tensors, values
 
-    def _stateful(self) -> dict[str, Callback]:
-        """Name the callbacks that have a state; the others may come and go before a resumed run."""
-        kept = [c for c in self.callbacks if type(c).state is not Callback.state]
-        return {f"{type(c).__name__}-{number}": c for number, c in enumerate(kept)}
-
     def restore(self, tensors: Tensors, values: dict[str, Any]) -> None:
-        """Take back what `state` returned, models, optimizers and callbacks alike."""
-        stateful = self._stateful()
-        if list(stateful) != list(values["callbacks"]):
+        """Take back what `state` returned, models, optimizers and parts alike."""
+        if set(self._parts) != set(values["parts"]):
             raise ValueError(
-                f"the checkpoint holds the state of {sorted(values['callbacks'])}, this run needs that of "
-                f"{sorted(stateful)}: start it with the same splits, or without the checkpoint"
+                f"the checkpoint holds the state of {sorted(values['parts'])}, this run needs that of "
+                f"{sorted(self._parts)}: start it with the same splits, or without the checkpoint"
             )
-        for name in self.models:
-            self.raw(name).load_state_dict(_below(tensors, f"model.{name}."))
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, tensor in _below(tensors, f"optimizer.{name}.").items():
-                parameter, field = key.split(".", 1)
-                state.setdefault(int(parameter), {})[field] = tensor
+        self.epoch, self.rows = int(values["epoch"]), list(values["rows"])
+        for name, model in self.models.items():
+            model.load_state_dict(below(tensors, f"model.{name}."))
+            state: dict[int, Tensors] = {}
+            for key, tensor in below(tensors, f"optimizer.{name}.").items():
+                parameter, entry = key.split(".", 1)
+                state.setdefault(int(parameter), {})[entry] = tensor
             optimizer = self.optimizers[name]
             optimizer.load_state_dict(
                 {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
             )
-        for name, steps in values["averages"].items():
-            self.averages[name].restore(_below(tensors, f"average.{name}."), steps)
-        self.epoch, self.rows = int(values["epoch"]), list(values["rows"])
-        self._keep_whole_epoch()
-        for key, callback in stateful.items():
-            callback.restore(_below(tensors, f"callback.{key}."), values["callbacks"][key])
+            self.scalers[name].load_state_dict(values["scalers"][name])
+            self.schedulers[name] = LambdaLR(optimizer, self._rate, self.epoch * self._steps - 1)
+        for name, average in self.averages.items():
+            average.load_state_dict(below(tensors, f"average.{name}."))
+        self._whole = {name: copied_weights(model) for name, model in self.models.items()}
+        for name, part in self._parts.items():
+            part.restore(below(tensors, f"part.{name}."), values["parts"][name])
 
 
 def copied_weights(model: nn.Module) -> Tensors:
@@ -327,24 +342,3 @@ def _telling_lengths(inputs: Mapping[str, Inputs]) -> NDArray[np.int64]:
     """
     every = [part.lengths for part in inputs.values()]
     return next((part for part in every if part.min() < part.max()), every[0])
-
-
-def _accelerator(mixed_precision: str, device: str) -> Accelerator:
-    # "auto" means the same here as for the encoder's trunk: CUDA or the CPU, never a third kind of device.
-    place = choose_device(device).type
-    state = AcceleratorState._shared_state
-    if state:
-        # accelerate keeps one state a process, and refuses another precision or device, or takes the old one
-        # without a word; a notebook trains many models. Several processes keep what they were started with.
-        moved = state["device"].type != place and state["num_processes"] == 1
-        if moved or state.get("_mixed_precision", mixed_precision) != mixed_precision:
-            AcceleratorState._reset_state(reset_partial_state=moved)
-    return Accelerator(mixed_precision=mixed_precision, cpu=place == "cpu")
-
-
-def _cuda_devices(device: torch.device) -> list[torch.device]:
-    return [device] if device.type == "cuda" else []
-
-
-def _below(tensors: Tensors, prefix: str) -> Tensors:
-    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,7 @@ from torch import nn
 
 from nlkit.training.ema import WeightAverage
 from nlkit.training.recording import DynamicsRecorder
-from tests.training.test_trainer import StopAfter, make, recorded, samples
+from tests.training.test_trainer import make, run, samples
 
 
 def naive(values: list[float], horizon: float) -> float:
@@ -32,7 +30,7 @@ def test_equals_its_twin(values: list[float], horizon: float) -> None:
         with torch.no_grad():
             model.weight.fill_(value)
         average.update()
-    assert average.weights["weight"].item() == pytest.approx(naive(values, horizon), abs=1e-4)
+    assert average.weights[0].item() == pytest.approx(naive(values, horizon), abs=1e-4)
 
 
 def test_the_first_steps_are_averaged_plainly_and_the_start_has_no_part() -> None:
@@ -41,15 +39,15 @@ def test_the_first_steps_are_averaged_plainly_and_the_start_has_no_part() -> Non
     for value in (1.0, 2.0, 6.0):
         model.weight.data.fill_(value)
         average.update()
-    assert average.weights["weight"].item() == pytest.approx(3.0)
+    assert average.weights[0].item() == pytest.approx(3.0)
 
 
 def test_used_inside_the_block_and_given_back_after_it() -> None:
     model = nn.Linear(2, 2)
     model.bias.requires_grad_(False)
     average = WeightAverage(model, 5)
-    assert list(average.weights) == ["weight"]
-    average.weights["weight"].fill_(7.0)
+    assert len(average.weights) == 1
+    average.weights[0].fill_(7.0)
     own = model.weight.detach().clone()
 
     def fail_in_the_block() -> None:
@@ -60,7 +58,7 @@ def test_used_inside_the_block_and_given_back_after_it() -> None:
     with pytest.raises(RuntimeError, match="in the block"):
         fail_in_the_block()
     assert torch.equal(model.weight, own)
-    assert (average.weights["weight"] == 7.0).all()
+    assert (average.weights[0] == 7.0).all()
 
 
 def test_a_horizon_below_a_step_is_refused() -> None:
@@ -68,28 +66,27 @@ def test_a_horizon_below_a_step_is_refused() -> None:
         WeightAverage(nn.Linear(1, 1), 0.5)
 
 
-def test_training_is_the_same_and_the_recorder_sees_the_average() -> None:
-    plain, recorder = make(3).fit(), DynamicsRecorder()
-    averaged = make(3, ema_epochs=0.5, callbacks=[recorder]).fit()
+def test_kept_for_good() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(model, 5)
+    average.weights[0].fill_(7.0)
+    average.keep()
+    assert model.weight.item() == 7.0
+    average.weights[0].fill_(8.0)
+    assert model.weight.item() == 7.0
+
+
+def test_training_is_the_same_and_the_average_is_there_to_be_asked_for() -> None:
+    plain, recorder = run(make(3)), DynamicsRecorder()
+    averaged = run(make(3, ema_epochs=0.5), recorder=recorder)
     inputs = samples()[0]
     np.testing.assert_array_equal(
         averaged.predict("a", inputs).probability, plain.predict("a", inputs).probability
     )
     seen = averaged.predict("a", inputs, averaged=True).probability
-    np.testing.assert_array_equal(recorder.latest["a"].probability, seen)
+    np.testing.assert_array_equal(recorder.stacked()["a"][-1], seen.astype(np.float16))
     assert not np.allclose(seen, plain.predict("a", inputs).probability)
     # Without an average there is nothing to ask for.
     np.testing.assert_array_equal(
         plain.predict("a", inputs, averaged=True).probability, plain.predict("a", inputs).probability
     )
-
-
-def test_a_resumed_run_goes_on_with_its_average(tmp_path: Path) -> None:
-    whole, whole_recorder = recorded(tmp_path / "whole", ema_epochs=1.5)
-    whole.fit()
-    recorded(tmp_path / "parts", more=[StopAfter(2)], ema_epochs=1.5)[0].fit()
-    second, recorder = recorded(tmp_path / "parts", ema_epochs=1.5)
-    second.fit()
-    for name in ("a", "b"):
-        np.testing.assert_array_equal(recorder.stacked(name), whole_recorder.stacked(name))
-    assert second.averages["a"].steps == whole.averages["a"].steps

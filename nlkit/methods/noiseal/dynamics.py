@@ -2,9 +2,9 @@
 
 This is NoiseAL's co-prediction network (arXiv 2504.02901) in a warm-up that never ends: a strong model
 (pre-trained encoder with a head) and a weak one (BiLSTM) learn the observed labels side by side, and nothing
-is split, asked or corrected. What they predict for the training samples after each epoch is recorded. The
-thresholds of `nlkit.methods.noiseal.partition` can then be replayed over it, and it can be seen when wrong
-labels are memorised.
+is partitioned, queried or corrected. What they predict for the training samples after each epoch is
+recorded. The thresholds of `nlkit.methods.noiseal.partition` can then be replayed over it, and it can be seen
+when wrong labels are memorised.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 
 from nlkit._util import invalid
 from nlkit.data.observed import label_names, observe, observed_validation
-from nlkit.methods.base import eval_parts
+from nlkit.methods.base import new_strong
+from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.methods.noiseal.loss import NoiseALLoss
-from nlkit.methods.noiseal.method import NoiseAL
-from nlkit.metrics import accuracy
+from nlkit.methods.noiseal.method import new_weak
+from nlkit.methods.selection import eval_parts
+from nlkit.metrics.predictions import accuracy
 from nlkit.models.batching import Inputs
 from nlkit.models.classifiers import Vocabulary
-from nlkit.training import DynamicsRecorder, Trainer
-from nlkit.training.recording import Callback
+from nlkit.training.recording import DynamicsRecorder
+from nlkit.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -44,28 +46,12 @@ class Dynamics:
         Class probabilities of the N training samples after each of E epochs; rows sum to 1.
     history : DataFrame
         One row an epoch and model: epoch (from 1), model ("strong" or "weak"), noisy_validation (accuracy
-        against the observed validation labels, if there are any), and the accuracy on each watched split.
+        against the observed validation labels, if there are any), and the accuracy on each evaluated split.
     """
 
     strong: NDArray[np.float16]
     weak: NDArray[np.float16]
     history: pd.DataFrame
-
-
-class Scores(Callback):
-    """After each epoch, score every model on some texts with labels; steers nothing."""
-
-    def __init__(self, parts: Sequence[tuple[str, dict[str, Inputs], NDArray[np.int64]]]) -> None:
-        self.parts, self.rows = parts, list[dict[str, Any]]()
-
-    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Add one row a model."""
-        for name in trainer.models:
-            scores = {
-                column: accuracy(trainer.predict(name, inputs[name]).class_probability(), label)
-                for column, inputs, label in self.parts
-            }
-            self.rows.append({"epoch": trainer.epoch, "model": name, **scores})
 
 
 def train_both(
@@ -93,30 +79,34 @@ def train_both(
     """
     if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1):
         invalid("epochs", epochs, "a whole number of at least 1")
-    # NoiseAL wants an epoch after its warm-up; only its settings and its two models are used here.
-    method = NoiseAL(
-        annotator=None, query_budget=0, encoder=encoder, profile=profile, seed=seed,
-        **({} if epochs is None else {"epochs": epochs + 1, "warmup_epochs": epochs}),
-    )  # fmt: skip
-    c, data, names = method.config, observe(ds, "train"), label_names(ds)
-    strong = method._new_strong(len(names))
-    weak = method._new_weak(Vocabulary.fit(data.texts), len(names))
+    c = NoiseALConfig.make(profile, encoder=encoder, seed=seed)
+    data, names = observe(ds, "train"), label_names(ds)
+    models: dict[str, Any] = {
+        "strong": new_strong(c, len(names)),
+        "weak": new_weak(c, Vocabulary.fit(data.texts), len(names)),
+    }
 
     def prepared(texts: list[str]) -> dict[str, Inputs]:
-        return {"strong": strong.prepare(texts), "weak": weak.prepare(texts)}
+        return {name: model.prepare(texts) for name, model in models.items()}
 
     validation = observed_validation(ds)
     scored = [] if validation is None else [("noisy_validation", validation.texts, validation.noisy_label)]
     scored += eval_parts(ds, eval_splits)
-    recorder = DynamicsRecorder()
-    scores = Scores([(column, prepared(texts), label) for column, texts, label in scored])
-    objective = NoiseALLoss(len(data.texts), len(names), c)
-    objective.learn_observed(data.noisy_label)
-    Trainer(
-        {"strong": strong, "weak": weak}, prepared(data.texts),
-        {"strong": strong.parameter_groups(c.lr_encoder, c.lr_head),
-         "weak": [{"params": list(weak.parameters()), "lr": c.lr_weak}]},
-        objective, callbacks=[recorder, scores], description="both models", ema_epochs=c.ema_epochs,
-        **(method._trainer_settings() | {"epochs": epochs or c.epochs}),
-    ).fit()  # fmt: skip
-    return Dynamics(recorder.stacked("strong"), recorder.stacked("weak"), pd.DataFrame(scores.rows))
+    parts = [(column, prepared(texts), label) for column, texts, label in scored]
+    loss = NoiseALLoss(len(data.texts), len(names), c)
+    loss.set_observed(data.noisy_label)
+    trainer = Trainer.from_config(
+        c, models, prepared(data.texts), loss, lr={"weak": c.lr_weak}, ema_epochs=c.ema_epochs,
+        epochs=epochs or c.epochs, description="both models",
+    )  # fmt: skip
+    recorder, rows = DynamicsRecorder(), []
+    with trainer.running() as run:
+        for _ in run:
+            recorder.record(**{name: trainer.predict(name, averaged=True) for name in models})
+            for name in models:
+                scores = {
+                    column: accuracy(trainer.predict(name, inputs[name]).class_probability(), label)
+                    for column, inputs, label in parts
+                }
+                rows.append({"epoch": trainer.epoch, "model": name, **scores})
+    return Dynamics(**recorder.stacked(), history=pd.DataFrame(rows))

@@ -16,6 +16,7 @@ from torch import Tensor
 from nlkit.annotate.base import ABSTAINED
 from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.models.classifiers import Output
+from nlkit.models.saving import Tensors
 from nlkit.training import losses
 
 __all__ = ["CLEAN", "HARD", "IGNORED", "PURIFIED", "NoiseALLoss", "kinds"]
@@ -32,7 +33,7 @@ def kinds(sets: ArrayLike, answer: ArrayLike) -> NDArray[np.int8]:
         "R", "H" or "P".
     answer : array of int, shape (N,)
         The annotator's answers so far, −1 where there is none. An answer is kept for good, whatever set its
-        sample falls in later.
+        sample is in later.
     """
     found = np.select(
         [np.asarray(answer) != ABSTAINED, np.asarray(sets) == "R"], [PURIFIED, CLEAN], default=HARD
@@ -59,15 +60,45 @@ class NoiseALLoss:
         self.kind: NDArray[np.int8] = np.zeros(n_samples, np.int8)
         self.target: NDArray[np.float32] = np.zeros((n_samples, n_classes), np.float32)
 
-    def learn_observed(self, noisy_label: NDArray[np.int64]) -> None:
+    def set_observed(self, noisy_label: NDArray[np.int64]) -> None:
         """Let every sample learn its observed label, shape (N,), by CE; without a label it learns nothing."""
         known = np.flatnonzero(noisy_label >= 0)
         self.kind[known] = CLEAN
         self.target[known, noisy_label[known]] = 1.0
 
+    def set_targets(
+        self, sets: ArrayLike, noisy_label: NDArray[np.int64], answer: NDArray[np.int64],
+        mean: NDArray[np.float64],
+    ) -> None:  # fmt: skip
+        """Set what every sample learns from the partition, the answers and the mean prediction.
+
+        Parameters
+        ----------
+        sets, answer
+            As in `kinds`.
+        noisy_label : array of int, shape (N,)
+            Observed labels: what R learns.
+        mean : array, shape (N, C)
+            p̄, the mean prediction of both models; sharpened it is the target of hard samples.
+        """
+        one_hot = np.eye(mean.shape[1], dtype=np.float32)
+        self.kind[:] = kinds(sets, answer)
+        clean, answered = self.kind == CLEAN, self.kind == PURIFIED
+        self.target[:] = losses.sharpen(torch.from_numpy(mean), self.config.temperature).numpy()
+        self.target[clean] = one_hot[noisy_label[clean]]
+        self.target[answered] = one_hot[answer[answered]]
+
+    def state(self) -> tuple[Tensors, dict[str, Any]]:
+        """Return what every sample learns."""
+        return {"kind": torch.from_numpy(self.kind), "target": torch.from_numpy(self.target)}, {}
+
+    def restore(self, tensors: Tensors, values: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self.kind, self.target = tensors["kind"].numpy(), tensors["target"].numpy()
+
     def __call__(
         self, name: str, model: Any, output: Output, index: NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its three parts."""
         c, device = self.config, output.logits.device
         kind, target = self.kind[index], torch.from_numpy(self.target[index]).to(device)
@@ -90,10 +121,4 @@ class NoiseALLoss:
             l_h = losses.cross_entropy(model.classify(mixed[hard]), soft[hard]).sum()
         n = len(index)
         loss = (c.weight_clean * l_r + c.weight_purified * l_p + c.weight_hard * l_h) / n
-        parts = {
-            "loss": loss.item(),
-            "loss_R": l_r.item() / n,
-            "loss_P": l_p.item() / n,
-            "loss_H": l_h.item() / n,
-        }
-        return loss, parts
+        return loss, {"loss": loss, "loss_R": l_r / n, "loss_P": l_p / n, "loss_H": l_h / n}

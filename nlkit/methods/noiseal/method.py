@@ -1,9 +1,9 @@
-"""NoiseAL: two small models find the noisy labels, a language model is asked about them, and all learn again.
+"""NoiseAL: two small models find the noisy labels, a language model rectifies them, and both learn again.
 
-After the published description (arXiv 2504.02901, "Hide and Seek in Noise Labels"). The parts have modules of
-their own: `nlkit.models.classifiers` (the co-prediction network), `nlkit.methods.noiseal.partition` (the
-dynamic-enhanced threshold), `nlkit.annotate` (the active annotator), `nlkit.methods.noiseal.rectification`
-(who is asked), `nlkit.methods.noiseal.loss` (what each set learns).
+After the published description ("Hide and Seek in Noise Labels", ACL 2024, arXiv 2504.02901). `NoiseAL.fit`
+reads as the algorithm; its parts are `nlkit.models.classifiers` (the co-prediction network), and beside this
+module `partition` (the dynamic-enhanced threshold), `rectification` (the active annotator) and `loss` (what
+each set learns). `plain` says the whole method on one page.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import DatasetDict
-from numpy.typing import NDArray
 from torch import nn
 
 from nlkit.annotate.base import Annotator, Demonstration, annotator_name, check_annotator
 from nlkit.annotate.demonstrations import balance_report, nearest, worded
 from nlkit.annotate.local import as_annotator
 from nlkit.data.checks import check_texts, class_numbers
-from nlkit.data.observed import Observed, label_names, observe
-from nlkit.methods.base import Method, Watch, predict_texts
+from nlkit.data.observed import label_names, observe
+from nlkit.methods.base import Method, new_strong, predict_texts
 from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.methods.noiseal.loss import NoiseALLoss
-from nlkit.methods.noiseal.rectification import Rectifier, clean_pool
+from nlkit.methods.noiseal.partition import DynamicThreshold, Partition
+from nlkit.methods.noiseal.rectification import Rectification, clean_pool
 from nlkit.metrics import annotation_report, partition_report
 from nlkit.models.classifiers import StrongClassifier, Vocabulary, WeakClassifier
-from nlkit.training import Callback, Checkpoint, DynamicsRecorder, Prediction, Trainer
+from nlkit.models.prediction import Prediction
+from nlkit.training.recording import DynamicsRecorder
+from nlkit.training.trainer import Trainer
 
-__all__ = ["NoiseAL"]
+__all__ = ["NoiseAL", "new_weak"]
 
 
 class NoiseAL(Method):
@@ -77,6 +79,7 @@ class NoiseAL(Method):
     >>> clf.evaluate(ds["test"])["accuracy"]                             # doctest: +SKIP
     """
 
+    config_class = NoiseALConfig
     config: NoiseALConfig
     strong_: StrongClassifier
     weak_: WeakClassifier
@@ -91,13 +94,16 @@ class NoiseAL(Method):
         seed: int = 0,
         **settings: Any,
     ) -> None:
-        self.config = NoiseALConfig.make(
-            profile, encoder=encoder, query_budget=query_budget, seed=seed, **settings
-        )
+        self._configure(
+            encoder=encoder, query_budget=query_budget, profile=profile, seed=seed, **settings
+        )  # fmt: skip
         if annotator is not None:
             check_annotator(annotator)
         self.annotator = annotator
         self._lost_annotator: str | None = None
+
+    def _arguments(self) -> dict[str, Any]:
+        return self._given | {"annotator": self.annotator}
 
     def _make_annotator(self, names: list[str]) -> Annotator | None:
         """Return who is asked, after a look whether that will work: the first question comes late."""
@@ -110,11 +116,6 @@ class NoiseAL(Method):
                 stacklevel=3,
             )
         return None if self.annotator is None else as_annotator(self.annotator, names)
-
-    def _new_weak(self, vocabulary: Vocabulary, n_classes: int) -> WeakClassifier:
-        with torch.random.fork_rng():
-            torch.manual_seed(self.config.seed + 1)
-            return WeakClassifier(vocabulary, n_classes, max_length=self.config.max_length)
 
     def fit(
         self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
@@ -139,39 +140,51 @@ class NoiseAL(Method):
         """
         data, names = observe(ds, "train"), label_names(ds)
         annotator = self._make_annotator(names)
-        c, n_classes = self.config, len(names)
-        strong = self._new_strong(n_classes)
-        weak = self._new_weak(Vocabulary.fit(data.texts), n_classes)
-        inputs = {"strong": strong.prepare(data.texts), "weak": weak.prepare(data.texts)}
-        recorder, objective = DynamicsRecorder(), NoiseALLoss(len(data.texts), n_classes, c)
+        c, n_samples, n_classes = self.config, len(data.texts), len(names)
+        strong = new_strong(c, n_classes)
+        weak = new_weak(c, Vocabulary.fit(data.texts), n_classes)
+        models: dict[str, Any] = {"strong": strong, "weak": weak}
+        inputs = {name: model.prepare(data.texts) for name, model in models.items()}
         own_space = annotator is None or c.demonstration_space == "strong"
         space = None if own_space else self._text_embedding(data.texts)
-        rectifier = Rectifier(data, names, c, recorder, objective, annotator, space)
-        best = self._best_epoch(ds, strong, "strong")
-        callbacks: list[Callback] = [recorder, rectifier, *([best] if best else [])]
-        callbacks += [Watch(strong, "strong", ds, eval_splits)] if eval_splits else []
-        if checkpoint:
-            who = annotator_name(annotator) if annotator else "nobody"
-            callbacks.append(
-                Checkpoint(checkpoint, self._run_identity(data, ds, strong.encoder.fingerprint, who))
-            )
-        trainer = Trainer(
-            {"strong": strong, "weak": weak}, inputs,
-            {"strong": strong.parameter_groups(c.lr_encoder, c.lr_head),
-             "weak": [{"params": list(weak.parameters()), "lr": c.lr_weak}]},
-            objective, callbacks=callbacks, description="NoiseAL", ema_epochs=c.ema_epochs,
-            **self._trainer_settings(),
-        )  # fmt: skip
+
+        loss = NoiseALLoss(n_samples, n_classes, c)
+        loss.set_observed(data.noisy_label)  # the warm-up: CE on every observed label
+        threshold = DynamicThreshold(n_samples, n_classes, momentum=c.momentum, margin=c.margin, cap=c.cap)
+        rectification = Rectification(data, names, c, annotator, space)
+        recorder, selection = DynamicsRecorder(), self._selection(ds, strong, "strong", eval_splits)
+        trainer = Trainer.from_config(
+            c, models, inputs, loss, lr={"weak": c.lr_weak}, ema_epochs=c.ema_epochs, description="NoiseAL"
+        )
+        by = annotator_name(annotator) if annotator else "nobody"
+        saved = self._checkpoint(checkpoint, data, ds, strong.encoder.fingerprint, by)
         try:
-            trainer.fit()
+            with trainer.running(
+                saved, recorder=recorder, threshold=threshold, rectification=rectification, loss=loss,
+                selection=selection,
+            ) as epochs:  # fmt: skip
+                for row in epochs:  # train an epoch, both models
+                    p_s, p_w = (trainer.predict(name, averaged=True) for name in models)
+                    recorder.record(strong=p_s, weak=p_w)
+                    mean = (p_s.probability.astype(np.float64) + p_w.probability) / 2
+                    partition = threshold.partition(p_s.probability, p_w.probability, data.noisy_label)
+                    if trainer.epoch >= c.warmup_epochs:
+                        # No answer can be learnt from after the last epoch, so none is bought then.
+                        if trainer.epoch < c.epochs:
+                            rectification.query(partition, mean, p_s.embedding, trainer.epoch)
+                        loss.set_targets(partition.set, data.noisy_label, rectification.answer, mean)
+                    row |= partition.sizes | {"queries": float(rectification.n_queries)}
+                    row |= selection.after_epoch(trainer)
         finally:
             # An interrupted run leaves what it learned, if it learned anything.
             if trainer.epoch:
-                self.strong_, self.weak_ = trainer.raw("strong"), trainer.raw("weak")
+                self.strong_, self.weak_ = strong, weak
                 self.label_names_, self.history_ = names, trainer.history
-                self.partition_, self.annotations_ = rectifier.partition(), rectifier.annotations()
-                self.dynamics_ = {name: recorder.stacked(name) for name in recorder.probability}
-                self._finish(best)
+                self._trained_on = data.identity()
+                self.partition_ = _partition_table(threshold.last, rectification)
+                self.annotations_ = rectification.annotations()
+                self.dynamics_ = recorder.stacked()
+                self._finish("strong", selection.best_epoch, selection.weights)
         return self
 
     def _networks(self) -> dict[str, nn.Module]:
@@ -200,16 +213,13 @@ class NoiseAL(Method):
             all queries; ``demonstrations``: `nlkit.annotate.demonstrations.balance_report` of the (noisy)
             labels that were shown with them.
         """
-        self._check_fitted()
-        self._check_trained_on(dataset, len(self.partition_))
+        noisy_label = self._check_trained_on(dataset).noisy_label
         label = class_numbers(dataset["label"][:], "dataset['label']")
         asked = self.annotations_["index"].to_numpy()
         shown = [i for row in self.annotations_.get("demonstrations", []) for i in row]
         return {
-            "demonstrations": balance_report(
-                class_numbers(dataset["noisy_label"][:], "dataset['noisy_label']")[shown], self.label_names_
-            ),
-            "sets": partition_report(self.partition_["set"].to_numpy(), dataset["noisy_label"], label),
+            "demonstrations": balance_report(noisy_label[shown], self.label_names_),
+            "sets": partition_report(self.partition_["set"].to_numpy(), noisy_label, label),
             "annotations": annotation_report(self.annotations_["label"].to_numpy(), label[asked]),
         }
 
@@ -232,14 +242,12 @@ class NoiseAL(Method):
         list of Q lists
             For ``annotator.annotate(texts, label_names, …)``; shorter lists where R holds fewer texts.
         """
-        self._check_fitted()
-        self._check_trained_on(dataset, len(self.partition_))
-        c, partition = self.config, self.partition_
-        label = class_numbers(dataset["noisy_label"][:], "dataset['noisy_label']")
+        data = self._check_trained_on(dataset)
+        c, partition, label = self.config, self.partition_, data.noisy_label
         sets, answer = partition["set"].to_numpy(), partition["llm_label"].to_numpy()
         trust = ((partition["p_s"] + partition["p_w"]) / 2).to_numpy()
         pool = clean_pool(sets, answer, label, trust, c.pool_per_class)
-        queries, known = check_texts(texts, "texts"), list(dataset["text"][:])
+        queries, known = check_texts(texts, "texts"), data.texts
         if not len(pool):
             return [[] for _ in queries]
         shown = [known[i] for i in pool]
@@ -253,28 +261,6 @@ class NoiseAL(Method):
             query_texts=queries, pool_texts=shown,
         )  # fmt: skip
         return worded(near, pool, known, label)[0]
-
-    def believed(self, data: Observed) -> tuple[Observed, NDArray[np.bool_]]:
-        """Return the training data with the annotator's answers in it, and which labels are believed.
-
-        Parameters
-        ----------
-        data : Observed
-            The N training samples that `fit` saw.
-
-        Returns
-        -------
-        data : Observed
-            An answered sample has its answer, every other one its observed label.
-        believed : ndarray of bool, shape (N,)
-            True in the clean set R and where the annotator answered; what is left is open.
-        """
-        self._check_fitted()
-        self._check_trained_on(data.texts, len(self.partition_))
-        answer = self.partition_["llm_label"].to_numpy()
-        label = np.where(answer >= 0, answer, data.noisy_label)
-        clean = (self.partition_["set"] == "R").to_numpy()
-        return Observed(data.texts, label), (clean | (answer >= 0)) & (label >= 0)
 
     def _extra_values(self) -> dict[str, Any]:
         # Only a name can be saved: who used an annotator of their own gives it again to fit anew.
@@ -293,5 +279,22 @@ class NoiseAL(Method):
 
     def _rebuild(self, values: dict[str, Any]) -> None:
         n_classes = len(self.label_names_)
-        self.strong_ = self._new_strong(n_classes)
-        self.weak_ = self._new_weak(Vocabulary(values["words"]), n_classes)
+        self.strong_ = new_strong(self.config, n_classes)
+        self.weak_ = new_weak(self.config, Vocabulary(values["words"]), n_classes)
+
+
+def new_weak(config: NoiseALConfig, vocabulary: Vocabulary, n_classes: int) -> WeakClassifier:
+    """Return an untrained weak classifier; the seed decides its weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed + 1)
+        return WeakClassifier(vocabulary, n_classes, max_length=config.max_length)
+
+
+def _partition_table(partition: Partition | None, rectification: Rectification) -> pd.DataFrame:
+    """Return the last partition with the annotator's answers, one row a sample."""
+    if partition is None:
+        return pd.DataFrame()
+    table = partition.table()
+    table.insert(6, "llm_label", rectification.answer)
+    table.insert(7, "llm_confidence", rectification.confidence)
+    return table

@@ -1,6 +1,6 @@
-"""The dynamic-enhanced threshold: noisy data split into clean (R), hard (H) and purified (P) samples.
+"""The dynamic-enhanced threshold: noisy data partitioned into clean (R), hard (H) and purified (P) samples.
 
-Two models of different strength are asked how much they believe each observed label. Each sample and model
+Two models of different strength give each observed label a probability. Each sample and model
 has a threshold of its own that follows the model's confidence in that sample over the epochs (the memory
 effect of DISC, CVPR 2023; NoiseAL's exact thresholds are not public, arXiv 2504.02901).
 
@@ -15,13 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from nlkit._util import invalid
 from nlkit.data.checks import check_labels
+from nlkit.models.saving import Tensors
 
 __all__ = [
     "REASONS",
@@ -45,13 +48,14 @@ REASONS = {
 
 _REASON_NAMES = tuple(REASONS)
 _REASON_SET = np.array(["R", "H", "H", "P", "H"])
+_NUMBERS = ("trust_strong", "trust_weak", "tau_strong", "tau_weak")
 
 Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Partition:
-    """One split of N samples.
+    """One partition of N samples.
 
     Attributes
     ----------
@@ -72,6 +76,11 @@ class Partition:
     tau_strong: Float
     tau_weak: Float
 
+    @property
+    def sizes(self) -> dict[str, float]:
+        """How many samples each set has: n_R, n_H and n_P."""
+        return {f"n_{name}": float((self.set == name).sum()) for name in SETS}
+
     def table(self) -> pd.DataFrame:
         """Return one row a sample: index, set, p_s, p_w, tau_s, tau_w, reason."""
         return pd.DataFrame({
@@ -88,8 +97,8 @@ def partition_samples(
     tau_strong: ArrayLike,
     tau_weak: ArrayLike,
     *,
-    margin: float = 0.3,
-    cap: float = 0.99,
+    margin: float,
+    cap: float,
 ) -> Partition:
     """Partition N samples by the dynamic-enhanced threshold.
 
@@ -133,7 +142,7 @@ def partition_samples(
     above_s, above_w = (trust_s > ts) & known, (trust_w > tw) & known
     confident = ((ps + pw) / 2).max(1) > np.minimum((ts + tw) / 2 + margin, cap)
     reason = np.select([above_s & above_w, above_s, above_w, confident], [0, 1, 2, 3], default=4)
-    return Partition(_REASON_SET[reason], np.array(_REASON_NAMES)[reason], trust_s, trust_w, ts, tw)
+    return _with_reasons(reason, trust_s, trust_w, ts, tw)
 
 
 def update_thresholds(tau: ArrayLike, probability: ArrayLike, momentum: float) -> Float:
@@ -144,21 +153,24 @@ def update_thresholds(tau: ArrayLike, probability: ArrayLike, momentum: float) -
 
 
 class DynamicThreshold:
-    """Keeps both models' thresholds of N samples over the epochs.
+    """The dynamic-enhanced threshold: both models' thresholds of N samples, moved after each epoch.
 
     Parameters
     ----------
     n_samples, n_classes : int
         N and C; thresholds start at 1 / C.
     momentum : float
-        m: 0.9 for short runs, 0.99 for long ones.
+        m, from 0 and below 1.
     margin, cap : float
-        See `partition_samples`.
+        See `partition_samples`. `nlkit.methods.noiseal.config.NoiseALConfig` holds the defaults of all three.
+
+    Attributes
+    ----------
+    last : Partition or None
+        The partition that was made last.
     """
 
-    def __init__(
-        self, n_samples: int, n_classes: int, *, momentum: float = 0.9, margin: float = 0.3, cap: float = 0.99
-    ) -> None:
+    def __init__(self, n_samples: int, n_classes: int, *, momentum: float, margin: float, cap: float) -> None:
         if not 0.0 <= momentum < 1.0:
             invalid("momentum", momentum, "0 <= momentum < 1")
         if not 0.0 <= margin <= 1.0:
@@ -168,15 +180,41 @@ class DynamicThreshold:
         self.momentum, self.margin, self.cap = momentum, margin, cap
         self.tau_strong: Float = np.full(n_samples, 1.0 / n_classes)
         self.tau_weak: Float = np.full(n_samples, 1.0 / n_classes)
+        self.last: Partition | None = None
 
-    def step(self, p_strong: ArrayLike, p_weak: ArrayLike, noisy_label: ArrayLike) -> Partition:
+    def partition(self, p_strong: ArrayLike, p_weak: ArrayLike, noisy_label: ArrayLike) -> Partition:
         """Partition by the thresholds as they are, and only then move them."""
-        split = partition_samples(
+        self.last = partition_samples(
             p_strong, p_weak, noisy_label, self.tau_strong, self.tau_weak, margin=self.margin, cap=self.cap
         )
         self.tau_strong = update_thresholds(self.tau_strong, p_strong, self.momentum)
         self.tau_weak = update_thresholds(self.tau_weak, p_weak, self.momentum)
-        return split
+        return self.last
+
+    def state(self) -> tuple[Tensors, dict[str, Any]]:
+        """Return the thresholds as they are, and the last partition with those that it used."""
+        arrays = {"tau_strong": self.tau_strong, "tau_weak": self.tau_weak}
+        if self.last is None:
+            return _tensors(arrays), {}
+        used = {f"last.{name}": getattr(self.last, name) for name in _NUMBERS}
+        reason = np.array([_REASON_NAMES.index(name) for name in self.last.reason], np.int8)
+        return _tensors(arrays | used | {"last.reason": reason}), {}
+
+    def restore(self, tensors: Tensors, values: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        self.tau_strong, self.tau_weak = arrays["tau_strong"], arrays["tau_weak"]
+        if "last.reason" in arrays:
+            used = (arrays[f"last.{name}"] for name in _NUMBERS)
+            self.last = _with_reasons(arrays["last.reason"], *used)
+
+
+def _tensors(arrays: dict[str, NDArray[Any]]) -> Tensors:
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+def _with_reasons(reason: NDArray[Any], *numbers: Float) -> Partition:
+    return Partition(_REASON_SET[reason], np.array(_REASON_NAMES)[reason], *numbers)
 
 
 def replay(
@@ -184,9 +222,9 @@ def replay(
     dynamics_weak: Sequence[ArrayLike],
     noisy_label: ArrayLike,
     *,
-    momentum: float = 0.9,
-    margin: float = 0.3,
-    cap: float = 0.99,
+    momentum: float,
+    margin: float,
+    cap: float,
 ) -> list[Partition]:
     """Partition recorded training dynamics anew, with other settings and no training.
 
@@ -208,5 +246,7 @@ def replay(
     if not len(dynamics_strong):
         return []
     n, classes = np.shape(dynamics_strong[0])
-    splitter = DynamicThreshold(n, classes, momentum=momentum, margin=margin, cap=cap)
-    return [splitter.step(s, w, noisy_label) for s, w in zip(dynamics_strong, dynamics_weak, strict=True)]
+    threshold = DynamicThreshold(n, classes, momentum=momentum, margin=margin, cap=cap)
+    return [
+        threshold.partition(s, w, noisy_label) for s, w in zip(dynamics_strong, dynamics_weak, strict=True)
+    ]

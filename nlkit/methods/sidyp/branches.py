@@ -11,7 +11,6 @@ later text a trajectory too.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -21,19 +20,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.diffusion import BranchLinear
 from nlkit.models.batching import Batch, Inputs
 from nlkit.models.classifiers import Output
 from nlkit.models.encoder import TextEncoder
 from nlkit.models.prediction import Prediction, predict
-from nlkit.training import Trainer, copied_weights, losses
-from nlkit.training.recording import Callback, Tensors
+from nlkit.models.saving import Tensors, below
+from nlkit.training import losses
+from nlkit.training.trainer import Trainer, copied_weights
 
 __all__ = [
     "BranchedClassifier",
     "CoRegularisedLoss",
     "Snapshots",
     "TrajectoryRecorder",
+    "new_branches",
     "snapshot_epochs",
 ]
 
@@ -79,31 +81,37 @@ class BranchedClassifier(nn.Module):
         return [g for g in groups if g["params"]]
 
 
-class CoRegularisedLoss(Callback):
-    """Mean CE of the branches plus α times their co-regularisation; also the callback that switches α on.
+def new_branches(config: SiDyPConfig, n_classes: int) -> BranchedClassifier:
+    """Return an untrained classifier with the config's encoder and branches; the seed decides its heads."""
+    c = config
+    with torch.random.fork_rng():
+        encoder = TextEncoder(
+            c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device
+        )
+        torch.manual_seed(c.seed)
+        return BranchedClassifier(encoder, n_classes, c.branches, dropout=c.dropout)
+
+
+class CoRegularisedLoss:
+    """Mean CE of the branches plus α times their co-regularisation.
 
     Parameters
     ----------
     noisy_label : array of int, shape (N,)
         Observed labels; a sample without one (−1) is co-regularised only.
-    coregularisation : float
-        α.
-    warmup : float
-        Share of the epochs in which α is 0, rounded up to whole ones.
-    restored : bool
-        Whether α comes back after the warm-up. The authors' released code never restores it.
+
+    Attributes
+    ----------
+    weight : float
+        α, set anew before each epoch (`SiDyPConfig.coregularisation_at`).
     """
 
-    def __init__(
-        self, noisy_label: NDArray[np.int64], coregularisation: float, warmup: float, restored: bool
-    ) -> None:
-        self.label = torch.from_numpy(noisy_label)
-        self.coregularisation, self.warmup, self.restored = coregularisation, warmup, restored
-        self.weight = 0.0
+    def __init__(self, noisy_label: NDArray[np.int64]) -> None:
+        self.label, self.weight = torch.from_numpy(noisy_label), 0.0
 
     def __call__(
         self, name: str, model: Any, output: Output, index: NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its two parts."""
         logits = output.logits  # (B, M, C)
         label = self.label[index].to(logits.device)
@@ -115,16 +123,7 @@ class CoRegularisedLoss(Callback):
         ce = each.sum() / (known.sum().clamp(min=1) * logits.shape[1])
         apart = losses.co_regularisation(logits.transpose(0, 1)).mean()
         loss = ce + self.weight * apart
-        return loss, {"loss": loss.item(), "loss_ce": ce.item(), "loss_coreg": apart.item()}
-
-    def on_epoch_start(self, trainer: Trainer) -> None:
-        """Set this epoch's α."""
-        warm = trainer.epoch < math.ceil(self.warmup * trainer.epochs)
-        self.weight = self.coregularisation if self.restored and not warm else 0.0
-
-    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        """Write this epoch's α into the history."""
-        row["coregularisation"] = self.weight
+        return loss, {"loss": loss, "loss_ce": ce, "loss_coreg": apart}
 
 
 def snapshot_epochs(epochs: int, points: int) -> list[int]:
@@ -132,7 +131,7 @@ def snapshot_epochs(epochs: int, points: int) -> list[int]:
     return sorted({round(e) for e in np.linspace(epochs, 1, min(points, epochs))})
 
 
-class TrajectoryRecorder(Callback):
+class TrajectoryRecorder:
     """Keep what the branches say of the training and validation texts after each epoch, and their weights.
 
     By the moving average of the weights, if the trainer keeps one.
@@ -162,7 +161,7 @@ class TrajectoryRecorder(Callback):
         self.probability: dict[str, list[NDArray[np.float16]]] = {split: [] for split in inputs}
         self.weights: dict[int, Tensors] = {}
 
-    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
+    def record(self, trainer: Trainer) -> None:
         """Predict every split once."""
         for split, inputs in self.inputs.items():
             found = trainer.predict(self.name, inputs, averaged=True)
@@ -170,7 +169,7 @@ class TrajectoryRecorder(Callback):
             self.probability[split].append(found.probability.astype(np.float16))
         if trainer.epoch in self.keep:
             with trainer.averages[self.name].used() if trainer.averages else nullcontext():
-                self.weights[trainer.epoch] = copied_weights(trainer.raw(self.name))
+                self.weights[trainer.epoch] = copied_weights(trainer.models[self.name])
 
     def trajectory(self, split: str) -> NDArray[np.float16]:
         """Return the embeddings of a split, shape (M, E, N, D)."""
@@ -194,10 +193,7 @@ class TrajectoryRecorder(Callback):
             self.embedding[split] = list(tensors[f"z.{split}"].numpy())
             self.probability[split] = list(tensors[f"p.{split}"].numpy())
         for epoch in values["epochs"]:
-            start = f"w.{epoch}."
-            self.weights[epoch] = {
-                k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)
-            }
+            self.weights[epoch] = below(tensors, f"w.{epoch}.")
 
 
 class Snapshots(nn.Module):

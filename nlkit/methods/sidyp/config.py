@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from nlkit._util import invalid
 from nlkit.methods.sidyp.detection import SCORES
 from nlkit.training.config import TrainingConfig
 
-__all__ = ["SiDyPConfig"]
+__all__ = ["VARIANTS", "SiDyPConfig"]
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "ours": {},
+    "published": {
+        "score": "distance", "noise_rate": 0.5, "branch_ema_epochs": 0.0, "update_rounds": 4,
+        "prior_memory": True, "weighted_loss": True, "prediction_steps": 10, "chains": 1,
+        "diffusion_coregularisation": 2.0,
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +39,6 @@ class SiDyPConfig(TrainingConfig):
         α, weight of the branches' co-regularisation. 0: none.
     coregularisation_warmup
         Share of the first stage's epochs in which α is 0.
-    restore_coregularisation
-        Whether α comes back after that. False reproduces the authors' released code, which never restores it.
     trajectory_points
         Epochs whose weights are kept, to give new texts a trajectory.
     noise_rate
@@ -78,15 +87,14 @@ class SiDyPConfig(TrainingConfig):
     weighted_loss
         Whether the loss of a drawn label is weighted by its prior weight, as published. A label is drawn by
         that weight already, so this favours the likeliest candidates twice.
-    observed_mass
-        The sum over observed labels leaves out the least likely ones of a text, once the others hold this
-        much of its probability. 1: none is left out.
+    variant
+        "ours", or "published": with what the paper and the authors' scripts choose in place of our defaults
+        (`VARIANTS`), but without that code's accidents (README.md of this folder lists them).
     """
 
     branches: int = 3
     coregularisation: float = 5.0
     coregularisation_warmup: float = 0.1
-    restore_coregularisation: bool = True
     trajectory_points: int = 4
     noise_rate: float | str = "auto"
     branch_ema_epochs: float = 1.0
@@ -115,7 +123,7 @@ class SiDyPConfig(TrainingConfig):
     prediction_steps: int = 1
     chains: int = 8
     weighted_loss: bool = False
-    observed_mass: float = 0.99
+    variant: str = "ours"
 
     profiles: ClassVar[dict[str, dict[str, Any]]] = {
         "quick": {
@@ -128,8 +136,20 @@ class SiDyPConfig(TrainingConfig):
         },
     }  # fmt: skip
 
+    @classmethod
+    def make(cls, profile: str = "class", **overrides: Any) -> Self:
+        """Build the config of a profile and variant, with some settings given by name."""
+        variant = VARIANTS.get(str(overrides.get("variant", "ours")), {})
+        return super().make(profile, **variant | overrides)
+
+    def coregularisation_at(self, epoch: int) -> float:
+        """Return α while epoch + 1 of the first stage is trained."""
+        warm = epoch < math.ceil(self.coregularisation_warmup * self.epochs)
+        return 0.0 if warm else self.coregularisation
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._choice("variant", tuple(VARIANTS))
         for name in (
             "branches", "trajectory_points", "neighbours", "diffusion_epochs", "diffusion_batch_size",
             "diffusion_steps", "sampling_steps", "prediction_steps", "hidden_size", "denoiser_blocks",
@@ -140,7 +160,7 @@ class SiDyPConfig(TrainingConfig):
             self._number(name, low=0.0)
         for name in ("coregularisation_warmup", "diffusion_dropout", "diffusion_warmup"):
             self._number(name, low=0.0, high=1.0)
-        for name in ("gamma", "delta", "observed_mass", "margin_epochs"):
+        for name in ("gamma", "delta", "margin_epochs"):
             self._number(name, low=0.0, high=1.0, open_low=True)
         for name in ("lr_diffusion", "simplex_scale", "ema_epochs"):
             self._number(name, low=0.0, open_low=True)
@@ -151,7 +171,7 @@ class SiDyPConfig(TrainingConfig):
             self._number("noise_rate", low=0.0, high=1.0)
         self._choice("score", SCORES)
         for name in (
-            "restore_coregularisation", "normalise", "dynamic_prior", "prior_memory", "weighted_loss",
+            "normalise", "dynamic_prior", "prior_memory", "weighted_loss",
         ):  # fmt: skip
             if not isinstance(getattr(self, name), bool):
                 invalid(name, getattr(self, name), "True or False")

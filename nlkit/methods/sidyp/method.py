@@ -1,52 +1,55 @@
 """SiDyP: labels made by a language model, refined by simplex diffusion with a dynamic prior.
 
-After the published description (arXiv 2505.19675). The parts have modules of their own:
-`nlkit.methods.sidyp.branches` (the first stage and its trajectories), `nlkit.methods.sidyp.detection` (who is
-probably mislabelled), `nlkit.methods.sidyp.prior` (candidates for the true label),
-`nlkit.methods.sidyp.diffusion` (the denoiser), `nlkit.methods.sidyp.refinement` (the second stage) and
-`nlkit.methods.sidyp.posterior` (prediction); `nlkit.methods.sidyp.fitted` holds what needs no training data.
+After the published description (KDD 2025, arXiv 2505.19675). `SiDyP.fit` reads as the algorithm; its parts
+stand beside this module: `branches` (the first stage and its trajectories), `detection` (which labels are
+suspect), `prior` (candidates for the true label), `diffusion` (the denoiser), `refinement` (the second stage)
+and `posterior` (prediction). `plain` says the whole method on one page.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset, DatasetDict
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from nlkit._util import content_hash
-from nlkit.data.checks import check_texts
-from nlkit.data.observed import Observed, label_names, observe
-from nlkit.methods.base import Watch, eval_parts
-from nlkit.methods.noiseal.method import NoiseAL
+from nlkit._util import invalid
+from nlkit.data.checks import check_labels, check_texts, class_numbers
+from nlkit.data.observed import Observed, label_names, observe, with_column
+from nlkit.methods.base import Method
+from nlkit.methods.selection import eval_parts
 from nlkit.methods.sidyp.branches import (
+    BranchedClassifier,
     CoRegularisedLoss,
     Snapshots,
     TrajectoryRecorder,
+    new_branches,
     snapshot_epochs,
 )
 from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.detection import suspects
-from nlkit.methods.sidyp.diffusion import Denoiser
-from nlkit.methods.sidyp.fitted import FittedSiDyP
-from nlkit.methods.sidyp.posterior import conditions, posterior
+from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, p_sample_loop, q_sample, to_simplex
+from nlkit.methods.sidyp.posterior import conditions, new_denoiser, posterior, refined
 from nlkit.methods.sidyp.prior import Prior, neighbour_prior
 from nlkit.methods.sidyp.refinement import Refinement
-from nlkit.metrics import accuracy
-from nlkit.models.device import choose_device
-from nlkit.training import Callback, Checkpoint, Trainer
+from nlkit.metrics.labels import correction_report, detection_report, prior_report
+from nlkit.metrics.predictions import accuracy
+from nlkit.models.device import choose_device, choose_precision
+from nlkit.models.prediction import Prediction, predict
+from nlkit.training.trainer import Interrupted, Trainer
 
 __all__ = ["SiDyP"]
 
 Probabilities = NDArray[np.float32]
 
 
-class SiDyP(FittedSiDyP):
+class SiDyP(Method):
     """Co-regularised branches, a prior from trusted neighbours, and a simplex diffusion that refines labels.
 
     Parameters
@@ -61,10 +64,6 @@ class SiDyP(FittedSiDyP):
         "quick", "class" or "paper": the defaults of everything else.
     seed : int
         Of all random numbers.
-    warm_start : NoiseAL, optional
-        A fitted `NoiseAL`. In training, its clean set R and the annotator's answers are believed, and what it
-        left open, H and the purified texts without an answer, gets the neighbours' prior. `fit` then needs
-        the same training split.
     **settings
         Any other field of `SiDyPConfig`.
 
@@ -94,6 +93,15 @@ class SiDyP(FittedSiDyP):
     >>> clf.refine(ds)["train"]["refined_label"]                         # doctest: +SKIP
     """
 
+    config_class = SiDyPConfig
+    config: SiDyPConfig
+    branches_: BranchedClassifier
+    denoiser_: Denoiser
+    snapshots_: Snapshots
+    noise_rate_: float
+    prior_: pd.DataFrame
+    tables: ClassVar[tuple[str, ...]] = ("history_", "prior_")
+
     def __init__(
         self,
         encoder: str = "minilm",
@@ -101,16 +109,11 @@ class SiDyP(FittedSiDyP):
         noise_rate: float | str = "auto",
         profile: str = "class",
         seed: int = 0,
-        warm_start: NoiseAL | None = None,
         **settings: Any,
     ) -> None:
-        self.config = SiDyPConfig.make(
-            profile, encoder=encoder, branches=branches, noise_rate=noise_rate, seed=seed, **settings
-        )
-        if warm_start is not None and not isinstance(warm_start, NoiseAL):
-            raise ValueError(f"warm_start={warm_start!r} is not allowed: a fitted nk.NoiseAL, or None")
-        self.warm_start = warm_start
-        self._lost_warm_start = False
+        self._configure(
+            encoder=encoder, branches=branches, noise_rate=noise_rate, profile=profile, seed=seed, **settings
+        )  # fmt: skip
 
     def fit(
         self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
@@ -133,104 +136,89 @@ class SiDyP(FittedSiDyP):
         ValueError
             If a split or column is missing, every label is suspect, or a checkpoint is of another run.
         Interrupted
-            On Ctrl-C. After the first stage, what the second has learnt so far is there, `predict` works.
+            On Ctrl-C. In the first stage only a checkpoint keeps what was learnt; after it, what the second
+            stage has learnt so far is there, and `predict` works.
         """
-        if self._lost_warm_start and self.warm_start is None:
-            warnings.warn(
-                "the NoiseAL that this SiDyP started from was not saved with it: set .warm_start before fit, "
-                "or it starts from nothing",
-                stacklevel=2,
-            )
-        self._lost_warm_start = False
-        if self.config.selection == "noisy_validation" and "validation" not in ds:
+        c = self.config
+        if c.selection == "noisy_validation" and "validation" not in ds:
             raise ValueError("selection='noisy_validation' needs ds['validation']: its texts")
         data, names = observe(ds, "train"), label_names(ds)
-        believed = None
-        if self.warm_start is not None:
-            data, believed = self.warm_start.believed(data)
-        recorder, rows = self._first_stage(ds, data, believed, len(names), eval_splits, checkpoint)
+        texts = {"train": data.texts}
+        if "validation" in ds:
+            texts["validation"] = check_texts(ds["validation"]["text"][:], "ds['validation']['text']")
+
+        recorder, history = self._first_stage(ds, data, texts, len(names), eval_splits, checkpoint)
         # Each of these is large or takes time, so it is made once.
-        trajectory = {split: recorder.trajectory(split) for split in recorder.embedding}
-        embedding = {"train": self._text_embedding(data.texts)}
-        if "validation" in trajectory:
-            embedding["validation"] = self._text_embedding(list(ds["validation"]["text"]))
-        suspect, score = self._suspects(recorder, trajectory["train"], data, believed)
-        prior = self._prior(embedding, data, suspect, believed, len(names))
+        trajectory = {split: recorder.trajectory(split) for split in texts}
+        embedding = {split: self._text_embedding(part) for split, part in texts.items()}
+        dynamics = recorder.dynamics("train")
+
+        suspect, self.noise_rate_, suspicion = suspects(
+            dynamics, trajectory["train"], data.noisy_label, score=c.score, noise_rate=c.noise_rate,
+            margin_epochs=c.margin_epochs, normalise=c.normalise, agreement=c.agreement, seed=c.seed,
+        )  # fmt: skip
+        prior = self._prior(embedding, data, suspect, len(names))
         refinement = self._refinement(data, recorder, trajectory, embedding, prior)
+
         n = len(data.texts)
-        self.label_names_ = names
+        self.label_names_, self._trained_on = names, data.identity()
         try:
-            refinement.fit(self._watcher(ds, eval_splits))
+            refinement.fit(self._evaluator(ds, eval_splits))
         finally:
-            rows["stage"] = "classifier"
-            more = pd.DataFrame(refinement.rows).assign(stage="diffusion")
-            self.history_ = pd.concat([rows, more], ignore_index=True)
-            self.history_.insert(0, "stage", self.history_.pop("stage"))
             self.denoiser_ = refinement.denoiser
-            self.prior_ = (
-                prior.first(n)
-                .table(names, data.noisy_label)
-                .assign(suspicion=score, refined_weight=refinement.weight.mean(0).max(1))
+            self.history_ = pd.concat(
+                [history.assign(stage="classifier"), pd.DataFrame(refinement.rows).assign(stage="diffusion")],
+                ignore_index=True,
             )
+            self.history_.insert(0, "stage", self.history_.pop("stage"))
+            table = prior.first(n).table(names, data.noisy_label)
+            self.prior_ = table.assign(suspicion=suspicion, refined_weight=refinement.weight.mean(0).max(1))
             self.prior_weight_, self.trajectory_ = prior.weight[:n], trajectory["train"]
-            self.dynamics_ = recorder.dynamics("train")
-            self.best_epoch_ = refinement.best_epoch or None
-            self._best = ("denoiser", refinement.best_weights) if refinement.best_weights else None
-            if self._best and self.config.selection == "noisy_validation":
-                self.denoiser_.load_state_dict(self._best[1])
+            self.dynamics_ = dynamics
+            self._finish("denoiser", refinement.best_epoch, refinement.best_weights)
         return self
 
     # -- the steps of fit ---------------------------------------------------------------------------------
 
     def _first_stage(
-        self, ds: DatasetDict, data: Observed, believed: NDArray[np.bool_] | None, n_classes: int,
+        self, ds: DatasetDict, data: Observed, texts: Mapping[str, list[str]], n_classes: int,
         eval_splits: Sequence[str], checkpoint: str | Path | None,
     ) -> tuple[TrajectoryRecorder, pd.DataFrame]:  # fmt: skip
+        """Train the branches on the observed labels; record trajectories and dynamics after each epoch."""
         c = self.config
-        model = self._new_branches(n_classes)
-        inputs = {"train": model.prepare(data.texts)}
-        if "validation" in ds:
-            texts = check_texts(ds["validation"]["text"][:], "ds['validation']['text']")
-            inputs["validation"] = model.prepare(texts)
-        objective = CoRegularisedLoss(
-            data.noisy_label, c.coregularisation, c.coregularisation_warmup, c.restore_coregularisation
-        )
+        model = new_branches(c, n_classes)
+        inputs = {split: model.prepare(part) for split, part in texts.items()}
+        loss = CoRegularisedLoss(data.noisy_label)
         recorder = TrajectoryRecorder("branches", inputs, snapshot_epochs(c.epochs, c.trajectory_points))
-        callbacks: list[Callback] = [objective, recorder]
-        callbacks += [Watch(model, "branches", ds, eval_splits, averaged=True)] if eval_splits else []
-        if checkpoint:
-            start = "" if believed is None else content_hash(believed.tobytes().hex())
-            identity = self._run_identity(data, ds, model.encoder.fingerprint, start)
-            callbacks.append(Checkpoint(checkpoint, identity))
-        trainer = Trainer(
-            {"branches": model}, {"branches": inputs["train"]},
-            {"branches": model.parameter_groups(c.lr_encoder, c.lr_head)}, objective, callbacks=callbacks,
-            description="SiDyP, classifier", **self._trainer_settings(), ema_epochs=c.branch_ema_epochs,
-        ).fit()  # fmt: skip
-        self.branches_ = trainer.raw("branches")
+        evaluated = [(split, model.prepare(t), label) for split, t, label in eval_parts(ds, eval_splits)]
+        trainer = Trainer.from_config(
+            c, {"branches": model}, {"branches": inputs["train"]}, loss, ema_epochs=c.branch_ema_epochs,
+            description="SiDyP, classifier",
+        )  # fmt: skip
+        saved = self._checkpoint(checkpoint, data, ds, model.encoder.fingerprint)
+        try:
+            with trainer.running(saved, recorder=recorder) as epochs:
+                loss.weight = c.coregularisation_at(trainer.epoch)
+                for row in epochs:
+                    row["coregularisation"] = loss.weight
+                    loss.weight = c.coregularisation_at(trainer.epoch)
+                    recorder.record(trainer)
+                    for split, part, label in evaluated:
+                        p = trainer.predict("branches", part, averaged=True).class_probability()
+                        row[f"accuracy_{split}"] = accuracy(p, label)
+        except Interrupted as stop:
+            kept = "the checkpoint is kept" if checkpoint else "without a checkpoint nothing is kept"
+            raise Interrupted(
+                f"SiDyP was interrupted in epoch {trainer.epoch + 1} of {c.epochs} of its first stage; {kept}"
+            ) from stop
+        self.branches_ = model
         self.branches_.load_state_dict(recorder.weights[max(recorder.weights)])
         self.snapshots_ = Snapshots([recorder.weights[e] for e in sorted(recorder.weights)[:-1]])
         return recorder, trainer.history
 
-    def _suspects(
-        self, recorder: TrajectoryRecorder, trajectory: NDArray[np.float16], data: Observed,
-        believed: NDArray[np.bool_] | None,
-    ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:  # fmt: skip
-        """Return who is suspect and the score of every training text."""
-        c = self.config
-        suspect, self.noise_rate_, score = suspects(
-            recorder.dynamics("train"), trajectory, data.noisy_label, score=c.score,
-            noise_rate=c.noise_rate, margin_epochs=c.margin_epochs, normalise=c.normalise,
-            agreement=c.agreement, seed=c.seed,
-        )  # fmt: skip
-        if believed is not None:
-            suspect = ~believed & (data.noisy_label >= 0)
-            self.noise_rate_ = float(suspect.mean())
-        return suspect, score
-
     def _prior(
         self, embedding: Mapping[str, NDArray[np.float32]], data: Observed, suspect: NDArray[np.bool_],
-        believed: NDArray[np.bool_] | None, n_classes: int,
+        n_classes: int,
     ) -> Prior:  # fmt: skip
         """Return the prior of training and validation texts, in this order."""
         c, space = self.config, np.concatenate(list(embedding.values()))
@@ -238,20 +226,20 @@ class SiDyP(FittedSiDyP):
         others = len(space) - len(data.texts)
         label = np.concatenate([data.noisy_label, np.full(others, -1)])
         doubted = np.concatenate([suspect, np.zeros(others, bool)])
-        prior = neighbour_prior(
+        return neighbour_prior(
             space, label, doubted, n_classes, k=c.neighbours, gamma=c.gamma, delta=c.delta
-        )
-        return prior if believed is None else prior.fixed(np.flatnonzero(believed), data.noisy_label)
+        )  # fmt: skip
 
     def _refinement(
         self, data: Observed, recorder: TrajectoryRecorder, trajectory: Mapping[str, NDArray[np.float16]],
         embedding: Mapping[str, NDArray[np.float32]], prior: Prior,
     ) -> Refinement:  # fmt: skip
+        """Return the second stage, not trained yet."""
         n, at = len(data.texts), [e - 1 for e in sorted(recorder.weights)]
         condition = {split: conditions(z[:, at], embedding[split]) for split, z in trajectory.items()}
         validation = None
         if "validation" in condition:
-            # The chain has to be told an observed label: the one the first stage finds likeliest.
+            # The chain needs an observed label: the one the first stage finds likeliest.
             guess = recorder.probability["validation"][-1].mean(1).argmax(1).astype(np.int64)
             validation = (condition["validation"], guess, prior.weight[n:].argmax(1))
         place = choose_device(self.config.device)
@@ -259,15 +247,13 @@ class SiDyP(FittedSiDyP):
             condition["train"], data.noisy_label, prior.first(n), self.config, place, validation
         )
 
-    def _watcher(
+    def _evaluator(
         self, ds: Mapping[str, Dataset], eval_splits: Sequence[str]
     ) -> Callable[[Denoiser, dict[str, float]], None] | None:
         """Return a function that writes accuracies on true labels into the second stage's history."""
         if not eval_splits:
             return None
-        parts = [
-            (split, *self._encode(texts)[:2], label) for split, texts, label in eval_parts(ds, eval_splits)
-        ]
+        parts = [(split, *self._encode(t)[:2], label) for split, t, label in eval_parts(ds, eval_splits)]
 
         def write(denoiser: Denoiser, row: dict[str, float]) -> None:
             for split, condition, p_observed, label in parts:
@@ -275,3 +261,192 @@ class SiDyP(FittedSiDyP):
                 row[f"accuracy_{split}"] = accuracy(found, label)
 
         return write
+
+    # -- prediction ---------------------------------------------------------------------------------------
+
+    def _encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Prediction]:
+        """Return condition (M, n, P), P_clf (M, n, C) and the first stage's prediction of n texts."""
+        place, model = choose_device(self.config.device), self.branches_
+        precision = choose_precision(self.config.mixed_precision, place)
+        found = self.snapshots_.predictions(model.to(place), model.prepare(texts), place, precision)
+        trajectory = np.stack([p.embedding.astype(np.float16) for p in found]).transpose(2, 0, 1, 3)
+        condition = conditions(trajectory, self._text_embedding(texts))
+        p_observed = torch.from_numpy(found[-1].probability).transpose(0, 1)
+        return condition.to(place), p_observed.to(place), found[-1]
+
+    def _predict(self, texts: Sequence[str]) -> Prediction:
+        condition, p_observed, last = self._encode(texts)
+        denoiser = self.denoiser_.to(condition.device)
+        return Prediction(posterior(denoiser, condition, p_observed, self.config), last.embedding.mean(1))
+
+    def predict_observed(self, texts: Sequence[str]) -> Probabilities:
+        """Return the first stage alone: P_clf(ỹ | x), the branches' mean, shape (n, C), rows sum to 1."""
+        checked = self._checked(texts)
+        model, place = self.branches_, choose_device(self.config.device)
+        if not checked:
+            return np.empty((0, len(self.label_names_)), np.float32)
+        precision = choose_precision(self.config.mixed_precision, place)
+        found = predict(model.to(place), model.prepare(checked), place, precision=precision)
+        return found.class_probability()
+
+    def _refined(self, texts: Sequence[str], noisy_label: NDArray[np.int64]) -> Probabilities:
+        condition, p_observed, _ = self._encode(texts)
+        denoiser = self.denoiser_.to(condition.device)
+        return refined(denoiser, condition, p_observed, noisy_label, self.config)
+
+    def chain(self, texts: Sequence[str], noisy_label: Sequence[int]) -> Probabilities:
+        """Return the reverse chain of n texts step by step, for drawing.
+
+        Parameters
+        ----------
+        texts : sequence of n strings
+        noisy_label : sequence of n integers
+            The observed labels that the denoiser is told; −1 is missing.
+
+        Returns
+        -------
+        ndarray, shape (T' + 1, M, n, C)
+            Points of the simplex (rows sum to 1): pure noise first, the chain's class probabilities last. One
+            chain a branch; all texts see the same noise.
+        """
+        label, encoded = self._encode_with_labels(texts, noisy_label)
+        steps: list[Tensor] = []
+        place, denoiser = encoded.device, self.denoiser_.to(encoded.device)
+        p_sample_loop(
+            denoiser, label.expand(len(encoded), -1), encoded,
+            alpha_bar(self.config.sampling_steps).to(place), shared_noise=True, trace=steps,
+            generator=torch.Generator(place).manual_seed(self.config.seed),
+        )  # fmt: skip
+        return torch.stack(steps).cpu().numpy()
+
+    @torch.no_grad()
+    def denoised(
+        self, texts: Sequence[str], noisy_label: Sequence[int], shown: Sequence[int], step: int
+    ) -> Probabilities:
+        """Return what the denoiser answers to a label that it is shown under noise: P(y | s_t, ỹ, x).
+
+        One call of the denoiser, no chain; by choosing `shown` one sees what it believes, the noised label or
+        the text.
+
+        Parameters
+        ----------
+        texts : sequence of n strings
+        noisy_label : sequence of n integers
+            The observed labels ỹ that the denoiser is told; −1 is missing.
+        shown : sequence of n integers
+            The classes whose corners are noised: s_0. −1 is the middle, no class.
+        step : int
+            t, from 0 (no noise) to T, `diffusion_steps` (nothing but noise).
+
+        Returns
+        -------
+        ndarray, shape (n, C)
+            The branches' mean; rows sum to 1. The noise depends on the seed alone, and on the text's place.
+        """
+        observed, encoded = self._encode_with_labels(texts, noisy_label)
+        label = class_numbers(list(shown), "shown")
+        if len(label) != len(observed):
+            raise ValueError(f"shown holds {len(label)} labels for {len(observed)} texts")
+        n_classes = len(self.label_names_)
+        if len(label) and not (label.min() >= -1 and label.max() < n_classes):
+            invalid("shown", list(shown), f"classes from 0 to {n_classes - 1}, or -1")
+        T, k, place = self.config.diffusion_steps, self.config.simplex_scale, encoded.device
+        if not 0 <= step <= T:
+            invalid("step", step, f"a whole number from 0 to {T}")
+        level = alpha_bar(T)[step].expand(len(label)).to(place)
+        generator = torch.Generator(place).manual_seed(self.config.seed)
+        noise = torch.randn(len(label), n_classes, generator=generator, device=place)
+        state = q_sample(to_simplex(torch.from_numpy(label).to(place), n_classes, k), level, noise, k)
+        M, denoiser = len(encoded), self.denoiser_.to(place)
+        seen = denoiser.observed(to_simplex(observed, n_classes, k).expand(M, -1, -1) / k) + encoded
+        found = denoiser.denoise(state.expand(M, -1, -1), level.expand(M, -1), seen).softmax(-1).mean(0)
+        answer: Probabilities = found.cpu().numpy()
+        return answer
+
+    @torch.no_grad()
+    def _encode_with_labels(self, texts: Sequence[str], noisy_label: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return observed labels (n,), checked, and what the denoiser is told of the texts, (M, n, H)."""
+        checked = self._checked(texts)
+        label = class_numbers(list(noisy_label), "noisy_label")
+        if len(label) != len(checked):
+            raise ValueError(f"noisy_label holds {len(label)} labels for {len(checked)} texts")
+        check_labels(label, len(self.label_names_))
+        condition, _, _ = self._encode(checked)
+        return torch.from_numpy(label).to(condition.device), self.denoiser_.to(
+            condition.device
+        ).encode_condition(condition)
+
+    def refine(self, ds: DatasetDict) -> DatasetDict:
+        """Return the data with refined labels, to be exported or trained on.
+
+        Parameters
+        ----------
+        ds : DatasetDict
+            Splits with ``text`` and ``noisy_label`` get the new columns; others stay as they are.
+
+        Returns
+        -------
+        DatasetDict
+            With ``refined_label`` (a ClassLabel) and ``refined_probability``: the likeliest class under
+            P(y | x, ỹ), and its probability. Where the observed label is missing, under P(y | x).
+        """
+        self._check_fitted()
+        result = type(ds)(ds)
+        for split, part in ds.items():
+            if "noisy_label" not in part.column_names:
+                continue
+            self._check_names(part.features["noisy_label"])
+            texts = check_texts(part["text"][:], f"ds[{split!r}]['text']")
+            label = class_numbers(part["noisy_label"][:], f"ds[{split!r}]['noisy_label']")
+            p = self._refined(texts, label)
+            names = ClassLabel(names=self.label_names_)
+            part = with_column(part, "refined_label", p.argmax(1).tolist(), names)
+            result[split] = with_column(part, "refined_probability", p.max(1).astype(float).tolist())
+        return result
+
+    def report(self, dataset: Dataset) -> dict[str, Any]:
+        """Compare detection, prior and refined labels with the true labels of the training split.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            ``ds["train"]`` as given to `fit`, with its column ``label``.
+
+        Returns
+        -------
+        dict
+            ``detection``: `nlkit.metrics.detection_report` and noise_rate_used; ``prior``:
+            `nlkit.metrics.prior_report`; ``correction``: `nlkit.metrics.correction_report` of the refined
+            labels.
+        """
+        data = self._check_trained_on(dataset)
+        label, noisy = class_numbers(dataset["label"][:], "dataset['label']"), data.noisy_label
+        found = detection_report(self.prior_["suspicion"].to_numpy(), noisy, label)
+        refined = self._refined(data.texts, noisy).argmax(1)
+        return {
+            "detection": {**found, "noise_rate_used": self.noise_rate_},
+            "prior": prior_report(self.prior_["case"], self.prior_["likeliest"], label),
+            "correction": correction_report(noisy, refined, label),
+        }
+
+    # -- saving -------------------------------------------------------------------------------------------
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"branches": self.branches_, "denoiser": self.denoiser_, "snapshots": self.snapshots_}
+
+    def _extra_values(self) -> dict[str, Any]:
+        return {
+            "noise_rate": self.noise_rate_,
+            "snapshots": self.snapshots_.count,
+            "condition_size": self.denoiser_.condition.weight.shape[1],
+        }
+
+    def _rebuild(self, values: dict[str, Any]) -> None:
+        n_classes = len(self.label_names_)
+        self.branches_ = new_branches(self.config, n_classes)
+        # Filled with what was saved: only names and shapes count here.
+        self.snapshots_ = Snapshots([self.branches_.state_dict()] * values["snapshots"])
+        self.denoiser_ = new_denoiser(
+            self.config.branches, n_classes, values["condition_size"], self.config
+        ).eval()
+        self.noise_rate_ = values["noise_rate"]

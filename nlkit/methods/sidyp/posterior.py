@@ -20,6 +20,9 @@ from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, p_sample_loop
 
 __all__ = ["answer_probabilities", "conditions", "new_denoiser", "posterior", "refined"]
 
+OBSERVED_MASS = 0.99
+"""The sum over observed labels leaves out the least likely ones of a text, once the others hold this much."""
+
 CHUNK = 4096
 """Most samples in one reverse chain: bounds the memory."""
 
@@ -130,7 +133,7 @@ def posterior(
     p_observed : Tensor, shape (M, N, C)
         P_clf,m(ỹ | x), the first stage's probabilities of observed labels; rows sum to 1.
     config : SiDyPConfig
-        T', chains, the seed of the noise, and how much of P_clf the sum has to hold (`observed_mass`).
+        T', chains, and the seed of the noise.
     chains : int, optional
         Instead of the config's.
 
@@ -144,7 +147,7 @@ def posterior(
     sorted_p = p_observed.mean(0).gather(-1, order)
     before = sorted_p.cumsum(-1) - sorted_p
     wanted = torch.zeros(N, C, dtype=torch.bool, device=order.device).scatter(
-        1, order, before < config.observed_mass
+        1, order, before < OBSERVED_MASS
     )
     sample, label = wanted.nonzero(as_tuple=True)
     share = p_observed * wanted

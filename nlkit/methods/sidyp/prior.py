@@ -55,13 +55,6 @@ class Prior:
         """Return the prior of the first n samples."""
         return Prior(self.weight[:n], self.case[:n], self.neighbours[:n], self.suspect[:n])
 
-    def fixed(self, rows: NDArray[np.int64], label: NDArray[np.int64]) -> Prior:
-        """Return a prior in which the samples at `rows` are certain of their entries of `label`, (N,)."""
-        weight, case = self.weight.copy(), self.case.copy()
-        weight[rows] = np.eye(weight.shape[1])[label[rows]]
-        case[rows] = "certain"
-        return Prior(weight, case, self.neighbours, self.suspect)
-
     def table(self, label_names: Sequence[str], noisy_label: ArrayLike) -> pd.DataFrame:
         """Return one row a sample: index, noisy_label, suspect, case, candidates, likeliest and its weight.
 

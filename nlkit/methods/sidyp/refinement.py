@@ -26,8 +26,9 @@ from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, q_sample, to_simplex
 from nlkit.methods.sidyp.posterior import answer_probabilities, new_denoiser
 from nlkit.methods.sidyp.prior import Prior, reinforce
-from nlkit.training import Interrupted, losses
+from nlkit.training import losses
 from nlkit.training.ema import WeightAverage
+from nlkit.training.trainer import Interrupted
 
 __all__ = ["Refinement", "sample_labels"]
 
@@ -113,8 +114,8 @@ class Refinement:
         self.best_epoch, self.best_agreement = 0, -1.0
         self.best_weights: dict[str, Tensor] = {}
 
-    def fit(self, watch: Callable[[Denoiser, dict[str, float]], None] | None = None) -> Refinement:
-        """Run all epochs; `eval_splits` gets the averaged denoiser and the history's row after each.
+    def fit(self, evaluate: Callable[[Denoiser, dict[str, float]], None] | None = None) -> Refinement:
+        """Run all epochs; `evaluate` gets the averaged denoiser and the history's row after each.
 
         On an interruption the denoiser keeps the average of what it has learnt, if a whole epoch is there.
         """
@@ -128,8 +129,8 @@ class Refinement:
                     with self.average.used():
                         self.denoiser.eval()
                         self._agree(row)
-                        if watch is not None:
-                            watch(self.denoiser, row)
+                        if evaluate is not None:
+                            evaluate(self.denoiser, row)
                     self.rows.append(row)
                     bar.set_postfix(loss=f"{row['loss']:.3f}")
                     bar.update()
@@ -139,8 +140,7 @@ class Refinement:
                     f"{c.diffusion_epochs}; what it has learnt so far is kept"
                 ) from stop
             finally:
-                for name, parameter in self.denoiser.named_parameters():
-                    parameter.data = self.average.weights[name].clone()
+                self.average.keep()
                 self.denoiser.eval()
         return self
 
@@ -155,17 +155,17 @@ class Refinement:
         rows = np.flatnonzero(self.certain) if warm and self.certain.any() else np.arange(len(self.certain))
         weight = torch.from_numpy(self.weight).float().to(self.device)
         self.denoiser.train()
-        total = 0.0
+        total = torch.zeros((), device=self.device)
         order = rng.permutation(rows)
         for start in range(0, len(order), c.diffusion_batch_size):
             index = torch.from_numpy(order[start : start + c.diffusion_batch_size]).to(self.device)
             total += self._step(index, weight[:, index], generator, warm) * len(index)
         sure = self.weight.max(-1).mean()
-        row = {"epoch": epoch + 1.0, "loss": total / len(order), "prior_certainty": float(sure)}
+        row = {"epoch": epoch + 1.0, "loss": float(total) / len(order), "prior_certainty": float(sure)}
         row["seconds"] = time.perf_counter() - started
         return row
 
-    def _step(self, index: Tensor, weight: Tensor, generator: torch.Generator, warm: bool) -> float:
+    def _step(self, index: Tensor, weight: Tensor, generator: torch.Generator, warm: bool) -> Tensor:
         """Learn from one batch; noise, time and the draw of the label are the same in all branches."""
         c, (M, B, C) = self.config, weight.shape
         label = sample_labels(weight, torch.rand(B, generator=generator, device=self.device))  # (M, B)
@@ -186,7 +186,7 @@ class Refinement:
         nn.utils.clip_grad_norm_(self.denoiser.parameters(), c.max_grad_norm)
         self.optimizer.step()
         self.average.update()
-        return loss.item()
+        return loss.detach()
 
     def _move_prior(self, generator: torch.Generator) -> None:
         """Ask the reverse chain J times about every text that is not certain, and reinforce its answers."""
