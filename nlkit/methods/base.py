@@ -94,8 +94,9 @@ class Method:
             If a name or a value is not allowed; everything stays as it was then.
         """
         changed = type(self)(**self._arguments() | params)
-        for name, value in vars(changed).items():
-            setattr(self, name, value)
+        self.config, self._given = changed.config, changed._given
+        for name in params.keys() - self.config.to_dict().keys():
+            setattr(self, name, params[name])  # such as an annotator, which no config holds
         return self
 
     def __sklearn_clone__(self) -> Self:
@@ -169,8 +170,9 @@ class Method:
     def _check_trained_on(self, dataset: Dataset) -> Observed:
         """Return the observed data of a training split; raise ValueError if `fit` did not see the same."""
         self._check_fitted()
-        data = observe({"train": dataset}, "train")
-        if data.identity() != self._trained_on:
+        whole = {"text", "noisy_label"} <= set(dataset.column_names)
+        data = observe({"train": dataset}, "train") if whole else None
+        if data is None or data.identity() != self._trained_on:
             raise ValueError(
                 f"dataset, of {len(dataset)} samples, is not the training split that fit saw, or its texts "
                 "or noisy labels have changed: give ds['train']"

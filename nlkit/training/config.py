@@ -46,13 +46,13 @@ class TrainingConfig:
         Tokens (strong model) and words (weak model) a text is cut to.
     epochs, batch_size
         Passes over the training set, and samples a step.
-    lr_encoder, lr_head, lr_weak
-        AdamW's learning rates: pre-trained layers, the strong model's head, the weak model.
+    lr_encoder, lr_head
+        AdamW's learning rates: pre-trained layers, and what is new on top of them.
     weight_decay, dropout
         Of AdamW, and before each layer of the head.
     lr_warmup_ratio
         Share of all steps in which the learning rates rise.
-    decay
+    lr_decay_share
         Share of all steps, at the end, over which learning rates fall linearly to a tenth. Short, so that
         models have the time to memorise (which is to be seen), and end calm.
     max_grad_norm
@@ -76,7 +76,6 @@ class TrainingConfig:
     batch_size: int = 32
     lr_encoder: float = 1e-4
     lr_head: float = 1e-3
-    lr_weak: float = 1e-2
     weight_decay: float = 0.01
     dropout: float = 0.1
     lr_warmup_ratio: float = 0.05
@@ -117,7 +116,7 @@ class TrainingConfig:
             object.__setattr__(self, "trainable_layers", int(layers))
         for name in ("max_length", "epochs", "batch_size"):
             self._number(name, low=1, whole=True)
-        for name in ("lr_encoder", "lr_head", "lr_weak", "max_grad_norm"):
+        for name in ("lr_encoder", "lr_head", "max_grad_norm"):
             self._number(name, low=0.0, open_low=True)
         for name in ("weight_decay",):
             self._number(name, low=0.0)

@@ -15,8 +15,8 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 
 import nlkit as nk
-from nlkit import methods
 from nlkit.methods import label_cleaning as relabelling
+from nlkit.methods import registry as methods
 from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel, out_of_fold_probabilities
 from nlkit.metrics import correction_report
 from nlkit.models.encoder import TextEncoder

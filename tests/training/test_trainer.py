@@ -124,9 +124,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_samples() -> None:
     class One(CrossEntropy):
         def __call__(self, *arguments: Any) -> Any:
             loss, _ = super().__call__(*arguments)
-            return loss, {
-                "loss": torch.tensor(float(len(arguments[3])))
-            }  # a "loss" that shows the batch's size
+            return loss, {"loss": torch.tensor(float(len(arguments[3])))}  # shows the batch's size
 
     history = run(make(1, names=("a",), loss=One(samples()[1]))).history
     assert history["loss"][0] == pytest.approx((5 * 16 * 16 + 10 * 10) / 90)

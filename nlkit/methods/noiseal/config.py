@@ -17,8 +17,10 @@ class NoiseALConfig(TrainingConfig):
 
     Attributes
     ----------
+    lr_weak
+        AdamW's learning rate of the weak model.
     warmup_epochs
-        W: epochs of CE on the observed labels before the first split is used.
+        W: epochs of CE on the observed labels before the first partition is used.
     momentum, margin, cap
         m, σ and the ceiling of the dynamic-enhanced threshold (`nlkit.methods.noiseal.partition`). The
         threshold has to catch up with the models within the warm-up, so m is small where the warm-up is
@@ -27,22 +29,23 @@ class NoiseALConfig(TrainingConfig):
         twelve of them the threshold reaches the models' own certainty, and right labels fall out of R
         for differences in the third decimal place.
     ema_epochs
-        What is split and rectified are the predictions of a moving average of the weights that reaches back
-        this many epochs; 0: of the weights as they are. Where 40 % of a class carry one other label, the
+        What is partitioned and rectified are the predictions of a moving average of the weights that reaches
+        back this many epochs; 0: of the weights as they are. Where 40 % of a class carry one other label, the
         weights as they are after an epoch's last batch sometimes give the whole class away. The fitted models
         predict by their plain weights, as every baseline does.
     query_budget, query_rounds
-        Questions to the annotator in all, and over how many epochs after the warm-up they are spread (no more
-        than there are). What a round leaves over, because P is small, later ones may ask. 0: nobody is asked.
+        Queries to the annotator in all, and over how many epochs after the warm-up they are spread (no more
+        than there are). What a round leaves over, because P is small, stays in the total. 0: no queries.
     demonstrations
-        k, clean samples shown with each question.
+        k, clean samples shown with each query.
     pool_per_class
         Most confident clean samples of each class that demonstrations are taken from.
     demonstration_space
         Nearness by the pre-trained "encoder" or by the "strong" model's embeddings.
     acquisition
-        Who is asked first: "confident_disagreement", "uncertain" or "random". Uncertain questions teach more
-        when they are answered well; a small language model mostly fails where the models are uncertain.
+        Which samples are queried first: "confident_disagreement", "uncertain" or "random". Uncertain
+        questions teach more when they are answered well; a small language model mostly fails where the models
+        are uncertain.
     temperature
         T < 1 sharpens the mean prediction into the target of a hard sample.
     mix_alpha
@@ -52,9 +55,11 @@ class NoiseALConfig(TrainingConfig):
     weight_clean, weight_purified, weight_hard
         Weights of the three losses.
     prediction
-        "strong", "weak" or "mean": who answers in the end. The best epoch is always the strong model's.
+        "strong", "weak" or "mean": which model predicts in the end. The best epoch is always the strong
+        model's.
     """
 
+    lr_weak: float = 1e-2
     warmup_epochs: int = 2
     momentum: float = 0.2
     margin: float = 0.1
@@ -103,7 +108,7 @@ class NoiseALConfig(TrainingConfig):
         if self.cap in (0.0, 1.0):
             invalid("cap", self.cap, "strictly between 0 and 1")
         self._number("ema_epochs", low=0.0)
-        for name in ("temperature", "mix_alpha"):
+        for name in ("lr_weak", "temperature", "mix_alpha"):
             self._number(name, low=0.0, open_low=True)
         for name in ("weight_clean", "weight_purified", "weight_hard"):
             self._number(name, low=0.0)

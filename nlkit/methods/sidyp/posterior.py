@@ -122,6 +122,7 @@ def posterior(
     config: SiDyPConfig,
     *,
     chains: int | None = None,
+    mass: float = OBSERVED_MASS,
 ) -> Probabilities:
     """Return P(y | x) = (1/M) Σ_m Σ_ỹ P_diff,m(y | ỹ, x) P_clf,m(ỹ | x), shape (N, C), rows sum to 1.
 
@@ -136,6 +137,8 @@ def posterior(
         T', chains, and the seed of the noise.
     chains : int, optional
         Instead of the config's.
+    mass : float
+        How much of P_clf the observed labels that are summed over have to hold.
 
     Notes
     -----
@@ -146,9 +149,7 @@ def posterior(
     order = p_observed.mean(0).argsort(dim=-1, descending=True, stable=True)
     sorted_p = p_observed.mean(0).gather(-1, order)
     before = sorted_p.cumsum(-1) - sorted_p
-    wanted = torch.zeros(N, C, dtype=torch.bool, device=order.device).scatter(
-        1, order, before < OBSERVED_MASS
-    )
+    wanted = torch.zeros(N, C, dtype=torch.bool, device=order.device).scatter(1, order, before < mass)
     sample, label = wanted.nonzero(as_tuple=True)
     share = p_observed * wanted
     # A branch may be sure of a label that the mean leaves out: it then has no part in the sum.

@@ -72,5 +72,5 @@ def test_bad_epochs(ds, epochs):
 
 
 def test_bad_split(ds):
-    with pytest.raises(ValueError, match="watch"):
+    with pytest.raises(ValueError, match="eval_splits"):
         dynamics.train_both(ds, epochs=1, profile="quick", eval_splits=("holiday",))

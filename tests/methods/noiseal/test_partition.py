@@ -17,6 +17,9 @@ from nlkit.methods.noiseal.partition import (
 )
 from tests.reference import split as reference
 
+MARGIN = {"margin": 0.3, "cap": 0.99}
+ALL = {"momentum": 0.9, **MARGIN}
+
 
 @st.composite
 def problems(draw: Any, epochs: int = 1) -> tuple[Any, ...]:
@@ -44,8 +47,8 @@ def test_same_as_one_sample_at_a_time(problem: Any, margin: float, cap: float) -
 def test_replay_is_stepping_is_the_reference(problem: Any, m: float, margin: float, cap: float) -> None:
     strong, weak, label, *_ = problem
     replayed = replay(strong, weak, label, momentum=m, margin=margin, cap=cap)
-    splitter = DynamicThreshold(len(label), strong.shape[2], momentum=m, margin=margin, cap=cap)
-    stepped = [splitter.step(s, w, label) for s, w in zip(strong, weak, strict=True)]
+    threshold = DynamicThreshold(len(label), strong.shape[2], momentum=m, margin=margin, cap=cap)
+    stepped = [threshold.partition(s, w, label) for s, w in zip(strong, weak, strict=True)]
     wanted = reference.run(strong, weak, label.tolist(), m, margin, cap)
     for a, b, rows in zip(replayed, stepped, wanted, strict=True):
         assert a.table().equals(b.table())
@@ -57,7 +60,7 @@ def test_replay_is_stepping_is_the_reference(problem: Any, m: float, margin: flo
 @given(problems())
 def test_every_sample_in_one_set_with_a_fitting_reason(problem: Any) -> None:
     (strong,), (weak,), label, ts, tw = problem
-    split = partition_samples(strong, weak, label, ts, tw)
+    split = partition_samples(strong, weak, label, ts, tw, **MARGIN)
     assert set(split.set) <= set(SETS)
     assert set(split.reason) <= set(REASONS)
     set_of = {"both_trust": "R", "strong_only": "H", "weak_only": "H"}
@@ -89,45 +92,47 @@ def test_larger_margin_or_cap_never_enlarges_p(
 def test_permuting_samples_or_classes_permutes_the_answer(problem: Any, seed: int) -> None:
     (strong,), (weak,), label, ts, tw = problem
     rng = np.random.default_rng(seed)
-    plain = partition_samples(strong, weak, label, ts, tw)
+    plain = partition_samples(strong, weak, label, ts, tw, **MARGIN)
     order = rng.permutation(len(label))
-    moved = partition_samples(strong[order], weak[order], label[order], ts[order], tw[order])
+    moved = partition_samples(strong[order], weak[order], label[order], ts[order], tw[order], **MARGIN)
     assert (moved.set == plain.set[order]).all()
     assert (moved.reason == plain.reason[order]).all()
     classes = rng.permutation(strong.shape[1])  # new column j holds old class classes[j]
     renamed = np.where(label >= 0, np.argsort(classes)[label], -1)
-    swapped = partition_samples(strong[:, classes], weak[:, classes], renamed, ts, tw)
+    swapped = partition_samples(strong[:, classes], weak[:, classes], renamed, ts, tw, **MARGIN)
     assert (swapped.set == plain.set).all()
 
 
 def test_thresholds_follow_the_largest_probability_and_only_after_the_split() -> None:
-    splitter = DynamicThreshold(2, 4, momentum=0.9)
+    threshold = DynamicThreshold(2, 4, **ALL)
     p = np.array([[0.1, 0.7, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1]])
-    first = splitter.step(p, p[:, ::-1], [1, 3])
+    first = threshold.partition(p, p[:, ::-1], [1, 3])
     assert (first.tau_strong == 0.25).all()
-    np.testing.assert_allclose(splitter.tau_strong, 0.9 * 0.25 + 0.1 * np.array([0.7, 0.4]))
-    second = splitter.step(p, p[:, ::-1], [1, 3])
+    np.testing.assert_allclose(threshold.tau_strong, 0.9 * 0.25 + 0.1 * np.array([0.7, 0.4]))
+    second = threshold.partition(p, p[:, ::-1], [1, 3])
     np.testing.assert_allclose(second.tau_strong, [0.295, 0.265])
     # The observed label of sample 1 has 0.1: its own probability would have moved τ down, not up.
-    assert splitter.tau_strong[1] > 0.25
+    assert threshold.tau_strong[1] > 0.25
     np.testing.assert_allclose(update_thresholds([0.5], [[0.2, 0.8]], 0.0), [0.8])
 
 
 def test_table_has_one_row_a_sample() -> None:
-    table = partition_samples([[0.9, 0.1]] * 3, [[0.8, 0.2]] * 3, [0, 1, -1], [0.5] * 3, [0.5] * 3).table()
+    table = partition_samples(
+        [[0.9, 0.1]] * 3, [[0.8, 0.2]] * 3, [0, 1, -1], [0.5] * 3, [0.5] * 3, **MARGIN
+    ).table()
     assert list(table.columns) == ["index", "set", "p_s", "p_w", "tau_s", "tau_w", "reason"]
     assert table["set"].tolist() == ["R", "P", "P"]
     assert table["p_s"].tolist() == [0.9, 0.1, 0.0]
 
 
 def test_thresholds_are_strict() -> None:
-    at = partition_samples([[0.5, 0.5]], [[0.5, 0.5]], [0], [0.5], [0.5], margin=0.0)
+    at = partition_samples([[0.5, 0.5]], [[0.5, 0.5]], [0], [0.5], [0.5], margin=0.0, cap=0.99)
     assert at.reason[0] == "nobody_sure"
 
 
 def test_no_samples_and_no_epochs() -> None:
-    assert len(partition_samples(np.empty((0, 3)), np.empty((0, 3)), [], [], []).set) == 0
-    assert replay([], [], [0, 1]) == []
+    assert len(partition_samples(np.empty((0, 3)), np.empty((0, 3)), [], [], [], **MARGIN).set) == 0
+    assert replay([], [], [0, 1], **ALL) == []
 
 
 @pytest.mark.parametrize(
@@ -143,7 +148,7 @@ def test_no_samples_and_no_epochs() -> None:
 )
 def test_bad_input_is_named(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        partition_samples(*arguments)
+        partition_samples(*arguments, **MARGIN)
 
 
 @pytest.mark.parametrize(
@@ -151,9 +156,9 @@ def test_bad_input_is_named(arguments: Any, message: str) -> None:
 )
 def test_bad_settings_are_named(setting: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(setting))):
-        DynamicThreshold(3, 2, **setting)
+        DynamicThreshold(3, 2, **ALL | setting)
 
 
 def test_replay_wants_equally_many_epochs() -> None:
     with pytest.raises(ValueError, match="2 epochs, dynamics_weak 1"):
-        replay([[[0.5, 0.5]]] * 2, [[[0.5, 0.5]]], [0])
+        replay([[[0.5, 0.5]]] * 2, [[[0.5, 0.5]]], [0], **ALL)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from nlkit.annotate.base import answer_table
 from nlkit.data.observed import Observed
 from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.methods.noiseal.loss import CLEAN, HARD, IGNORED, PURIFIED, NoiseALLoss
-from nlkit.methods.noiseal.rectification import Rectifier, acquisition_order
-from nlkit.training import DynamicsRecorder, Prediction
+from nlkit.methods.noiseal.partition import DynamicThreshold, Partition
+from nlkit.methods.noiseal.rectification import Rectification, acquisition_order
 from tests.reference import objective as reference
 
 CLASSES = 4
@@ -39,87 +39,97 @@ class Spy:
         )  # fmt: skip
 
 
-def make(n: int, seed: int, annotator: Any, **overrides: Any) -> tuple[Rectifier, Any]:
-    """Return a rectifier without a trainer, and a function that shows it the predictions of an epoch."""
+@dataclass
+class Loop:
+    """NoiseAL's loop over random predictions: partition, query, set targets."""
+
+    rectification: Rectification
+    threshold: DynamicThreshold
+    loss: NoiseALLoss
+    rng: np.random.Generator
+    epoch: int = 0
+    mean: Any = field(default=None)
+
+    @property
+    def partition(self) -> Partition:
+        assert self.threshold.last is not None
+        return self.threshold.last
+
+    def step(self) -> None:
+        """Go through one epoch, as `NoiseAL.fit` does after training."""
+        self.epoch += 1
+        noisy, c, rng = self.rectification.data.noisy_label, self.rectification.config, self.rng
+        n, predictions = len(noisy), []
+        # A third of the samples is trusted by both, a third sure of something else, a third undecided.
+        for _ in ("strong", "weak"):
+            p = rng.dirichlet(np.full(CLASSES, 0.3), n)
+            third = np.arange(n) % 3
+            sure = np.where(third == 0, noisy % CLASSES, (noisy + 1) % CLASSES)
+            predictions.append(np.where((third < 2)[:, None], 0.1 * p + 0.9 * np.eye(CLASSES)[sure], p))
+        self.mean = (predictions[0] + predictions[1]) / 2
+        partition = self.threshold.partition(*predictions, noisy)
+        if self.epoch >= c.warmup_epochs:
+            if self.epoch < c.epochs:
+                embedding = rng.normal(size=(n, 5)).astype(np.float32)
+                self.rectification.query(partition, self.mean, embedding, self.epoch)
+            self.loss.set_targets(partition.set, noisy, self.rectification.answer, self.mean)
+
+
+def make(n: int, seed: int, annotator: Any, **overrides: Any) -> Loop:
     config = NoiseALConfig(
         **{"warmup_epochs": 2, "epochs": 8, "query_budget": 12, "query_rounds": 3, "demonstrations": 3,
            "margin": 0.1, "demonstration_space": "strong", **overrides}
     )  # fmt: skip
     rng = np.random.default_rng(seed)
-    noisy = rng.integers(-1, CLASSES, n)
-    data = Observed([f"text{i}" for i in range(n)], noisy)
-    recorder = DynamicsRecorder()
-    objective = NoiseALLoss(n, CLASSES, config)
+    data = Observed([f"text{i}" for i in range(n)], rng.integers(-1, CLASSES, n))
+    loss = NoiseALLoss(n, CLASSES, config)
+    loss.set_observed(data.noisy_label)
+    threshold = DynamicThreshold(n, CLASSES, momentum=config.momentum, margin=config.margin, cap=config.cap)
     names = [f"class{c}" for c in range(CLASSES)]
-    rectifier = Rectifier(data, names, config, recorder, objective, annotator, None)
-    trainer = SimpleNamespace(
-        epoch=0, epochs=config.epochs, accelerator=SimpleNamespace(is_main_process=True, num_processes=1)
-    )
-
-    def epoch() -> dict[str, float]:
-        # A third of the samples is trusted by both, a third sure of something else, a third undecided.
-        for model in ("strong", "weak"):
-            p = rng.dirichlet(np.full(CLASSES, 0.3), n)
-            third = np.arange(n) % 3
-            sure = np.where(third == 0, noisy % CLASSES, (noisy + 1) % CLASSES)
-            p = np.where((third < 2)[:, None], 0.1 * p + 0.9 * np.eye(CLASSES)[sure], p)
-            embedding = rng.normal(size=(n, 5)).astype(np.float32)
-            recorder.latest[model] = Prediction(p.astype(np.float32), embedding)
-        trainer.epoch += 1
-        row: dict[str, float] = {}
-        rectifier.on_epoch_end(trainer, row)  # type: ignore[arg-type]
-        return row
-
-    return rectifier, epoch
+    return Loop(Rectification(data, names, config, annotator, None), threshold, loss, rng)
 
 
-def check_targets(rectifier: Rectifier) -> None:
-    config, objective = rectifier.config, rectifier.objective
-    latest = rectifier.recorder.latest
-    mean = (latest["strong"].probability.astype(float) + latest["weak"].probability) / 2
-    assert rectifier.split is not None
-    for i, name in enumerate(rectifier.split.set):
+def check_targets(loop: Loop) -> None:
+    known = loop.rectification
+    for i, name in enumerate(loop.partition.set):
         kind, target = reference.teach(
-            name, int(rectifier.data.noisy_label[i]), int(rectifier.answer[i]), mean[i].tolist(),
-            config.temperature,
+            name, int(known.data.noisy_label[i]), int(known.answer[i]), loop.mean[i].tolist(),
+            known.config.temperature,
         )  # fmt: skip
-        assert objective.kind[i] == KINDS[kind]
-        np.testing.assert_allclose(objective.target[i], target, atol=1e-5)
+        assert loop.loss.kind[i] == KINDS[kind]
+        np.testing.assert_allclose(loop.loss.target[i], target, atol=1e-5)
 
 
 @given(st.integers(3, 80), st.integers(0, 10_000), st.sampled_from([0.3, 1.0]))
 @settings(max_examples=20)
 def test_targets_follow_sets_and_answers(n: int, seed: int, temperature: float) -> None:
-    rectifier, epoch = make(n, seed, Spy(), temperature=temperature)
-    known = rectifier.data.noisy_label >= 0
+    loop = make(n, seed, Spy(), temperature=temperature)
+    noisy = loop.rectification.data.noisy_label
     for number in range(1, 9):
-        row = epoch()
-        assert rectifier.split is not None
-        assert row["n_R"] + row["n_H"] + row["n_P"] == n
+        loop.step()
+        assert sum(loop.partition.sizes.values()) == n
         if number < 2:  # warming up: CE on every observed label, and nothing for missing ones
-            assert (rectifier.objective.kind == np.where(known, CLEAN, IGNORED)).all()
-            assert (rectifier.objective.target.argmax(1)[known] == rectifier.data.noisy_label[known]).all()
+            assert (loop.loss.kind == np.where(noisy >= 0, CLEAN, IGNORED)).all()
+            assert (loop.loss.target.argmax(1)[noisy >= 0] == noisy[noisy >= 0]).all()
         else:
-            check_targets(rectifier)
+            check_targets(loop)
     if n > 30:
-        assert {CLEAN, PURIFIED, HARD} <= set(rectifier.objective.kind.tolist())
+        assert {CLEAN, PURIFIED, HARD} <= set(loop.loss.kind.tolist())
 
 
 @given(st.integers(30, 90), st.integers(0, 10_000), st.integers(0, 30), st.integers(1, 4))
 @settings(max_examples=20)
-def test_questions(n: int, seed: int, budget: int, rounds: int) -> None:
+def test_queries(n: int, seed: int, budget: int, rounds: int) -> None:
     spy = Spy()
-    rectifier, epoch = make(n, seed, spy, query_budget=budget, query_rounds=rounds)
-    label, asked = rectifier.data.noisy_label, []
+    loop = make(n, seed, spy, query_budget=budget, query_rounds=rounds)
+    label, asked = loop.rectification.data.noisy_label, []
     answers = np.full(n, -1)
     for number in range(1, 9):
         calls = len(spy.calls)
-        row = epoch()
-        assert rectifier.split is not None
-        sets = rectifier.split.set
-        new = spy.calls[calls:]
+        loop.step()
+        sets, new = loop.partition.set, spy.calls[calls:]
         if number < 2 or number == 8:
-            assert not new  # nobody is asked in the warm-up, nor when nothing will be learned any more
+            assert not new  # none in the warm-up, nor when nothing will be learned any more
         for texts, demonstrations in new:
             assert 0 < len(texts) <= -(-budget // rounds)
             for i, (text, shown) in enumerate(zip(texts, demonstrations or [[]] * len(texts), strict=True)):
@@ -134,58 +144,54 @@ def test_questions(n: int, seed: int, budget: int, rounds: int) -> None:
                     assert sets[other] == "R"
                     assert example.label == label[other]
                     assert answers[other] in (-1, label[other])  # never one that an answer contradicts
-                table = rectifier.answers[-1]
+                table = loop.rectification.tables[-1]
                 assert table["demonstrations"][i] == [int(example.text[4:]) for example in shown]
                 if me % 5:
                     answers[me] = me % CLASSES
-        assert row["queries"] == len(asked) <= budget
+        assert loop.rectification.n_queries == len(asked) <= budget
         # Answers are kept for good, whatever set a sample is in later.
-        assert (rectifier.answer == answers).all()
-    table = rectifier.annotations()
-    assert table["index"].tolist() == asked
-    assert len(rectifier.partition()) == n
-    assert (rectifier.partition()["llm_label"] == answers).all()
+        assert (loop.rectification.answer == answers).all()
+    assert loop.rectification.annotations()["index"].tolist() == asked
 
 
-def test_abstentions_are_hard_and_not_asked_again() -> None:
-    rectifier, epoch = make(90, 1, Spy(), query_budget=60)
+def test_abstentions_are_hard_and_not_queried_again() -> None:
+    loop = make(90, 1, Spy(), query_budget=60)
     for _ in range(8):
-        epoch()
-    assert rectifier.split is not None
-    abstained = rectifier.asked & (rectifier.answer == -1)
+        loop.step()
+    abstained = loop.rectification.queried & (loop.rectification.answer == -1)
     assert abstained.any()
-    assert (rectifier.objective.kind[abstained & (rectifier.split.set != "R")] == HARD).all()
-    check_targets(rectifier)
+    assert (loop.loss.kind[abstained & (loop.partition.set != "R")] == HARD).all()
+    check_targets(loop)
 
 
 def test_without_an_annotator_purified_is_hard() -> None:
-    rectifier, epoch = make(60, 0, None)
+    loop = make(60, 0, None)
     for _ in range(4):
-        row = epoch()
-    assert rectifier.split is not None
-    assert row["queries"] == 0
-    assert (rectifier.split.set == "P").any()
-    assert (rectifier.objective.kind[rectifier.split.set == "P"] == HARD).all()
-    assert len(rectifier.annotations()) == 0
+        loop.step()
+    assert loop.rectification.n_queries == len(loop.rectification.annotations()) == 0
+    assert (loop.partition.set == "P").any()
+    assert (loop.loss.kind[loop.partition.set == "P"] == HARD).all()
 
 
 def test_the_state_travels_through_a_checkpoint(tmp_path: Any) -> None:
     from nlkit.models.saving import load_tensors, save_tensors
 
-    rectifier, epoch = make(60, 0, Spy())
+    loop, other = make(60, 0, Spy()), make(60, 0, Spy())
     for _ in range(5):
-        epoch()
-    save_tensors(tmp_path / "state.safetensors", *rectifier.state())
-    other, _ = make(60, 0, Spy())
-    other.recorder.latest = rectifier.recorder.latest  # restored before the rectifier
-    other.restore(*load_tensors(tmp_path / "state.safetensors"))
-    assert other.budget.to_dict() == rectifier.budget.to_dict()
-    assert (other.asked == rectifier.asked).all()
-    pd.testing.assert_frame_equal(other.annotations(), rectifier.annotations())
-    assert (other.objective.kind == rectifier.objective.kind).all()
-    assert (other.objective.target == rectifier.objective.target).all()
+        loop.step()
+    for part in ("rectification", "threshold", "loss"):
+        save_tensors(tmp_path / part, *getattr(loop, part).state())
+        getattr(other, part).restore(*load_tensors(tmp_path / part))
+    assert other.rectification.n_queries == loop.rectification.n_queries > 0
+    pd.testing.assert_frame_equal(other.rectification.annotations(), loop.rectification.annotations())
     # A finished run that is started again still knows its partition.
-    pd.testing.assert_frame_equal(other.partition(), rectifier.partition())
+    pd.testing.assert_frame_equal(other.partition.table(), loop.partition.table())
+    other.rng = np.random.default_rng(1)
+    loop.rng, other.epoch = np.random.default_rng(1), loop.epoch
+    for one in (loop, other):
+        one.step()
+    pd.testing.assert_frame_equal(other.partition.table(), loop.partition.table())
+    assert (other.loss.target == loop.loss.target).all()
 
 
 def test_acquisition() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from nlkit.methods.sidyp.branches import (
     TrajectoryRecorder,
     snapshot_epochs,
 )
+from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.models.batching import Batch, Inputs
 from nlkit.models.classifiers import Output
-from nlkit.training import Trainer, losses, predict
-from nlkit.training.recording import Callback, Checkpoint, Tensors
+from nlkit.models.prediction import predict
+from nlkit.models.saving import Tensors
+from nlkit.training import Checkpoint, Trainer, losses
 from tests.reference import branches as twin
 
 M, N, C, D = 3, 60, 3, 8
@@ -58,39 +61,28 @@ def samples(n: int = N, seed: int = 0) -> tuple[Inputs, np.ndarray]:
     return Inputs(texts), np.where(rng.random(n) < 0.4, (y + rng.integers(1, C, n)) % C, y)
 
 
-class Seen(Callback):
-    """Copies the averaged weights after each epoch, in its own way."""
-
-    def __init__(self) -> None:
-        self.weights: list[Tensors] = []
-
-    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        state = {k: v.clone() for k, v in trainer.raw("branches").state_dict().items()}
-        if trainer.averages:
-            state |= {k: v.clone() for k, v in trainer.averages["branches"].weights.items()}
-        self.weights.append(state)
-
-
-class StopAfter(Callback):
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
-        trainer.stop = trainer.epoch >= self.epochs
-
-
-def make(
-    epochs: int, *, alpha: float = 5.0, warmup: float = 0.1, restored: bool = True, callbacks: Any = (),
-    model: BranchedClassifier | None = None, **settings: Any,
-) -> Trainer:  # fmt: skip
+def make(epochs: int, *, model: BranchedClassifier | None = None, **settings: Any) -> Trainer:
     inputs, label = samples()
     model = model or classifier()
-    objective = CoRegularisedLoss(label, alpha, warmup, restored)
     return Trainer(
         {"branches": model}, {"branches": inputs}, {"branches": model.parameter_groups(0.02, 0.02)},
-        objective, epochs=epochs, callbacks=[objective, *callbacks],
-        **{"batch_size": 16, "device": "cpu", **settings},
+        CoRegularisedLoss(label), epochs=epochs, **{"batch_size": 16, "device": "cpu", **settings},
     )  # fmt: skip
+
+
+def run(
+    trainer: Trainer, recorder: TrajectoryRecorder | None = None, *, alpha: float = 5.0, folder: Any = None,
+    until: int = 99,
+) -> Trainer:  # fmt: skip
+    """Train as SiDyP's first stage does; leave the loop in the epoch after `until`."""
+    trainer.loss.weight = alpha  # type: ignore[attr-defined]
+    with trainer.running(Checkpoint(folder, "run") if folder else None, recorder=recorder) as epochs:
+        for _ in epochs:
+            if recorder:
+                recorder.record(trainer)
+            if trainer.epoch > until:
+                break
+    return trainer
 
 
 def apart(trainer: Trainer) -> float:
@@ -127,19 +119,19 @@ class TestOneComputation:
         label = rng.integers(-1, C, 9)
         logits = torch.from_numpy(rng.normal(0, 2, (size, count, C)))
         index = rng.permutation(9)[:size]
-        objective = CoRegularisedLoss(label, 1.0, 0.0, True)
+        objective = CoRegularisedLoss(label)
         objective.weight = weight
         found, parts = objective("branches", None, Output(logits, logits), index, rng)
         wanted = twin.loss(logits.transpose(0, 1).tolist(), label[index].tolist(), weight)
         np.testing.assert_allclose(float(found), wanted[0], atol=1e-9)
-        np.testing.assert_allclose(list(parts.values()), wanted, atol=1e-9)
+        np.testing.assert_allclose([float(part) for part in parts.values()], wanted, atol=1e-9)
         assert list(parts) == ["loss", "loss_ce", "loss_coreg"]
 
     def test_each_branch_learns_as_it_would_alone(self) -> None:
         """Without co-regularisation, a branch's gradient is 1/M of that of the same head by itself."""
         model, (inputs, label) = classifier(dropout=0.0), samples()
         index = np.arange(12)
-        objective = CoRegularisedLoss(label, 0.0, 0.0, True)
+        objective = CoRegularisedLoss(label)
         output = model(inputs.batch(index))
         objective("branches", model, output, index, np.random.default_rng(0))[0].backward()
         text = model.encoder(inputs.batch(index)).detach()
@@ -194,11 +186,11 @@ class TestMissingLabels:
         logits = torch.randn(6, M, C, generator=torch.Generator().manual_seed(0), requires_grad=True)
         every, known = np.arange(6), np.array([0, 2, 3, 5])
         rng = np.random.default_rng(0)
-        objective = CoRegularisedLoss(holes, 0.0, 0.0, True)
+        objective = CoRegularisedLoss(holes)
         loss, parts = objective("branches", None, Output(logits, logits), every, rng)
-        full = CoRegularisedLoss(label, 0.0, 0.0, True)
+        full = CoRegularisedLoss(label)
         alone, wanted = full("branches", None, Output(logits[known], logits[known]), known, rng)
-        assert parts["loss_ce"] == pytest.approx(wanted["loss_ce"])
+        torch.testing.assert_close(parts["loss_ce"], wanted["loss_ce"])
         (got,) = torch.autograd.grad(loss, logits)
         (expected,) = torch.autograd.grad(alone, logits)
         torch.testing.assert_close(got, expected)
@@ -206,13 +198,13 @@ class TestMissingLabels:
 
     def test_they_are_still_co_regularised(self) -> None:
         logits = torch.randn(4, M, C, generator=torch.Generator().manual_seed(0), requires_grad=True)
-        objective = CoRegularisedLoss(np.full(4, -1), 2.0, 0.0, True)
+        objective = CoRegularisedLoss(np.full(4, -1))
         objective.weight = 2.0
         loss, parts = objective(
             "branches", None, Output(logits, logits), np.arange(4), np.random.default_rng(0)
         )
         assert parts["loss_ce"] == 0.0
-        assert parts["loss"] == pytest.approx(2 * parts["loss_coreg"])
+        torch.testing.assert_close(parts["loss"], 2 * parts["loss_coreg"])
         loss.backward()
         assert logits.grad is not None
         assert (logits.grad.abs().sum((1, 2)) > 0).all()
@@ -220,40 +212,15 @@ class TestMissingLabels:
 
 class TestCoRegularisation:
     @pytest.mark.parametrize(
-        ("epochs", "warmup", "restored", "wanted"),
-        [
-            (4, 0.0, True, [5, 5, 5, 5]),
-            (5, 0.1, True, [0, 5, 5, 5, 5]),
-            (5, 0.3, True, [0, 0, 5, 5, 5]),
-            (3, 1.0, True, [0, 0, 0]),
-            (5, 0.1, False, [0, 0, 0, 0, 0]),
-            (3, 0.0, False, [0, 0, 0]),
-        ],
+        ("epochs", "warmup", "wanted"),
+        [(4, 0.0, [5, 5, 5, 5]), (5, 0.1, [0, 5, 5, 5, 5]), (5, 0.3, [0, 0, 5, 5, 5]), (3, 1.0, [0, 0, 0])],
     )
-    def test_it_is_off_in_the_warm_up(
-        self, epochs: int, warmup: float, restored: bool, wanted: list[float]
-    ) -> None:
-        history = make(epochs, warmup=warmup, restored=restored).fit().history
-        assert history["coregularisation"].tolist() == wanted
-        # What is in the history is what was in the loss.
-        np.testing.assert_allclose(
-            history["loss"], history["loss_ce"] + np.array(wanted) * history["loss_coreg"], rtol=1e-5
-        )
+    def test_it_is_off_in_the_warm_up(self, epochs: int, warmup: float, wanted: list[float]) -> None:
+        config = SiDyPConfig(epochs=epochs, coregularisation=5, coregularisation_warmup=warmup)
+        assert [config.coregularisation_at(epoch) for epoch in range(epochs)] == wanted
 
-    def test_restored_it_keeps_the_branches_together_and_not_restored_it_does_not(self) -> None:
-        """The authors' released code never switches it on again after the warm-up."""
-        ours = make(15, alpha=5.0, warmup=0.1).fit()
-        released = make(15, alpha=5.0, warmup=0.1, restored=False).fit()
-        without = make(15, alpha=0.0).fit()
-        assert apart(ours) < 0.3 * apart(released)
-        # Never restored is never there, whatever α is.
-        for key, value in released.raw("branches").state_dict().items():
-            assert torch.equal(value, without.raw("branches").state_dict()[key])
-
-    def test_a_run_resumed_after_the_warm_up_has_it_at_once(self, tmp_path: Path) -> None:
-        make(4, callbacks=[StopAfter(2), Checkpoint(tmp_path, "run")]).fit()
-        resumed = make(4, callbacks=[Checkpoint(tmp_path, "run")]).fit()
-        assert resumed.history["coregularisation"].tolist() == [0, 5, 5, 5]
+    def test_it_keeps_the_branches_together(self) -> None:
+        assert apart(run(make(15))) < 0.3 * apart(run(make(15), alpha=0.0))
 
 
 class TestTrajectories:
@@ -261,8 +228,15 @@ class TestTrajectories:
     def test_they_hold_what_the_averaged_weights_say(self, ema_epochs: float) -> None:
         inputs, _ = samples()
         other, _ = samples(11, seed=1)
-        recorder, seen = TrajectoryRecorder("branches", {"train": inputs, "other": other}, [1, 3]), Seen()
-        trainer = make(3, callbacks=[recorder, seen], ema_epochs=ema_epochs).fit()
+        recorder = TrajectoryRecorder("branches", {"train": inputs, "other": other}, [1, 3])
+        trainer, seen = make(3, ema_epochs=ema_epochs), []
+        with trainer.running() as epochs:
+            for _ in epochs:
+                recorder.record(trainer)
+                # The averaged weights, in another way: the state dictionary inside the block.
+                with trainer.averages["branches"].used() if ema_epochs else nullcontext():
+                    state = trainer.models["branches"].state_dict()
+                    seen.append({key: value.clone() for key, value in state.items()})
         assert sorted(recorder.weights) == [1, 3]
         for split, part in (("train", inputs), ("other", other)):
             z, p = recorder.trajectory(split), recorder.dynamics(split)
@@ -270,7 +244,7 @@ class TestTrajectories:
             assert p.shape == (M, 3, len(part), C)
             assert z.dtype == p.dtype == np.float16
             np.testing.assert_allclose(p.astype(np.float64).sum(-1), 1, atol=3e-3)
-            for epoch, weights in enumerate(seen.weights):
+            for epoch, weights in enumerate(seen):
                 model = classifier(seed=9)
                 model.load_state_dict(weights)
                 found = predict(model, part, CPU)
@@ -280,35 +254,33 @@ class TestTrajectories:
             assert np.array_equal(z[:, -1], now.embedding.astype(np.float16).transpose(1, 0, 2))
         for epoch, weights in recorder.weights.items():
             for key, value in weights.items():
-                assert torch.equal(value, seen.weights[epoch - 1][key]), key
+                assert torch.equal(value, seen[epoch - 1][key]), key
         # Copies: the model goes on, they do not; the model itself has its own weights back.
         assert not torch.equal(recorder.weights[1]["out.weight"], recorder.weights[3]["out.weight"])
         averaged = torch.equal(
-            trainer.raw("branches").state_dict()["out.weight"], recorder.weights[3]["out.weight"]
+            trainer.models["branches"].state_dict()["out.weight"], recorder.weights[3]["out.weight"]
         )
         assert averaged == (ema_epochs == 0.0)
 
     def test_recording_does_not_change_the_training(self) -> None:
         inputs, _ = samples()
         recorder = TrajectoryRecorder("branches", {"train": inputs}, [1, 2])
-        watched = make(2, callbacks=[recorder], ema_epochs=1.0).fit().raw("branches").state_dict()
-        alone = make(2, ema_epochs=1.0).fit().raw("branches").state_dict()
+        watched = run(make(2, ema_epochs=1.0), recorder).models["branches"].state_dict()
+        alone = run(make(2, ema_epochs=1.0)).models["branches"].state_dict()
         for key, value in alone.items():
             assert torch.equal(watched[key], value), key
 
     def test_resumed_it_is_the_same_trajectory(self, tmp_path: Path) -> None:
         inputs, _ = samples()
 
-        def run(epochs_done: int | None, folder: Path) -> TrajectoryRecorder:
+        def recorded(folder: Path, until: int = 99) -> TrajectoryRecorder:
             recorder = TrajectoryRecorder("branches", {"train": inputs}, [1, 2, 4])
-            stop = [StopAfter(epochs_done)] if epochs_done else []
-            # Without warm-up, so that this is about the recorder alone.
-            make(4, warmup=0.0, callbacks=[recorder, *stop, Checkpoint(folder, "run")], ema_epochs=1.0).fit()
+            run(make(4, ema_epochs=1.0), recorder, folder=folder, until=until)
             return recorder
 
-        whole = run(None, tmp_path / "whole")
-        assert len(run(2, tmp_path / "parts").embedding["train"]) == 2
-        resumed = run(None, tmp_path / "parts")
+        whole = recorded(tmp_path / "whole")
+        recorded(tmp_path / "parts", until=2)
+        resumed = recorded(tmp_path / "parts")
         assert np.array_equal(resumed.trajectory("train"), whole.trajectory("train"))
         assert np.array_equal(resumed.dynamics("train"), whole.dynamics("train"))
         assert sorted(resumed.weights) == sorted(whole.weights) == [1, 2, 4]

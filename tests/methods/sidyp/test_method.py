@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict
 
 import nlkit as nk
-from nlkit.annotate import Simulated
 from nlkit.methods.sidyp.branches import CoRegularisedLoss
 from nlkit.methods.sidyp.refinement import Refinement
 from nlkit.training import Interrupted
@@ -21,13 +19,13 @@ from nlkit.training import Interrupted
 QUICK: dict[str, Any] = {
     "profile": "quick", "trainable_layers": 0, "max_length": 32, "epochs": 4, "batch_size": 32,
     "lr_head": 3e-3, "dropout": 0.1, "lr_decay_share": 0.0, "branches": 2, "branch_ema_epochs": 1.0,
-    "coregularisation": 5.0, "coregularisation_warmup": 0.1, "restore_coregularisation": True,
+    "coregularisation": 5.0, "coregularisation_warmup": 0.1,
     "trajectory_points": 3, "score": "margin", "normalise": True, "margin_epochs": 0.5, "neighbours": 5,
     "gamma": 0.9, "delta": 0.8, "diffusion_epochs": 4, "diffusion_batch_size": 32, "lr_diffusion": 1e-2,
     "hidden_size": 32, "denoiser_blocks": 1, "diffusion_dropout": 0.1, "diffusion_steps": 50,
     "sampling_steps": 5,
     "diffusion_warmup": 0.2, "diffusion_coregularisation": 1.0, "dynamic_prior": True, "prior_memory": False,
-    "update_rounds": 2, "ema_epochs": 2.0, "chains": 1, "observed_mass": 0.99,
+    "update_rounds": 2, "ema_epochs": 2.0, "chains": 1,
 }  # fmt: skip
 """The smallest run that still learns."""
 
@@ -97,19 +95,6 @@ def good(noisy: DatasetDict) -> nk.SiDyP:
     return nk.SiDyP(**GOOD).fit(noisy)
 
 
-@pytest.fixture(scope="module")
-def noiseal(noisy: DatasetDict) -> nk.NoiseAL:
-    return nk.NoiseAL(
-        annotator=Simulated(0.9, reference=noisy["train"]), profile="quick", epochs=6, warmup_epochs=3,
-        batch_size=32, max_length=32, lr_head=3e-3, lr_weak=1e-2, momentum=0.8, margin=0.2, query_budget=40,
-    ).fit(noisy)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def warm(noiseal: nk.NoiseAL, noisy: DatasetDict) -> nk.SiDyP:
-    return nk.SiDyP(**{**QUICK, "diffusion_epochs": 10}, warm_start=noiseal).fit(noisy)
-
-
 class TestWhatItIsFor:
     def test_it_beats_cross_entropy_in_accuracy_and_calibration(
         self, good: nk.SiDyP, noisy: DatasetDict
@@ -147,7 +132,9 @@ class TestWhatItIsFor:
         prior = report["prior"].set_index("case")
         assert prior["n"].sum() == 400
         assert prior.loc["certain", "right"] > 0.8
-        with pytest.raises(ValueError, match=r"dataset has 200 samples, fit saw 400: give ds\['train'\]"):
+        with pytest.raises(
+            ValueError, match=r"of 200 samples, is not the training split.*give ds\['train'\]"
+        ):
             good.report(noisy["test"])
 
     def test_the_noise_rate_is_given_or_estimated(self, good: nk.SiDyP, noisy: DatasetDict) -> None:
@@ -387,7 +374,9 @@ class TestInterrupted:
         self, epoch: int, fitted: nk.SiDyP, noisy: DatasetDict, tmp_path: Path, monkeypatch: Any
     ) -> None:
         interrupted_at(13 * (epoch - 1) + 5, monkeypatch)  # 13 batches an epoch
-        with pytest.raises(Interrupted, match=f"epoch {epoch} of 4; {epoch - 1} whole epochs are kept"):
+        with pytest.raises(
+            Interrupted, match=f"epoch {epoch} of 4 of its first stage; the checkpoint is kept"
+        ):
             nk.SiDyP(**QUICK).fit(noisy, checkpoint=tmp_path)
         resumed = nk.SiDyP(**QUICK).fit(noisy, checkpoint=tmp_path)
         assert_same_run(resumed, fitted, noisy)
@@ -523,10 +512,10 @@ class TestEdges:
         "more",
         [
             {"branches": 1}, {"dynamic_prior": False}, {"prior_memory": True}, {"branch_ema_epochs": 0.0},
-            {"coregularisation": 0.0, "diffusion_coregularisation": 0.0}, {"restore_coregularisation": False},
+            {"coregularisation": 0.0, "diffusion_coregularisation": 0.0}, {"variant": "published"},
             {"score": "distance"}, {"score": "relative", "normalise": False}, {"epochs": 1},
             {"trajectory_points": 1}, {"diffusion_epochs": 1, "diffusion_warmup": 1.0},
-            {"sampling_steps": 1, "diffusion_steps": 1}, {"chains": 3, "observed_mass": 1.0},
+            {"sampling_steps": 1, "diffusion_steps": 1}, {"chains": 3},
         ],
     )  # fmt: skip
     def test_every_option_decides_something(
@@ -563,13 +552,11 @@ class TestEdges:
         ({"lr_diffusion": 0}, r"lr_diffusion=0.*above 0"),
         ({"simplex_scale": -5}, r"simplex_scale=-5.*above 0"),
         ({"ema_epochs": 0}, r"ema_epochs=0.*above 0"),
-        ({"observed_mass": 0}, r"observed_mass=0.*above 0"),
+        ({"variant": "new"}, r"variant='new'.*ours, published"),
         ({"dynamic_prior": 1}, r"dynamic_prior=1.*True or False"),
-        ({"restore_coregularisation": "no"}, r"restore_coregularisation='no'.*True or False"),
         ({"sampling_steps": 20, "diffusion_steps": 10}, r"sampling_steps=20.*at most diffusion_steps=10"),
         ({"profile": "fast"}, r"profile='fast'.*quick, class, paper"),
         ({"neighbors": 5}, r"'neighbors' is not a setting of SiDyPConfig.*neighbours"),
-        ({"warm_start": "noiseal"}, r"warm_start='noiseal' is not allowed: a fitted nk.NoiseAL"),
     ],
 )
 def test_bad_settings_are_named(bad: dict[str, Any], message: str) -> None:
@@ -582,7 +569,6 @@ def test_profiles_are_within_sane_ranges(profile: str) -> None:
     config = nk.SiDyP(profile=profile).config
     assert config.branches >= 2
     assert config.noise_rate == "auto"
-    assert config.restore_coregularisation
     assert config.dynamic_prior
     assert config.sampling_steps <= config.diffusion_steps
     assert 0 < config.diffusion_warmup < 1
@@ -598,59 +584,6 @@ def test_missing_data_is_named(noisy: DatasetDict, missing: str, message: str) -
         ds["train"] = noisy["train"].remove_columns(missing)
     with pytest.raises(ValueError, match=message):
         nk.SiDyP(**QUICK).fit(ds)
-
-
-class TestAfterNoiseAL:
-    def test_what_it_believes_is_certain_and_the_rest_is_open(
-        self, noiseal: nk.NoiseAL, warm: nk.SiDyP, noisy: DatasetDict
-    ) -> None:
-        part, table = noiseal.partition_, warm.prior_
-        answered = (part["llm_label"] >= 0).to_numpy()
-        believed = (part["set"] == "R").to_numpy() | answered
-        assert answered.sum() >= 20
-        assert 0.1 < believed.mean() < 0.9
-        label = np.where(answered, part["llm_label"], observed(noisy))
-        assert (table["case"][believed] == "certain").all()
-        assert np.array_equal(table["likeliest"][believed], label[believed])
-        assert np.array_equal(warm.prior_weight_[believed], np.eye(8)[label[believed]])
-        assert np.array_equal(table["suspect"].to_numpy(), ~believed)
-        assert warm.noise_rate_ == pytest.approx((~believed).mean())
-        assert not (table["case"][~believed] == "certain").all()
-
-    def test_what_was_left_is_refined(self, warm: nk.SiDyP, noisy: DatasetDict) -> None:
-        left = warm.prior_["suspect"].to_numpy()
-        found = np.array(warm.refine(noisy)["train"]["refined_label"])
-        y, z = truth(noisy), observed(noisy)
-        assert left.sum() > 40
-        assert (found == y)[left].mean() > (z == y)[left].mean() + 0.3
-
-    def test_other_data_is_refused(self, noiseal: nk.NoiseAL, noisy: DatasetDict) -> None:
-        less = DatasetDict({**noisy, "train": noisy["train"].select(range(100))})
-        with pytest.raises(ValueError, match=r"100 samples, fit saw 400: give ds\['train'\]"):
-            nk.SiDyP(**QUICK, warm_start=noiseal).fit(less)
-        with pytest.raises(RuntimeError, match="NoiseAL is not fitted yet"):
-            nk.SiDyP(**QUICK, warm_start=nk.NoiseAL(annotator=None)).fit(noisy)
-
-    def test_a_checkpoint_without_it_is_another_run(
-        self, noiseal: nk.NoiseAL, noisy: DatasetDict, tmp_path: Path
-    ) -> None:
-        nk.SiDyP(**QUICK).fit(noisy, checkpoint=tmp_path)
-        with pytest.raises(ValueError, match="belongs to another run"):
-            nk.SiDyP(**QUICK, warm_start=noiseal).fit(noisy, checkpoint=tmp_path)
-
-    def test_it_is_not_saved_and_missed(
-        self, noiseal: nk.NoiseAL, warm: nk.SiDyP, noisy: DatasetDict, tmp_path: Path
-    ) -> None:
-        loaded = nk.load(warm.save(tmp_path))
-        assert np.array_equal(sane(loaded, noisy), sane(warm, noisy))
-        again = nk.load(loaded.save(tmp_path / "again"))
-        with pytest.warns(UserWarning, match=r"was not saved with it: set \.warm_start before fit"):
-            again.fit(noisy)
-        again.warm_start = noiseal
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            again.fit(noisy)
-        assert np.array_equal(sane(again, noisy), sane(warm, noisy))
 
 
 class TestChain:

@@ -23,7 +23,7 @@ M, N, C, P = 2, 5, 3, 4
 
 def settings(**more: Any) -> SiDyPConfig:
     small = {"branches": M, "hidden_size": 16, "denoiser_blocks": 1, "diffusion_steps": 20,
-             "prediction_steps": 3, "chains": 2, "observed_mass": 1.0, "device": "cpu"}  # fmt: skip
+             "prediction_steps": 3, "chains": 2, "device": "cpu"}  # fmt: skip
     return SiDyPConfig.make("quick", **{**small, **more})
 
 
@@ -96,7 +96,7 @@ class TestPosterior:
     def test_equals_the_naive_double_sum(self, chains: int) -> None:
         denoiser, condition, p_observed = asked()
         config = settings(chains=chains, seed=5)
-        found = posterior(denoiser, condition, p_observed, config)
+        found = posterior(denoiser, condition, p_observed, config, mass=1.0)
         assert found.shape == (N, C)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
@@ -125,8 +125,8 @@ class TestPosterior:
     @given(st.integers(0, 10_000), st.floats(0.05, 1))
     def test_leaving_out_unlikely_labels_stays_near(self, seed: int, mass: float) -> None:
         denoiser, condition, p_observed = asked(seed=seed)
-        whole = posterior(denoiser, condition, p_observed, settings(), chains=1)
-        near = posterior(denoiser, condition, p_observed, settings(observed_mass=mass), chains=1)
+        whole = posterior(denoiser, condition, p_observed, settings(), chains=1, mass=1.0)
+        near = posterior(denoiser, condition, p_observed, settings(), chains=1, mass=mass)
         np.testing.assert_allclose(near.sum(1), 1, atol=1e-5)
         # What is left out is at most 1 − mass, and is dealt out again.
         assert (np.abs(near - whole).sum(1) <= 2 * (1 - mass) + 1e-4).all()
@@ -138,7 +138,7 @@ class TestPosterior:
         encoded: list[int] = []
         plain = denoiser.encode_condition
         monkeypatch.setattr(denoiser, "encode_condition", lambda c: encoded.append(c.shape[1]) or plain(c))
-        posterior(denoiser, condition, p_observed, settings(chains=5, observed_mass=1.0))
+        posterior(denoiser, condition, p_observed, settings(chains=5), mass=1.0)
         assert encoded == [N]
 
     def test_a_smaller_mass_asks_fewer_questions(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,19 +152,19 @@ class TestPosterior:
 
         monkeypatch.setattr(module, "answer_probabilities", counting)
         for mass in (1.0, 0.9, 0.75):
-            posterior(denoiser, condition, p_observed, settings(observed_mass=mass))
+            posterior(denoiser, condition, p_observed, settings(), mass=mass)
         assert questions == [[0, 1, 2, 0, 1, 2], [0, 1, 1, 2], [0, 1, 2]]
 
     def test_branches_that_are_sure_of_different_labels(self) -> None:
         denoiser, condition, _ = asked(1)
         p_observed = torch.eye(C)[:M, None].contiguous()  # (M, 1, C): each branch sure of its own
-        found = posterior(denoiser, condition, p_observed, settings(observed_mass=0.4))
+        found = posterior(denoiser, condition, p_observed, settings(), mass=0.4)
         assert np.isfinite(found).all()
         np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
 
     def test_a_text_does_not_depend_on_the_others_or_their_order(self) -> None:
         denoiser, condition, p_observed = asked(12)
-        config = settings(observed_mass=0.9)
+        config = settings()
         every = posterior(denoiser, condition, p_observed, config)
         order = np.random.default_rng(0).permutation(12)
         shuffled = posterior(denoiser, condition[:, order], p_observed[:, order], config)

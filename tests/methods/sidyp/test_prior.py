@@ -26,7 +26,7 @@ from tests.reference import prior as twin
 
 class TestPrior:
     @given(samples(), st.integers(1, 12), st.floats(0.3, 1.0), st.floats(0.3, 1.0))
-    def test_equals_its_twin(self, case: dict[str, Any], k: int, certain: float, dominant: float) -> None:
+    def test_equals_its_twin(self, case: dict[str, Any], k: int, gamma: float, delta: float) -> None:
         x, label, suspect = case["embedding"], case["label"], case["suspect"]
         if (suspect | (label < 0)).all():
             with pytest.raises(ValueError, match="nothing can be read off"):
@@ -41,13 +41,13 @@ class TestPrior:
 
     @given(samples(), st.integers(1, 8), st.floats(0.3, 1.0), st.floats(0.3, 1.0))
     def test_fewer_of_the_neighbours_give_the_prior_of_fewer(
-        self, case: dict[str, Any], k: int, certain: float, dominant: float
+        self, case: dict[str, Any], k: int, gamma: float, delta: float
     ) -> None:
         x, label, suspect = case["embedding"], case["label"], case["suspect"]
         if (suspect | (label < 0)).all():
             return
         number, distance = nearest_trusted(x, label, suspect, k=12)
-        settings = {"gamma": certain, "dominant": dominant}
+        settings = {"gamma": gamma, "delta": delta}
         found = vote(number[:, :k], distance[:, :k], label, suspect, C, **settings)
         whole = neighbour_prior(x, label, suspect, C, k=k, **settings)
         np.testing.assert_allclose(found.weight, whole.weight)
@@ -129,24 +129,6 @@ class TestPrior:
         assert first.case.tolist() == found.case[:7].tolist()
         assert np.array_equal(first.neighbours, found.neighbours[:7])
         assert first.suspect.tolist() == suspect[:7].tolist()
-
-    def test_fixed_samples_are_certain_and_the_others_stay(self) -> None:
-        x, _, noisy = clusters(30)
-        found = neighbour_prior(x, noisy, np.zeros(30, bool), C, gamma=1.0, delta=1.0)
-        weight, case = found.weight.copy(), found.case.copy()
-        label = (weight.argmin(1)).astype(np.int64)  # what the neighbours believe least
-        rows = np.flatnonzero(case != "certain")[:4]
-        assert len(rows) == 4
-        held = found.fixed(rows, label)
-        assert np.array_equal(held.weight[rows], np.eye(C)[label[rows]])
-        assert set(held.case[rows]) == {"certain"}
-        others = np.setdiff1d(np.arange(30), rows)
-        assert np.array_equal(held.weight[others], weight[others])
-        assert held.case[others].tolist() == case[others].tolist()
-        assert "certain" not in case[rows]
-        # The prior that it came from is as it was.
-        assert np.array_equal(found.weight, weight)
-        assert found.case.tolist() == case.tolist()
 
     def test_a_class_whose_samples_are_all_suspect_keeps_its_column(self) -> None:
         x, y, _ = clusters(60)

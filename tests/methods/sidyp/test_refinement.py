@@ -314,7 +314,7 @@ class TestTheRun:
         states: list[dict[str, Tensor]] = []
         run = make().fit(lambda denoiser, row: states.append(state(denoiser)))
         assert_same(state(run.denoiser), states[-1])
-        assert_same(state(run.denoiser), run.average.weights)
+        assert all(map(torch.equal, run.denoiser.parameters(), run.average.weights))
         assert not run.denoiser.training
         # With a horizon of one step nothing is averaged.
         assert not torch.equal(make(ema_epochs=1e-9).fit().denoiser.out.weight, run.denoiser.out.weight)
@@ -354,7 +354,7 @@ class TestTheRun:
         with pytest.raises(KeyboardInterrupt):
             run.fit(watch)
         assert [row["epoch"] for row in run.rows] == [1.0]
-        assert_same(state(run.denoiser), run.average.weights)
+        assert all(map(torch.equal, run.denoiser.parameters(), run.average.weights))
         assert not torch.equal(run.denoiser.out.weight, untrained["out.weight"])
         assert not run.denoiser.training
         p_observed = torch.full((M, N, C), 1 / C)
