@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt requirements/offline.txt
 	rm -f $(READY)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebooks,api,baselines,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebooks,site,api,baselines,dev]"
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements/offline.txt
 	$(BIN)/python -m ipykernel install --sys-prefix --name nlkit --display-name "Python (nlkit)"
 	touch $(READY)
@@ -46,7 +46,10 @@ notebooks: setup  ## make the student notebooks from notebooks/source and run th
 	$(BIN)/python -m notebooks.build build
 
 site: setup  ## write the executed notebooks as static pages to site/
-	$(BIN)/python -m notebooks.build site
+	rm -rf build/site
+	$(BIN)/sphinx-build -q -E -W --keep-going -d build/doctrees -c notebooks/build/site . build/site
+	rm -rf site && mv build/site site
+	@echo "written; open site/index.html"
 
 bench: setup  ## run the benchmarks and write benchmarks/results
 	$(BIN)/python benchmarks/run.py

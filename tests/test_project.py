@@ -18,7 +18,7 @@ import nlkit
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-INSTALLED_EXTRAS = ("notebooks", "api", "baselines", "dev")
+INSTALLED_EXTRAS = ("notebooks", "site", "api", "baselines", "dev")
 
 
 def lines(name):

@@ -1,4 +1,4 @@
-"""The course's notebooks: made from their sources, measured, and rendered as a site.
+"""The course's notebooks: made from their sources, and measured.
 
 ``python -m notebooks.build build`` writes ``notebooks/*.ipynb`` from ``notebooks/source/*.py``. How they are
 run is in `nlkit.course.running`.

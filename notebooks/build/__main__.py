@@ -1,4 +1,4 @@
-"""``python -m notebooks.build build|measure|site``."""
+"""``python -m notebooks.build build|measure``; `make site` calls Sphinx (notebooks/build/site)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line: ``build``, ``measure`` and ``site``."""
+    """Command line: ``build`` and ``measure``."""
     parser = argparse.ArgumentParser(prog="python -m notebooks.build", description="Make the notebooks.")
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("build", help="write notebooks/*.ipynb from notebooks/source and run them")
@@ -28,14 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     clock.add_argument("name", nargs="*", help="all of them by default")
     clock.add_argument("--profile", choices=PROFILES, default="quick")
     clock.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE")
-    render = commands.add_parser("site", help="write the executed notebooks as static pages")
-    render.add_argument("--out", metavar="DIR", help="site in the repository by default")
     chosen = parser.parse_args(arguments)
-    if chosen.command == "site":
-        from notebooks.build.site import site
-
-        print(f"written; open {site(chosen.out) / 'index.html'}")
-        return
     if chosen.command == "measure":
         given = dict(map(parameter, chosen.parameter)) | {"profile": chosen.profile}
         for name in chosen.name or names():

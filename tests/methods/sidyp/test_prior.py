@@ -32,10 +32,10 @@ class TestPrior:
             with pytest.raises(ValueError, match="nothing can be read off"):
                 neighbour_prior(x, label, suspect, C, k=k)
             return
-        found = neighbour_prior(x, label, suspect, C, k=k, gamma=certain, delta=dominant)
+        found = neighbour_prior(x, label, suspect, C, k=k, gamma=gamma, delta=delta)
         near, u = twin.neighbour_distribution(x.tolist(), label.tolist(), suspect.tolist(), C, k)
         assert [[j for j in row if j >= 0] for row in found.neighbours.tolist()] == near
-        wanted = [twin.candidates(row, certain, dominant) for row in u]
+        wanted = [twin.candidates(row, gamma, delta) for row in u]
         np.testing.assert_allclose(found.weight, [w for w, _ in wanted], atol=1e-7)
         assert found.case.tolist() == [c for _, c in wanted]
 
