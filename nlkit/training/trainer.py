@@ -68,7 +68,7 @@ class Trainer:
     max_grad_norm : float
         Gradients of each model are scaled down to this L2 norm.
     weight_decay : float
-        Of AdamW.
+        Of AdamW, on weights; biases and normalisation layers have none.
     lr_warmup_ratio : float
         Share of all steps over which learning rates rise linearly from 0.
     lr_decay_share : float
@@ -127,7 +127,8 @@ class Trainer:
         self._decay_steps = round(lr_decay_share * self._steps * epochs)
         self.models = {name: model.to(self.device) for name, model in models.items()}
         self.optimizers = {
-            name: torch.optim.AdamW(groups[name], weight_decay=weight_decay) for name in self.models
+            name: torch.optim.AdamW(_decay_groups(model, groups[name]), weight_decay=weight_decay)
+            for name, model in self.models.items()
         }
         self.schedulers = {name: LambdaLR(o, self._rate) for name, o in self.optimizers.items()}
         # Half-precision gradients of fp16 underflow without it; switched off, it does nothing.
@@ -333,6 +334,21 @@ class Trainer:
 def copied_weights(model: nn.Module) -> Tensors:
     """Return a copy of a model's state, on the CPU, that later steps do not change."""
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def _decay_groups(model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return parameter groups in which biases and normalisation layers have no weight decay."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+
+    def decays(parameter: Tensor) -> bool:
+        return parameter.ndim > 1 and "bias" not in names[id(parameter)].rpartition(".")[2]
+
+    found = []
+    for group in groups:
+        parts = {wanted: [p for p in group["params"] if decays(p) == wanted] for wanted in (True, False)}
+        found += [group | {"params": parts[True]}] if parts[True] else []
+        found += [group | {"params": parts[False], "weight_decay": 0.0}] if parts[False] else []
+    return found
 
 
 def _telling_lengths(inputs: Mapping[str, Inputs]) -> NDArray[np.int64]:

@@ -35,8 +35,8 @@ def build(name: str, *, record: bool = True, prose: bool = False) -> Path:
     name : str
         Such as "00_start_here".
     record : bool
-        Compute all its experiments and write their recordings (`nlkit.study.recorded`), with an empty cache, so
-        that the seconds they tell are those of a first run. False uses the recordings there are.
+        Compute all its experiments and write their recordings (`nlkit.study.recorded`), with an empty cache,
+        so that the seconds they tell are those of a first run. False uses the recordings there are.
     prose : bool
         Execute nothing: only the prose has changed, or a header's measurements, and the outputs stay.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import nbformat as untyped_nbformat
 
-from nlkit._util import atomic_write, count_cores, matrix_speed, invalid
+from nlkit._util import atomic_write, count_cores, invalid, matrix_speed
 from nlkit.course.running import (
     Measure,
     environment,
@@ -134,6 +134,8 @@ def measure(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         given["recorded"] = False
     with tempfile.TemporaryDirectory() as place:
         with environment("NLKIT_CACHE", f"{place}/cache"), Measure() as measured:
-            done = execute(name, given, Path(place) / f"{name}.ipynb", read=read_solutions, show_progress=True)
+            done = execute(
+                name, given, Path(place) / f"{name}.ipynb", read=read_solutions, show_progress=True
+            )
         slowest = longest_cell(nbformat.read(done, as_version=4))
     return keep_measurement(name, str(parameters.get("profile", "quick")), measured, slowest)

@@ -295,6 +295,23 @@ def test_learning_rates_rise_stay_and_fall() -> None:
     assert falling[-1] == pytest.approx(0.002)
 
 
+def test_biases_and_normalisation_do_not_decay() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.LSTM(3, 2))
+    groups: Any = {"m": [{"params": list(model.parameters()), "lr": 0.5}]}
+    inputs = Inputs([np.zeros(1, np.int32)] * 4)
+    trainer = Trainer(
+        {"m": model}, {"m": inputs}, groups, CrossEntropy(np.zeros(4, int)), epochs=1, weight_decay=0.1,
+        device="cpu",
+    )  # fmt: skip
+    decay = {id(p): g["weight_decay"] for g in trainer.optimizers["m"].param_groups for p in g["params"]}
+    kept = {name: decay[id(p)] for name, p in model.named_parameters()}
+    assert {name for name, value in kept.items() if value} == {"0.weight", "2.weight_ih_l0", "2.weight_hh_l0"}
+    assert set(kept.values()) == {0.0, 0.1}
+    assert {
+        g["lr"] / trainer.schedulers["m"].lr_lambdas[0](0) for g in trainer.optimizers["m"].param_groups
+    } == {0.5}
+
+
 def test_the_recorder_keeps_every_sample_of_every_epoch() -> None:
     recorder = DynamicsRecorder()
     trainer = run(make(3), recorder=recorder)
