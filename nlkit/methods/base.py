@@ -149,6 +149,7 @@ class Method:
 
         Samples whose ``label`` is missing (−1) are left out; ``n`` counts the others.
         """
+        self._check_fitted()
         if "label" not in dataset.column_names:
             raise ValueError(
                 f"dataset has no column 'label' to evaluate against: it has {dataset.column_names}"
