@@ -1,7 +1,9 @@
 """The two small models of a co-prediction network: a strong one that knows language, a weak one without.
 
 They memorise label noise at different speeds, which is what NoiseAL compares (arXiv 2504.02901).
-Both give a sentence embedding and class logits, so that every loss works on either.
+Both give a sentence embedding and class logits, so that every loss works on either. Under autocast only the
+pre-trained encoder runs in low precision: the sets R, H and P depend on the third decimal of a probability,
+which bf16 does not hold.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from nlkit.models.batching import Batch, Inputs
+from nlkit.models.device import full_precision
 from nlkit.models.encoder import TextEncoder
 
 __all__ = ["Classifier", "Output", "StrongClassifier", "Vocabulary", "WeakClassifier"]
@@ -87,7 +90,8 @@ class StrongClassifier(nn.Module):
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Return logits, shape (B, C), of sentence embeddings, shape (B, D)."""
-        logits: Tensor = self.head(embedding)
+        with full_precision(embedding.device):
+            logits: Tensor = self.head(embedding.float())
         return logits
 
     def parameter_groups(self, lr_encoder: float, lr_head: float) -> list[dict[str, object]]:
@@ -178,19 +182,22 @@ class WeakClassifier(nn.Module):
 
     def forward(self, batch: Batch) -> Output:
         """Return embedding (B, D), the largest state over time in each unit, and logits (B, C)."""
-        words = self.dropout(self.words(batch.values.long()))
-        # The backward direction must start at a text's last word, not in the padding, so each text is turned
-        # round by itself. Packed sequences would do that too, but are several times as slow on a CPU.
-        turned = _turn(batch.mask)
-        back = _take(self.backwards(_take(words, turned))[0], turned)
-        states = torch.cat([self.forwards(words)[0], back], -1)
-        states = states.masked_fill(~batch.mask.unsqueeze(-1), torch.finfo(states.dtype).min)
-        embedding = states.amax(1)
+        with full_precision(batch.mask.device):
+            words = self.dropout(self.words(batch.values.long()))
+            # The backward direction must start at a text's last word, not in the padding, so each text is
+            # turned round by itself. Packed sequences would do that too, but are several times as slow on a
+            # CPU.
+            turned = _turn(batch.mask)
+            back = _take(self.backwards(_take(words, turned))[0], turned)
+            states = torch.cat([self.forwards(words)[0], back], -1)
+            states = states.masked_fill(~batch.mask.unsqueeze(-1), torch.finfo(states.dtype).min)
+            embedding = states.amax(1)
         return Output(embedding, self.classify(embedding))
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Return logits, shape (B, C), of sentence embeddings, shape (B, D)."""
-        logits: Tensor = self.head(self.dropout(embedding))
+        with full_precision(embedding.device):
+            logits: Tensor = self.head(self.dropout(embedding.float()))
         return logits
 
 

@@ -89,6 +89,19 @@ def test_both_are_classifiers_whose_logits_come_from_the_embedding(weak: WeakCla
         assert torch.equal(model.classify(output.embedding), output.logits)
 
 
+def test_under_autocast_only_the_encoder_runs_in_low_precision(weak: WeakClassifier) -> None:
+    torch.manual_seed(0)
+    strong = StrongClassifier(TextEncoder(trainable_layers=1, max_length=16), 3).eval()
+    for model in (strong, weak):
+        batch = model.prepare(TEXTS).batch(np.arange(len(TEXTS))).to(torch.device("cpu"))
+        single = model(batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(batch)
+        assert half.logits.dtype == torch.float32
+        assert torch.equal(half.logits, model.classify(half.embedding.float()))  # a head in float32
+        assert torch.equal(half.embedding.float(), single.embedding) == (model is weak)
+
+
 @given(st.lists(words, max_size=8), st.randoms())
 def test_the_vocabulary_does_not_depend_on_the_order_of_texts(texts: list[str], random: Any) -> None:
     shuffled = list(texts)
