@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from nlkit.models.batching import Batch, Inputs
 from nlkit.models.device import full_precision
 from nlkit.models.encoder import TextEncoder
 
-__all__ = ["Classifier", "Output", "StrongClassifier", "Vocabulary", "WeakClassifier"]
+__all__ = ["Output", "StrongClassifier", "TextClassifier", "Vocabulary", "WeakClassifier"]
 
 
 @dataclass(frozen=True)
@@ -41,21 +40,15 @@ class Output:
     logits: Tensor
 
 
-@runtime_checkable
-class Classifier(Protocol):
-    """What the training loop and the losses need of a model."""
+class TextClassifier(nn.Module):
+    """Base of the models that are trained: `prepare` texts once, then call with a batch for an `Output`."""
 
     def prepare(self, texts: Sequence[str]) -> Inputs:
-        """Turn texts into model input, once."""
-
-    def __call__(self, batch: Batch) -> Output:
-        """Return embedding and logits of a batch."""
-
-    def classify(self, embedding: Tensor) -> Tensor:
-        """Return the logits, shape (B, C), of sentence embeddings, shape (B, D)."""
+        """Turn N texts into model input."""
+        raise NotImplementedError
 
 
-class StrongClassifier(nn.Module):
+class StrongClassifier(TextClassifier):
     """Pre-trained encoder with a classification head of one hidden layer.
 
     Parameters
@@ -141,7 +134,7 @@ class Vocabulary:
         return Inputs([np.array([self._number.get(w, 1) for w in ws] or [1], np.int32) for ws in words])
 
 
-class WeakClassifier(nn.Module):
+class WeakClassifier(TextClassifier):
     """Bidirectional LSTM over word embeddings learnt from the training texts alone.
 
     Parameters

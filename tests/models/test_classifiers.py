@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlkit.models.classifiers import Classifier, StrongClassifier, Vocabulary, WeakClassifier
+from nlkit.models.classifiers import StrongClassifier, Vocabulary, WeakClassifier
 from nlkit.models.encoder import TextEncoder
 from tests.reference import classifiers as reference
 
@@ -82,7 +82,6 @@ def test_padding_does_not_change_the_strong_model(layers: int) -> None:
 def test_both_are_classifiers_whose_logits_come_from_the_embedding(weak: WeakClassifier) -> None:
     strong = StrongClassifier(TextEncoder(trainable_layers=0), 3).eval()
     for model, width in ((weak, 128), (strong, 384)):
-        assert isinstance(model, Classifier)
         output = model(model.prepare(TEXTS).batch(np.arange(5)).to(torch.device("cpu")))
         assert output.embedding.shape == (5, width)
         assert output.logits.shape == (5, 3)
