@@ -147,7 +147,7 @@ class TextEncoder(nn.Module):
         Tokens a text is cut to, special tokens included.
     cache : bool
         Keep the trunk's activations on disk. Without it they are kept in memory by whoever prepared them. So
-        they are where the cache cannot be used; a warning says so, once for an encoder.
+        they are where the cache cannot be used or is too small; a warning says so, once for an encoder.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` …: where the trunk runs.
 
@@ -242,6 +242,8 @@ class TextEncoder(nn.Module):
                         )
                         self._cache = None
                 fresh.update(zip(names, activations, strict=True))
+        if self._cache:
+            self._cache.warn_if_too_small()
         return Inputs([fresh[key] if a is None else a for key, a in zip(keys, found, strict=True)])
 
     @torch.inference_mode()

@@ -344,16 +344,24 @@ def test_the_cache_knows_weights_settings_and_tokenizer_apart(minilm: str, tmp_p
     assert key(save(model, tmp_path / "d", minilm)) != first
 
 
-def test_prepared_inputs_survive_the_cache_being_emptied(
+def test_a_cache_that_is_too_small_is_a_warning_and_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NLKIT_CACHE", str(tmp_path))
-    monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", "0")
+    monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", "25e-6")  # two of the five different texts
+    monkeypatch.setattr("nlkit.models.encoder.SHARD_TEXTS", 1)
     encoder = TextEncoder(trainable_layers=1, max_length=16)
-    a = encoder.prepare(TEXTS[:3])
-    b = TextEncoder(trainable_layers=1, max_length=16).prepare(TEXTS[2:])
-    assert isinstance(a, Inputs)
-    assert np.array_equal(a[2], b[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.prepare(TEXTS[:2])
+    with pytest.warns(UserWarning, match=r"5 texts takes .* GB, .*NLKIT_CACHE_LIMIT_GB allows \(2\.5e-05\)"):
+        prepared = encoder.prepare(TEXTS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = encoder.prepare(TEXTS)
+    assert isinstance(prepared, Inputs)
+    for a, b in zip(prepared.arrays, again.arrays, strict=True):
+        np.testing.assert_allclose(a.astype(float), b.astype(float), atol=0.02)
 
 
 def occupy(path: Path) -> None:
