@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from nlkit.annotate.base import Annotator, Demonstration
-from nlkit.annotate.budget import QueryBudget
 from nlkit.annotate.local import LocalLLM
 from nlkit.annotate.openai_chat import OpenAIChat
 from nlkit.annotate.simulated import Simulated
 from nlkit.annotate.store import AnswerStore
 
-__all__ = ["Annotator", "AnswerStore", "Demonstration", "LocalLLM", "OpenAIChat", "QueryBudget", "Simulated"]
+__all__ = ["Annotator", "AnswerStore", "Demonstration", "LocalLLM", "OpenAIChat", "Simulated"]

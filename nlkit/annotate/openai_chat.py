@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cached_property
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
@@ -15,16 +19,24 @@ import pandas as pd
 from nlkit._util import invalid, progress
 from nlkit.annotate import prompts
 from nlkit.annotate.base import ABSTAINED, Demonstrations, answer_table, check_request
-from nlkit.annotate.chat_client import ChatClient, Reply
 from nlkit.annotate.local import open_store
-from nlkit.annotate.replies import label_scores, named_label
+from nlkit.annotate.replies import ReplyToken, label_scores, named_label
 from nlkit.annotate.store import AnswerStore, StoredAnswer
 
 __all__ = ["OpenAIChat"]
 
 _OPENAI = "https://api.openai.com/v1"
+_TOP = 20  # alternatives listed per token: the most that the API allows
 
 Floats = npt.NDArray[np.float64]
+
+
+class Reply(NamedTuple):
+    """What came back: the text, the prompt's tokens (0: not counted), and the reply's tokens if listed."""
+
+    text: str
+    prompt_tokens: int
+    tokens: list[ReplyToken]
 
 
 class OpenAIChat:
@@ -47,8 +59,8 @@ class OpenAIChat:
     timeout : float
         Seconds to wait for one reply.
     max_retries : int
-        How often a question is asked again when the server is busy (429), fails (5xx) or is too slow; the
-        waits double from half a second, or are what the server asks for.
+        How often a question is asked again when the server is busy (429), fails (5xx), is too slow or does
+        not answer at all; the package ``openai`` decides how long to wait between.
     workers : int
         Questions under way at the same time.
     abstain_below : float
@@ -121,8 +133,9 @@ class OpenAIChat:
         self.max_text_chars = max_text_chars
         self.name = model
         self.store = open_store(store)
-        self._address, self._api_key = base_url, api_key
-        self._client: ChatClient | None = None
+        self._address = base_url
+        self._secret = api_key or os.environ.get("OPENAI_API_KEY") or ""
+        self._refused: set[str] = set()  # optional fields that the server does not know
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.model!r}, base_url={self.base_url!r}, temperature={self.temperature})"
@@ -149,8 +162,8 @@ class OpenAIChat:
         ValueError, TypeError
             For arguments that `nlkit.annotate.base.check_request` refuses, a wrong key, an unknown model, or
             an address that is no chat API.
-        ConnectionError
-            If no server answers, or it is still busy or failing after `max_retries`.
+        ConnectionError, TimeoutError
+            If no server answers, or it is still busy, failing or too slow after `max_retries`.
         ImportError
             If something must be asked and the package ``openai`` is missing.
         """
@@ -209,16 +222,6 @@ class OpenAIChat:
         missing = [q for q in unique if q not in answers]
         if not missing:
             return answers, known
-        if self._client is None:
-            self._client = ChatClient(
-                self.model,
-                self._address,
-                self._api_key,
-                shown_url=self.base_url,
-                temperature=self.temperature,
-                timeout=self.timeout,
-                max_retries=self.max_retries,
-            )
         # A name has at most as many tokens as bytes; the rest is for quotes and the end of the reply.
         longest = max(len(name.encode()) for name in names) + 8
         with progress(total=len(missing), desc=f"asking {self.name}", unit="text") as bar:
@@ -235,8 +238,151 @@ class OpenAIChat:
                 bar.set_postfix({"label": names[answered] if answered != ABSTAINED else "none"})
                 bar.update()
 
-            self._client.ask(missing, keep, max_tokens=longest, workers=self.workers)
+            self._ask_server(missing, keep, max_tokens=longest)
         return answers, known
+
+    @cached_property
+    def _package(self) -> Any:
+        try:
+            import openai
+        except ImportError:
+            raise ImportError(
+                'OpenAIChat needs the package openai, which is not installed: pip install "nlkit[api]"'
+            ) from None
+        return openai
+
+    @cached_property
+    def _client(self) -> Any:
+        # The package insists on a key; a server that needs none ignores it, and another one answers 401.
+        return self._package.OpenAI(
+            api_key=self._secret or "none",
+            base_url=self._address,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+        )
+
+    def _ask_server(
+        self, questions: Sequence[str], keep: Callable[[str, Reply], None], *, max_tokens: int
+    ) -> None:
+        """Ask all questions; `keep` gets each with its reply, in this thread, in the order replies come.
+
+        When a question fails for good, or the call is interrupted, no further question is sent; the replies
+        to those under way, which are paid for, still go to `keep`, and then the error is raised.
+        """
+        self._client  # noqa: B018 - a missing package is an error of this thread, before any other
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="nlkit-chat")
+        asked = {pool.submit(self._reply, question, max_tokens): question for question in questions}
+        try:
+            for future in as_completed(asked):
+                keep(asked[future], future.result())
+                del asked[future]
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            for future, question in asked.items():
+                if not future.cancelled() and future.exception() is None:
+                    keep(question, future.result())
+            raise
+        pool.shutdown()
+
+    def _reply(self, question: str, max_tokens: int) -> Reply:
+        package = self._package
+        # An answer can do without these, and some servers refuse them.
+        optional = {"logprobs": True, "top_logprobs": _TOP, "max_tokens": max_tokens}
+        settings: dict[str, Any] = {k: v for k, v in optional.items() if k not in self._refused}
+        if self.temperature is not None:
+            settings["temperature"] = self.temperature
+        problem: Exception
+        try:
+            completion = self._client.chat.completions.create(
+                model=self.model, messages=[{"role": "user", "content": question}], **settings
+            )
+        except (package.BadRequestError, package.UnprocessableEntityError) as error:
+            if error.code == "content_filter":
+                return Reply("", 0, [])
+            named = {name for name in optional if name in settings and name in str(error)}
+            if named:
+                self._refused |= named | ({"logprobs", "top_logprobs"} if "logprobs" in str(error) else set())
+                return self._reply(question, max_tokens)
+            problem = self._explain(error)
+        except package.OpenAIError as error:
+            problem = self._explain(error)
+        except ValueError as error:
+            problem = self._no_chat(f"no JSON: {error}")
+        else:
+            return self._read(completion)
+        # Raised here and not above, so that the package's own error, which may hold the key, is not part of
+        # the traceback.
+        raise problem
+
+    def _read(self, completion: Any) -> Reply:
+        choices = getattr(completion, "choices", None)
+        if not choices or getattr(choices[0], "message", None) is None:
+            raise self._no_chat(str(completion))
+        usage = getattr(completion, "usage", None)
+        listed = getattr(getattr(choices[0], "logprobs", None), "content", None) or []
+        tokens = [
+            ReplyToken(t.token, t.logprob, [(a.token, a.logprob) for a in t.top_logprobs or []])
+            for t in listed
+            if t.logprob is not None and not math.isnan(t.logprob)
+        ]
+        return Reply(choices[0].message.content or "", getattr(usage, "prompt_tokens", None) or 0, tokens)
+
+    def _no_chat(self, seen: str) -> ValueError:
+        return ValueError(
+            f"base_url={self.base_url!r} answers with something that is no chat completion "
+            f"({self._said(seen)}): most servers' address ends in /v1"
+        )
+
+    def _said(self, message: str) -> str:
+        """Return a server's words, short and without the key, which some servers repeat."""
+        text = " ".join(message.split())
+        if self._secret:
+            text = text.replace(self._secret, "[api_key]")
+        return text if len(text) <= 300 else text[:300] + "…"
+
+    def _explain(self, error: Any) -> Exception:
+        """Turn the package's error into one that names field, value and remedy, without the key."""
+        package, where, said = self._package, f"base_url={self.base_url!r}", self._said(str(error))
+        cause = self._said(str(error.__cause__ or error))
+        times, kept = f"{self.max_retries + 1} times", "the answers so far are kept"
+        given = "api_key is refused" if self._secret else "api_key is not given"
+        refused = (
+            f"{given} by {where} ({said}): set the environment's OPENAI_API_KEY, or pass api_key=…; it must "
+            f"belong to this server and be allowed to use model={self.model!r}"
+        )
+        for kind, raised, message in (
+            (package.AuthenticationError, ValueError, refused),
+            (package.PermissionDeniedError, ValueError, refused),
+            (
+                package.NotFoundError, ValueError,
+                f"model={self.model!r} is not known at {where} ({said}): choose one that the server lists at "
+                "…/models, and check that the address is right (most end in /v1)",
+            ),
+            (
+                package.APITimeoutError, TimeoutError,
+                f"{where} did not answer within timeout={self.timeout} s, {times}: raise timeout, or lower "
+                f"workers; {kept}",
+            ),
+            (
+                package.APIConnectionError, ConnectionError,
+                f"no server answers at {where} ({cause}): start it, or mend the address; {kept}",
+            ),
+            (
+                package.RateLimitError, ConnectionError,
+                f"{where} refuses more questions ({said}), {times}: wait, check the account's quota, or "
+                f"lower workers and raise max_retries; {kept}",
+            ),
+            (
+                package.InternalServerError, ConnectionError,
+                f"{where} fails ({said}), {times}: try later; {kept}",
+            ),
+        ):  # fmt: skip
+            if isinstance(error, kind):
+                return raised(message)
+        return ValueError(
+            f"{where} refuses the question to model={self.model!r} ({said}); if it names temperature, pass "
+            "temperature=None; if the text is too long, lower max_text_chars"
+        )
 
     def _warn(self, label: npt.NDArray[np.int64], confidence: Floats, replies: Sequence[str]) -> None:
         unusable = np.flatnonzero(label == ABSTAINED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import pandas as pd
 
 from nlkit._util import content_hash, invalid
 from nlkit.annotate.base import Demonstrations, answer_table, check_request
+from nlkit.annotate.demonstrations import MISSING
+from nlkit.data.checks import class_numbers
 
 __all__ = ["Simulated"]
 
@@ -22,7 +25,8 @@ class Simulated:
     accuracy : float
         Probability of the true label; otherwise any other class, uniformly.
     reference : datasets.Dataset or mapping
-        The truth: a dataset with `text` and `label`, or a mapping from text to class number.
+        The truth: a dataset with `text` and `label`, or a mapping from text to class number. Where the label
+        is missing (None, NaN or -1), the annotator abstains.
     seed : int
         An answer depends on the seed and the text alone, not on order, batch or demonstrations.
     abstain_rate : float
@@ -49,22 +53,23 @@ class Simulated:
         if reference is None:
             raise ValueError(
                 "Simulated needs the truth: reference=ds['train'] (a dataset with `text` and `label`), or "
-                "a mapping "
-                "from text to class number"
+                "a mapping from text to class number"
             )
         self.accuracy = accuracy
         self.seed = seed
         self.abstain_rate = abstain_rate
         self.name = f"simulated ({accuracy * 100:.4g} % right)"
         if isinstance(reference, Mapping):
-            self._truth = {str(text): int(label) for text, label in reference.items()}
+            texts, label = [str(text) for text in reference], list(reference.values())
         else:
             missing = {"text", "label"} - set(getattr(reference, "column_names", []))
             if missing:
                 raise ValueError(
                     f"reference lacks the columns {sorted(missing)}: give a dataset with text and label"
                 )
-            self._truth = dict(zip(reference["text"], map(int, reference["label"]), strict=True))
+            texts, label = reference["text"][:], reference["label"][:]
+        numbers = class_numbers(label, "the reference's label")
+        self._truth = dict(zip(texts, numbers.tolist(), strict=True))
 
     def annotate(
         self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations = None
@@ -74,7 +79,12 @@ class Simulated:
         Raises
         ------
         ValueError
-            If a text is not in the reference, or its label is missing or out of range.
+            If a text is not in the reference, or its label is out of range.
+
+        Warns
+        -----
+        UserWarning
+            If the reference has no label of some texts, where the answer is therefore -1.
         """
         request = check_request(texts, label_names, demonstrations)
         C = len(request.label_names)
@@ -82,6 +92,12 @@ class Simulated:
         abstain = np.zeros(len(request.texts), dtype=bool)
         for i, text in enumerate(request.texts):
             p[i], abstain[i] = self._answer(text, C)
+        if unknown := sum(self._truth[text] == MISSING for text in request.texts):
+            warnings.warn(
+                f"the reference has no true label of {unknown} of {len(request.texts)} texts: the simulated "
+                "annotator abstains there",
+                stacklevel=2,
+            )
         return answer_table(
             p,
             request.label_names,
@@ -95,9 +111,11 @@ class Simulated:
         if text not in self._truth:
             raise ValueError(
                 f"the simulated annotator does not know the text {text[:60]!r}: its reference must hold "
-                f"every text asked"
+                "every text asked"
             )
         truth = self._truth[text]
+        if truth == MISSING:
+            return np.full(C, 1 / C), True
         if not 0 <= truth < C:
             invalid("the reference's label", truth, f"a class number from 0 to {C - 1} for {text[:60]!r}")
         rng = np.random.default_rng(int(content_hash(str(self.seed), text), 16))

@@ -81,12 +81,15 @@ def bucketed_batches(
 ) -> list[NDArray[np.int64]]:
     """Cut N samples into shuffled batches of samples of like length; every sample is in exactly one batch.
 
+    All ⌈N / batch_size⌉ batches have the same size, or one less. The mean loss of a small last batch, always
+    the longest texts of their pool, would otherwise give each of them a multiple of the others' weight.
+
     Parameters
     ----------
     lengths : ndarray, shape (N,)
         Tokens of each sample.
     batch_size : int
-        Samples a batch; the last batch of a pool may be smaller.
+        Most samples a batch.
     rng : numpy Generator
         Decides pools, ties and the order of batches.
     pool_batches : int
@@ -97,13 +100,14 @@ def bucketed_batches(
     list of ndarray
         Positions of the samples, shape (<= batch_size,) each.
     """
-    order = rng.permutation(len(lengths))
-    pool = batch_size * pool_batches
-    batches = []
-    for start in range(0, len(order), pool):
-        part = order[start : start + pool]
-        part = part[np.argsort(lengths[part], kind="stable")]
-        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+    count = -(-len(lengths) // batch_size)
+    drawn = np.array_split(rng.permutation(len(lengths)), max(1, count))
+    batches: list[NDArray[np.int64]] = []
+    for start in range(0, count, pool_batches):
+        sizes = [len(batch) for batch in drawn[start : start + pool_batches]]
+        pool = np.concatenate(drawn[start : start + pool_batches])
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        batches += np.split(pool, np.cumsum(sizes)[:-1])
     return [batches[i] for i in rng.permutation(len(batches))]
 
 

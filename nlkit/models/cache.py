@@ -17,6 +17,7 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -104,6 +105,8 @@ class ActivationCache:
         self._where: dict[str, tuple[str, int, int]] = {}  # text hash -> (shard, start, length)
         self._rows: dict[str, int] = {}  # of every shard whose index was read
         self._open: dict[str, Activations] = {}  # the blocks of those that `get` had to read
+        self._used: dict[str, int] = {}  # text hash -> length, of all that this object read or wrote
+        self._warned = False
 
     def _refresh(self) -> None:
         """Read the indices that appeared since the last look."""
@@ -174,6 +177,7 @@ class ActivationCache:
                 continue
             name, start, length = where
             used.add(name)
+            self._used[text] = length
             found.append(self._open[name][start : start + length])
         for name in used:
             with contextlib.suppress(OSError):  # evicted by another process: the mapping still holds
@@ -201,6 +205,7 @@ class ActivationCache:
         except BaseException:
             block.unlink(missing_ok=True)
             raise
+        self._used.update(zip(texts, lengths, strict=True))
         self._evict(keep=name)
 
     def _write(self, path: Path, activations: Sequence[NDArray[np.floating]], rows: int) -> None:
@@ -227,6 +232,20 @@ class ActivationCache:
         # Where a mapping outlives its file, the disk gets the space when the last array of the shard goes. So
         # nothing may be held open here that nobody uses.
         self._forget(gone)
+
+    def warn_if_too_small(self) -> None:
+        """Warn, once, if the texts read and written so far do not fit together: one evicts another."""
+        needed = sum(self._used.values()) * self.width * np.dtype(np.float16).itemsize
+        if self._warned or needed <= self.limit:
+            return
+        self._warned = True
+        warnings.warn(
+            f"What the frozen layers give for {len(self._used)} texts takes {needed / 1e9:.3g} GB, more than "
+            f"NLKIT_CACHE_LIMIT_GB allows ({self.limit / 1e9:.3g}): only the last part is kept, and the rest "
+            "is computed anew every time. Set NLKIT_CACHE_LIMIT_GB higher, take fewer or shorter texts "
+            "(train_size, max_length), or trainable_layers=0, which keeps one vector a text.",
+            stacklevel=3,
+        )
 
     def _clean(self) -> None:
         """Remove what killed writers left behind: it counts for nobody, and would stay for ever."""

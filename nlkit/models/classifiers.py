@@ -1,7 +1,9 @@
 """The two small models of a co-prediction network: a strong one that knows language, a weak one without.
 
 They memorise label noise at different speeds, which is what NoiseAL compares (arXiv 2504.02901).
-Both give a sentence embedding and class logits, so that every loss works on either.
+Both give a sentence embedding and class logits, so that every loss works on either. Under autocast only the
+pre-trained encoder runs in low precision: the sets R, H and P depend on the third decimal of a probability,
+which bf16 does not hold.
 """
 
 from __future__ import annotations
@@ -10,16 +12,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nlkit.models.batching import Batch, Inputs
+from nlkit.models.device import full_precision
 from nlkit.models.encoder import TextEncoder
 
-__all__ = ["Classifier", "Output", "StrongClassifier", "Vocabulary", "WeakClassifier"]
+__all__ = ["Output", "StrongClassifier", "TextClassifier", "Vocabulary", "WeakClassifier"]
 
 
 @dataclass(frozen=True)
@@ -38,21 +40,15 @@ class Output:
     logits: Tensor
 
 
-@runtime_checkable
-class Classifier(Protocol):
-    """What the training loop and the losses need of a model."""
+class TextClassifier(nn.Module):
+    """Base of the models that are trained: `prepare` texts once, then call with a batch for an `Output`."""
 
     def prepare(self, texts: Sequence[str]) -> Inputs:
-        """Turn texts into model input, once."""
-
-    def __call__(self, batch: Batch) -> Output:
-        """Return embedding and logits of a batch."""
-
-    def classify(self, embedding: Tensor) -> Tensor:
-        """Return the logits, shape (B, C), of sentence embeddings, shape (B, D)."""
+        """Turn N texts into model input."""
+        raise NotImplementedError
 
 
-class StrongClassifier(nn.Module):
+class StrongClassifier(TextClassifier):
     """Pre-trained encoder with a classification head of one hidden layer.
 
     Parameters
@@ -87,7 +83,8 @@ class StrongClassifier(nn.Module):
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Return logits, shape (B, C), of sentence embeddings, shape (B, D)."""
-        logits: Tensor = self.head(embedding)
+        with full_precision(embedding.device):
+            logits: Tensor = self.head(embedding.float())
         return logits
 
     def parameter_groups(self, lr_encoder: float, lr_head: float) -> list[dict[str, object]]:
@@ -137,7 +134,7 @@ class Vocabulary:
         return Inputs([np.array([self._number.get(w, 1) for w in ws] or [1], np.int32) for ws in words])
 
 
-class WeakClassifier(nn.Module):
+class WeakClassifier(TextClassifier):
     """Bidirectional LSTM over word embeddings learnt from the training texts alone.
 
     Parameters
@@ -178,19 +175,22 @@ class WeakClassifier(nn.Module):
 
     def forward(self, batch: Batch) -> Output:
         """Return embedding (B, D), the largest state over time in each unit, and logits (B, C)."""
-        words = self.dropout(self.words(batch.values.long()))
-        # The backward direction must start at a text's last word, not in the padding, so each text is turned
-        # round by itself. Packed sequences would do that too, but are several times as slow on a CPU.
-        turned = _turn(batch.mask)
-        back = _take(self.backwards(_take(words, turned))[0], turned)
-        states = torch.cat([self.forwards(words)[0], back], -1)
-        states = states.masked_fill(~batch.mask.unsqueeze(-1), torch.finfo(states.dtype).min)
-        embedding = states.amax(1)
+        with full_precision(batch.mask.device):
+            words = self.dropout(self.words(batch.values.long()))
+            # The backward direction must start at a text's last word, not in the padding, so each text is
+            # turned round by itself. Packed sequences would do that too, but are several times as slow on a
+            # CPU.
+            turned = _turn(batch.mask)
+            back = _take(self.backwards(_take(words, turned))[0], turned)
+            states = torch.cat([self.forwards(words)[0], back], -1)
+            states = states.masked_fill(~batch.mask.unsqueeze(-1), torch.finfo(states.dtype).min)
+            embedding = states.amax(1)
         return Output(embedding, self.classify(embedding))
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Return logits, shape (B, C), of sentence embeddings, shape (B, D)."""
-        logits: Tensor = self.head(self.dropout(embedding))
+        with full_precision(embedding.device):
+            logits: Tensor = self.head(self.dropout(embedding.float()))
         return logits
 
 

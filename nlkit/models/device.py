@@ -6,7 +6,7 @@ import torch
 
 from nlkit._util import invalid
 
-__all__ = ["autocast", "choose_device", "choose_precision"]
+__all__ = ["autocast", "choose_device", "choose_precision", "full_precision"]
 
 
 def choose_device(device: str = "auto") -> torch.device:
@@ -35,3 +35,11 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     """Return the context in which models run in the given precision."""
     kinds = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     return torch.autocast(device.type, dtype=kinds[precision], enabled=precision != "no")
+
+
+def full_precision(device: torch.device) -> torch.autocast:
+    """Return the context in which a part of a model runs in float32, whatever `autocast` says around it.
+
+    Its inputs may come in bf16 or fp16 and are not converted: call ``.float()`` on them.
+    """
+    return torch.autocast(device.type, enabled=False)

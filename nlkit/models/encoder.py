@@ -2,7 +2,8 @@
 
 With ``trainable_layers=k`` only the k top layers of a BERT-like encoder are trained. The layers below, the
 trunk, always give the same activations for a text, so they are computed once and kept (`nlkit.models.cache`).
-``k = 0`` keeps one pooled vector a text; ``"all"`` trains everything, and nothing is cached.
+``k = 0`` keeps one pooled vector a text; ``"all"`` trains everything, and nothing is cached. Neither needs a
+cut between layers, so both work for every encoder; k from 1 on needs one whose layers can run one by one.
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ def _layers(model: nn.Module) -> nn.ModuleList:
 
 def _uncuttable(model: nn.Module) -> ValueError:
     return ValueError(
-        f"encoder of type {type(model).__name__} cannot be cut into frozen and trainable layers: "
-        "use a BERT-like encoder (BERT, RoBERTa, ELECTRA, MiniLM, DistilBERT) or trainable_layers='all'"
+        f"encoder of type {type(model).__name__} cannot be cut into frozen and trainable layers: use "
+        "trainable_layers='all' or 0, or a BERT-like encoder (BERT, RoBERTa, ELECTRA, MiniLM, DistilBERT)"
     )
 
 
@@ -121,7 +122,7 @@ def _check_cut(source: str) -> None:
     batch = tokens.batch(np.arange(2)).to(next(model.parameters()).device)
     try:
         with torch.inference_mode():
-            plain = model(input_ids=batch.values.long(), attention_mask=batch.mask.long()).last_hidden_state
+            plain = _last_states(model, batch)
             hidden = _embed(model, batch)
             for layer in layers:
                 hidden = _apply(layer, hidden, batch.mask)
@@ -138,21 +139,23 @@ class TextEncoder(nn.Module):
     Parameters
     ----------
     name : str
-        ``"minilm"`` (offline), the path of a model folder, or a hub name of a BERT-like encoder.
+        ``"minilm"`` (offline), the path of a model folder, or a hub name of an encoder.
     trainable_layers : int or "all"
-        How many top layers learn. 0: none, the encoder is a fixed map to pooled features.
+        How many top layers learn. 0: none, the encoder is a fixed map to pooled features. From 1 on the
+        encoder must be BERT-like: MPNet, DeBERTa and ModernBERT, for example, take 0 or "all" only.
     max_length : int
         Tokens a text is cut to, special tokens included.
     cache : bool
         Keep the trunk's activations on disk. Without it they are kept in memory by whoever prepared them. So
-        they are where the cache cannot be used; a warning says so, once for an encoder.
+        they are where the cache cannot be used or is too small; a warning says so, once for an encoder.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` …: where the trunk runs.
 
     Raises
     ------
     ValueError
-        If `trainable_layers` is negative, above the number of layers, or the encoder cannot be cut.
+        If `trainable_layers` is negative or above the number of layers, or if it is at least 1 and the
+        encoder cannot be cut there.
     """
 
     def __init__(
@@ -185,13 +188,14 @@ class TextEncoder(nn.Module):
             if pooler is not None:  # unused here, and a weight without a gradient would stall several GPUs
                 pooler.requires_grad_(False)
         else:
-            _check_cut(source)
-            layers = _layers(model)
-            whole = isinstance(trainable_layers, int) and not isinstance(trainable_layers, bool)
-            if not whole or not 0 <= trainable_layers <= len(layers):
-                invalid("trainable_layers", trainable_layers, f"0 to {len(layers)}, or 'all'")
             self._trunk = [model]
-            self.top = copy.deepcopy(layers[len(layers) - trainable_layers :]).requires_grad_(True)
+            whole = isinstance(trainable_layers, int) and not isinstance(trainable_layers, bool)
+            if not whole or trainable_layers != 0:
+                _check_cut(source)
+                layers = _layers(model)
+                if not whole or not 0 < trainable_layers <= len(layers):
+                    invalid("trainable_layers", trainable_layers, f"0 to {len(layers)}, or 'all'")
+                self.top = copy.deepcopy(layers[len(layers) - trainable_layers :]).requires_grad_(True)
         self._cache: ActivationCache | None = None
         if cache and self._trunk:
             key = content_hash(
@@ -238,6 +242,8 @@ class TextEncoder(nn.Module):
                         )
                         self._cache = None
                 fresh.update(zip(names, activations, strict=True))
+        if self._cache:
+            self._cache.warn_if_too_small()
         return Inputs([fresh[key] if a is None else a for key, a in zip(keys, found, strict=True)])
 
     @torch.inference_mode()
@@ -247,27 +253,26 @@ class TextEncoder(nn.Module):
         """Return the activations below the trainable layers; pooled where none is trainable."""
         tokens = self.tokenize(texts)
         model = self._trunk[0].to(self._device)
-        keep = len(_layers(model)) - len(self.top)
+        below = _layers(model)[: -len(self.top)] if len(self.top) else ()
         result: list[NDArray[np.float16]] = [np.empty((0, 0), np.float16)] * len(tokens)
         for index in sorted_batches(tokens.lengths, batch_size):
             batch = tokens.batch(index).to(self._device)
-            hidden = _embed(model, batch)
-            for layer in _layers(model)[:keep]:
-                hidden = _apply(layer, hidden, batch.mask)
-            if not len(self.top):
-                hidden = mean_pool(hidden, batch.mask).unsqueeze(1)
+            if len(self.top):
+                hidden = _embed(model, batch)
+                for layer in below:
+                    hidden = _apply(layer, hidden, batch.mask)
+            else:
+                hidden = mean_pool(_last_states(model, batch), batch.mask).unsqueeze(1)
             rows = hidden.half().cpu().numpy()
             for row, i in enumerate(index):
-                result[i] = rows[row, : 1 if not len(self.top) else tokens.lengths[i]]
+                result[i] = rows[row, : tokens.lengths[i] if len(self.top) else 1]
             tick(len(index))
         return result
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the sentence embeddings, shape (B, D), of a batch made from what `prepare` gave."""
         if self._whole is not None:
-            with _attention(batch.mask.device):
-                output = self._whole(input_ids=batch.values.long(), attention_mask=batch.mask.long())
-            return mean_pool(output.last_hidden_state, batch.mask)
+            return mean_pool(_last_states(self._whole, batch), batch.mask)
         hidden = batch.values
         for layer in self.top:
             hidden = _apply(layer, hidden, batch.mask)
@@ -294,6 +299,13 @@ def _warn_uncached(problem: str) -> None:
         f"This encoder goes on without the activation cache, so it runs its frozen layers anew. {problem}.",
         stacklevel=3,
     )
+
+
+def _last_states(model: nn.Module, batch: Batch) -> Tensor:
+    """Run the whole model: token vectors of its last layer, shape (B, T, D)."""
+    with _attention(batch.mask.device):
+        output = model(input_ids=batch.values.long(), attention_mask=batch.mask.long())
+    return cast(Tensor, output.last_hidden_state)
 
 
 def _embed(model: nn.Module, batch: Batch) -> Tensor:

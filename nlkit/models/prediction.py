@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import nn
 
@@ -36,41 +33,23 @@ class Prediction:
 
 @torch.inference_mode()
 def predict(
-    model: Callable[..., Output] | nn.Module,
-    inputs: Inputs,
-    device: torch.device,
-    *,
-    batch_size: int = 64,
-    precision: str = "no",
-    accelerator: Accelerator | None = None,
+    model: nn.Module, inputs: Inputs, device: torch.device, *, batch_size: int = 64, precision: str = "no"
 ) -> Prediction:
     """Return class probabilities (N, C) and embeddings (N, D) of N prepared texts, in evaluation mode.
 
-    `precision` is "no", "bf16" or "fp16"; with an `accelerator` of several processes each does its share.
+    `precision` is "no", "bf16" or "fp16".
     """
-    module = cast(nn.Module, model)
-    learning = module.training
-    module.eval()
-    batches = list(sorted_batches(inputs.lengths, batch_size))
-    # Fewer batches than processes are not worth sharing: each process then computes them all.
-    several = accelerator is not None and 1 < accelerator.num_processes <= len(batches)
-    if several:
-        assert accelerator is not None
-        batches = batches[accelerator.process_index :: accelerator.num_processes]
+    learning = model.training
+    model.eval()
     probability = embedding = torch.empty(0)
-    for index in batches:
+    for index in sorted_batches(inputs.lengths, batch_size):
         with autocast(precision, device):
-            output = module(inputs.batch(index).to(device))
+            output: Output = model(inputs.batch(index).to(device))
         p, z = output.logits.float().softmax(-1), output.embedding.float()
         if not probability.numel():
-            probability = p.new_zeros(len(inputs), *p.shape[1:])
-            embedding = z.new_zeros(len(inputs), *z.shape[1:])
+            probability = p.new_empty(len(inputs), *p.shape[1:])
+            embedding = z.new_empty(len(inputs), *z.shape[1:])
         rows = torch.from_numpy(index).to(device)
         probability[rows], embedding[rows] = p, z
-    if several:
-        assert accelerator is not None
-        # Each process filled its own rows of zeros, so the sum over processes is the whole.
-        probability = accelerator.reduce(probability, "sum")
-        embedding = accelerator.reduce(embedding, "sum")
-    module.train(learning)
+    model.train(learning)
     return Prediction(probability.cpu().numpy(), embedding.cpu().numpy())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from datasets import Dataset
@@ -43,6 +45,22 @@ def test_extremes_and_dataset_reference() -> None:
     assert Simulated(1.0, reference).annotate(TEXTS[:20], NAMES)["label"].tolist() == reference["label"][:]
     never = Simulated(0.0, reference).annotate(TEXTS[:20], NAMES)["label"]
     assert not (never == np.array(reference["label"][:])).any()
+
+
+@pytest.mark.parametrize("kind", ["mapping", "dataset"])
+@pytest.mark.parametrize("missing", [None, float("nan"), -1])
+def test_without_a_true_label_it_abstains_and_says_why(kind: str, missing: float | None) -> None:
+    texts, label = ["t", "u", "v"], [1, missing, 2]
+    reference = dict(zip(texts, label, strict=True))
+    dataset = Dataset.from_dict({"text": texts, "label": label})
+    annotator = Simulated(1.0, reference if kind == "mapping" else dataset)
+    with pytest.warns(UserWarning, match="no true label of 1 of 3 texts"):
+        table = annotator.annotate(texts, NAMES)
+    assert table["label"].tolist() == [1, -1, 2]
+    assert table["confidence"][1] == 1 / 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert annotator.annotate(["t"], NAMES)["label"].tolist() == [1]
 
 
 def test_its_name_says_that_it_is_simulated() -> None:

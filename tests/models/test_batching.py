@@ -35,6 +35,17 @@ def test_every_sample_is_in_exactly_one_batch(lengths: Any, size: int, pool: int
         assert len(batches) == -(-len(lengths) // size)
 
 
+@given(all_lengths(), st.integers(1, 17), st.integers(1, 5), st.integers(0, 1000))
+def test_bucketed_batches_are_even_and_equal_the_plain_way(
+    lengths: Any, size: int, pool: int, seed: int
+) -> None:
+    batches = bucketed_batches(lengths, size, np.random.default_rng(seed), pool_batches=pool)
+    sizes = [len(b) for b in batches]
+    assert max(sizes) - min(sizes) <= 1
+    wanted = reference.bucketed(lengths.tolist(), size, np.random.default_rng(seed), pool)
+    assert [b.tolist() for b in batches] == wanted
+
+
 @given(all_lengths(), st.integers(1, 17), st.integers(0, 1000))
 def test_same_seed_same_batches(lengths: Any, size: int, seed: int) -> None:
     a, b = (bucketed_batches(lengths, size, np.random.default_rng(seed)) for _ in range(2))

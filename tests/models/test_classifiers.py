@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlkit.models.classifiers import Classifier, StrongClassifier, Vocabulary, WeakClassifier
+from nlkit.models.classifiers import StrongClassifier, Vocabulary, WeakClassifier
 from nlkit.models.encoder import TextEncoder
 from tests.reference import classifiers as reference
 
@@ -82,11 +82,23 @@ def test_padding_does_not_change_the_strong_model(layers: int) -> None:
 def test_both_are_classifiers_whose_logits_come_from_the_embedding(weak: WeakClassifier) -> None:
     strong = StrongClassifier(TextEncoder(trainable_layers=0), 3).eval()
     for model, width in ((weak, 128), (strong, 384)):
-        assert isinstance(model, Classifier)
         output = model(model.prepare(TEXTS).batch(np.arange(5)).to(torch.device("cpu")))
         assert output.embedding.shape == (5, width)
         assert output.logits.shape == (5, 3)
         assert torch.equal(model.classify(output.embedding), output.logits)
+
+
+def test_under_autocast_only_the_encoder_runs_in_low_precision(weak: WeakClassifier) -> None:
+    torch.manual_seed(0)
+    strong = StrongClassifier(TextEncoder(trainable_layers=1, max_length=16), 3).eval()
+    for model in (strong, weak):
+        batch = model.prepare(TEXTS).batch(np.arange(len(TEXTS))).to(torch.device("cpu"))
+        single = model(batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(batch)
+        assert half.logits.dtype == torch.float32
+        assert torch.equal(half.logits, model.classify(half.embedding.float()))  # a head in float32
+        assert torch.equal(half.embedding.float(), single.embedding) == (model is weak)
 
 
 @given(st.lists(words, max_size=8), st.randoms())

@@ -15,7 +15,7 @@ from nlkit.data import packaged as assets
 from nlkit.models.batching import Inputs
 from nlkit.models.classifiers import StrongClassifier
 from nlkit.models.device import choose_device, choose_precision
-from nlkit.models.encoder import TextEncoder, _layers, _pretrained, mean_pool
+from nlkit.models.encoder import TextEncoder, _apply, _embed, _layers, _pretrained, mean_pool
 from tests.reference import encoder as reference
 
 TEXTS = [
@@ -271,20 +271,51 @@ def deberta() -> Any:
     )
 
 
-@pytest.mark.parametrize("make", [gpt2, mpnet, deberta])
-def test_families_that_cannot_be_cut(make: Callable[[], Any], minilm: str, tmp_path: Path) -> None:
+def modernbert() -> Any:
+    from transformers import ModernBertConfig, ModernBertModel
+
+    return ModernBertModel(
+        ModernBertConfig(
+            **SIZE, global_attn_every_n_layers=2, local_attention=8, pad_token_id=0, bos_token_id=101,
+            eos_token_id=102, cls_token_id=101, sep_token_id=102, reference_compile=False,
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [gpt2, mpnet, deberta, modernbert])
+def test_families_that_cannot_be_cut_run_whole(make: Callable[[], Any], minilm: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = make()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
     folder = save(model, tmp_path, minilm)
-    with pytest.raises(ValueError, match=r"cannot be cut.*trainable_layers='all'"):
-        TextEncoder(folder, trainable_layers=1, max_length=38)
-    whole = TextEncoder(folder, trainable_layers="all", max_length=38)
+    for layers in (1, 3):
+        with pytest.raises(ValueError, match=r"cannot be cut.*trainable_layers='all' or 0"):
+            TextEncoder(folder, trainable_layers=layers, max_length=38)
     wanted = unit(reference.embed(folder, TEXTS, 38))
-    kept = [i for i, text in enumerate(TEXTS) if text]
-    np.testing.assert_allclose(whole.embed(TEXTS)[kept], wanted[kept], atol=1e-3)
+    assert np.ptp(wanted, axis=0).max() > 0.1  # the texts differ
+    whole = TextEncoder(folder, trainable_layers="all", max_length=38)
+    np.testing.assert_allclose(whole.embed(TEXTS), wanted, atol=1e-3)
+    for _ in range(2):  # the second time from the cache
+        frozen = TextEncoder(folder, trainable_layers=0, max_length=38)
+        assert [*frozen.parameters()] == []
+        np.testing.assert_allclose(frozen.embed(TEXTS, batch_size=3), wanted, atol=TOLERANCE)
+
+
+def test_no_trainable_layer_gives_the_numbers_of_the_layers_run_one_by_one() -> None:
+    encoder = TextEncoder(trainable_layers=0, max_length=16, cache=False)
+    pooled = encoder.prepare(TEXTS, batch_size=len(TEXTS)).arrays
+    model = _pretrained(assets.resolve_model("minilm"))[1]
+    tokens = encoder.tokenize(TEXTS)
+    order = np.argsort(-tokens.lengths, kind="stable")  # of the one batch that `prepare` makes
+    batch = tokens.batch(order)
+    with torch.inference_mode():
+        hidden = _embed(model, batch)
+        for layer in _layers(model):
+            hidden = _apply(layer, hidden, batch.mask)
+    wanted = mean_pool(hidden, batch.mask).half().numpy()
+    assert np.array_equal(np.concatenate(pooled)[order], wanted)
 
 
 def test_the_cache_knows_weights_settings_and_tokenizer_apart(minilm: str, tmp_path: Path) -> None:
@@ -313,16 +344,24 @@ def test_the_cache_knows_weights_settings_and_tokenizer_apart(minilm: str, tmp_p
     assert key(save(model, tmp_path / "d", minilm)) != first
 
 
-def test_prepared_inputs_survive_the_cache_being_emptied(
+def test_a_cache_that_is_too_small_is_a_warning_and_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NLKIT_CACHE", str(tmp_path))
-    monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", "0")
+    monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", "25e-6")  # two of the five different texts
+    monkeypatch.setattr("nlkit.models.encoder.SHARD_TEXTS", 1)
     encoder = TextEncoder(trainable_layers=1, max_length=16)
-    a = encoder.prepare(TEXTS[:3])
-    b = TextEncoder(trainable_layers=1, max_length=16).prepare(TEXTS[2:])
-    assert isinstance(a, Inputs)
-    assert np.array_equal(a[2], b[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.prepare(TEXTS[:2])
+    with pytest.warns(UserWarning, match=r"5 texts takes .* GB, .*NLKIT_CACHE_LIMIT_GB allows \(2\.5e-05\)"):
+        prepared = encoder.prepare(TEXTS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = encoder.prepare(TEXTS)
+    assert isinstance(prepared, Inputs)
+    for a, b in zip(prepared.arrays, again.arrays, strict=True):
+        np.testing.assert_allclose(a.astype(float), b.astype(float), atol=0.02)
 
 
 def occupy(path: Path) -> None:
