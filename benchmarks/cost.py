@@ -121,7 +121,7 @@ def child(job: Job) -> Measured:
     watch.timed(encoder.TextEncoder, "loading")("minilm", device="cpu")  # the process keeps what it loads
     for owner, name, stage in (
         (encoder.TextEncoder, "prepare", "encode"), (sidyp.SiDyP, "_first_stage", "first"),
-        (sidyp.SiDyP, "_suspects", "prior"), (sidyp.SiDyP, "_prior", "prior"),
+        (sidyp, "suspects", "prior"), (sidyp.SiDyP, "_prior", "prior"),
         (sidyp.SiDyP, "_refinement", "diffusion"),
         (refinement.Refinement, "fit", "diffusion"), (sidyp.SiDyP, "evaluate", "prediction"),
     ):  # fmt: skip
