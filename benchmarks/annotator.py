@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.tables import markdown
 from nlkit.annotate import Demonstration, LocalLLM, prompts
 from nlkit.annotate.demonstrations import nearest
 from nlkit.data import load_dataset
@@ -71,13 +73,11 @@ def against_plain(
     seconds_plain, scores = timed(lambda: plain_scores(scorer.model, scorer.tokenizer, asked, endings))
     p = np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
     return {
-        "n": len(texts),
-        "fast_s": seconds_fast,
-        "plain_s": seconds_plain,
+        "n": len(texts), "fast_s": seconds_fast, "plain_s": seconds_plain,
         "ratio": seconds_plain / seconds_fast,
         "same_label": float((p.argmax(axis=1) == table["label"]).mean()),
         "largest_difference": float(np.abs(p - table[[f"p_{c}" for c in range(len(names))]]).max(axis=None)),
-    }
+    }  # fmt: skip
 
 
 def measure(
@@ -91,57 +91,55 @@ def measure(
         return float((table["label"].to_numpy() == truth).mean())
 
     # The store keeps raw scores, so the calibrations below ask each question once.
-    fp32 = LocalLLM(store=":memory:", calibration="none")
-    int8 = LocalLLM(store=":memory:", calibration="none", precision="int8")
-    for llm in (fp32, int8):
-        llm.annotate(texts[:1], names)  # loads the model outside the measured times
+    llms = {name: LocalLLM(store=":memory:", calibration="none", precision=name) for name in ("fp32", "int8")}
     seconds, tables = {}, {}
-    for llm in (fp32, int8):
-        seconds[llm.precision], tables[llm.precision] = timed(
-            lambda llm=llm: llm.annotate(texts, names, by_text)
-        )
+    for precision, llm in llms.items():
+        llm.annotate(texts[:1], names)  # loads the model outside the measured times
+        seconds[precision], tables[precision] = timed(partial(llm.annotate, texts, names, by_text))
     result: dict[str, Any] = {
-        "dataset": "r8",
-        "split": "validation",
-        "n": len(texts),
-        "seed": seed,
-        "train_size": train_size,
+        "dataset": "r8", "split": "validation", "n": len(texts), "seed": seed, "train_size": train_size,
         "k": k,
-        "plain": against_plain(fp32, texts[:n_plain], names, by_text[:n_plain]),
+        "plain": against_plain(llms["fp32"], texts[:n_plain], names, by_text[:n_plain]),
         "int8": {
             "ratio": seconds["fp32"] / seconds["int8"],
             "same_label": float((tables["fp32"]["label"] == tables["int8"]["label"]).mean()),
-            "accuracy_fp32": right(tables["fp32"]),
-            "accuracy_int8": right(tables["int8"]),
+            "accuracy_fp32": right(tables["fp32"]), "accuracy_int8": right(tables["int8"]),
         },
         "accuracy": {},
-    }
+    }  # fmt: skip
     for kind, calibrations in CALIBRATIONS.items():
         for calibration in calibrations:
-            fp32.calibration = calibration
-            table = fp32.annotate(texts, names, demonstrations[kind])
+            llms["fp32"].calibration = calibration
+            table = llms["fp32"].annotate(texts, names, demonstrations[kind])
             result["accuracy"][f"{kind}, {calibration}"] = right(table)
     return result
 
 
-def summary_rows(result: dict[str, Any]) -> list[str]:
-    """Return two Markdown rows for the table of ratios, an empty line, and a table of accuracies."""
+RATIOS = ("what", "time of the slow way / time of the fast way", "beside it")
+
+
+def ratios(result: dict[str, Any]) -> list[list[str]]:
+    """Return two rows of the table of ratios."""
     plain, int8 = result["plain"], result["int8"]
-    rows = [
-        f"| local LLM, label tree and reused prefix against a forward per label | {plain['ratio']:.1f} | "
-        f"same labels {plain['same_label']:.0%} of {plain['n']}, probabilities differ by at most "
-        f"{plain['largest_difference']:.0e} |",
-        f"| local LLM, int8 against fp32 | {int8['ratio']:.1f} | same labels {int8['same_label']:.0%} of "
-        f"{result['n']}, accuracy {int8['accuracy_int8']:.3f} against {int8['accuracy_fp32']:.3f} |",
-        "",
-        f"| local LLM, {result['n']} {result['split']} texts of {result['dataset']}, seed {result['seed']} "
-        "| calibration | accuracy |",
-        "|---|---|---|",
-    ]
-    for setting, accuracy in result["accuracy"].items():
-        kind, calibration = setting.split(", ")
-        rows.append(f"| {kind} | {calibration} | {accuracy:.3f} |")
-    return rows
+    return [
+        [
+            "local LLM, label tree and reused prefix against a forward per label", f"{plain['ratio']:.1f}",
+            f"same labels {plain['same_label']:.0%} of {plain['n']}, probabilities differ by at most "
+            f"{plain['largest_difference']:.0e}",
+        ],
+        [
+            "local LLM, int8 against fp32", f"{int8['ratio']:.1f}",
+            f"same labels {int8['same_label']:.0%} of {result['n']}, accuracy {int8['accuracy_int8']:.3f} "
+            f"against {int8['accuracy_fp32']:.3f}",
+        ],
+    ]  # fmt: skip
+
+
+def accuracies(result: dict[str, Any]) -> str:
+    """Return the accuracies by demonstrations and calibration as a Markdown table."""
+    what = f"{result['n']} {result['split']} texts of {result['dataset']}, seed {result['seed']}"
+    rows = ([*setting.split(", "), f"{value:.3f}"] for setting, value in result["accuracy"].items())
+    return markdown([f"local LLM, {what}", "calibration", "accuracy"], rows)
 
 
 if __name__ == "__main__":
@@ -153,4 +151,4 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     measured = measure(arguments.n, arguments.seed)
     print(json.dumps(measured, indent=2))
-    print("\n".join(summary_rows(measured)))
+    print(markdown(RATIOS, ratios(measured)), accuracies(measured), sep="\n\n")

@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import nlkit as nk
 from benchmarks.labels import largest_classes
+from benchmarks.tables import markdown
 
 Job = dict[str, Any]
 Measured = dict[str, Any]
@@ -120,7 +121,7 @@ def child(job: Job) -> Measured:
     watch.timed(encoder.TextEncoder, "loading")("minilm", device="cpu")  # the process keeps what it loads
     for owner, name, stage in (
         (encoder.TextEncoder, "prepare", "encode"), (sidyp.SiDyP, "_first_stage", "first"),
-        (sidyp.SiDyP, "_suspects", "prior"), (sidyp.SiDyP, "_prior", "prior"),
+        (sidyp, "suspects", "prior"), (sidyp.SiDyP, "_prior", "prior"),
         (sidyp.SiDyP, "_refinement", "diffusion"),
         (refinement.Refinement, "fit", "diffusion"), (sidyp.SiDyP, "evaluate", "prediction"),
     ):  # fmt: skip
@@ -188,19 +189,18 @@ def exponent(x: Sequence[float], y: Sequence[float]) -> float:
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
-def _table(head: Sequence[str], *rows: Sequence[str]) -> list[str]:
-    return ["", *("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)), ""]
-
-
 def _reference(runs: list[Measured]) -> list[str]:
-    rows = []
-    for s, title in STAGES.items():
-        rows.append([title, *(f"{r['seconds'].get(s, 0):.2f} s, {r['peak_mb'][s]:.0f} MB" for r in runs)])
-    rows.append(["all", *(f"{r['total_s']:.1f} s, {r['total_mb']:.0f} MB" for r in runs)])
-    rows.append(["all, CPU time", *(f"{r['cpu_s']:.1f} s" for r in runs)])
-    rows.append(["wanted, at most", *(f"{WANTED_S[r['name']]} s, {WANTED_MB} MB" for r in runs)])
+    rows = [
+        [title, *(f"{r['seconds'].get(s, 0):.2f} s, {r['peak_mb'][s]:.0f} MB" for r in runs)]
+        for s, title in STAGES.items()
+    ]
+    rows += [
+        ["all", *(f"{r['total_s']:.1f} s, {r['total_mb']:.0f} MB" for r in runs)],
+        ["all, CPU time", *(f"{r['cpu_s']:.1f} s" for r in runs)],
+        ["wanted, at most", *(f"{WANTED_S[r['name']]} s, {WANTED_MB} MB" for r in runs)],
+    ]
     head = ["stage: time, peak memory", *(r["name"] for r in runs)]
-    return [PARTS["reference"].format(**runs[0]), *_table(head, *rows)]
+    return [PARTS["reference"].format(**runs[0]), markdown(head, rows)]
 
 
 def _growth(part: str, runs: list[Measured]) -> list[str]:
@@ -212,24 +212,26 @@ def _growth(part: str, runs: list[Measured]) -> list[str]:
         if all(y):
             cells = [f"{v:.2f}" + f" ({1000 * v / n:.1f})" * a_text for v, n in zip(y, x, strict=True)]
             rows.append([title, *cells, f"{exponent(x, y):.2f}"])
-    rows.append(["all, CPU time", *(f"{r['cpu_s']:.2f}" for r in runs), ""])
     slope = np.polyfit(x, [r["total_mb"] for r in runs], 1)[0]
-    rows.append(["peak memory, MB", *(f"{r['total_mb']:.0f}" for r in runs), f"{slope:+.2f} MB each"])
-    rows.append(["the denoiser's parameters", *(f"{r['parameters']:,}" for r in runs), ""])
-    rows.append(["width of its condition", *(f"{r['condition_size']}" for r in runs), ""])
-    rows.append(["texts whose prior is not certain", *(f"{r['open']:.0%}" for r in runs), ""])
+    rows += [
+        ["all, CPU time", *(f"{r['cpu_s']:.2f}" for r in runs), ""],
+        ["peak memory, MB", *(f"{r['total_mb']:.0f}" for r in runs), f"{slope:+.2f} MB each"],
+        ["the denoiser's parameters", *(f"{r['parameters']:,}" for r in runs), ""],
+        ["width of its condition", *(f"{r['condition_size']}" for r in runs), ""],
+        ["texts whose prior is not certain", *(f"{r['open']:.0%}" for r in runs), ""],
+    ]
     title = f"Growth with {part}: {PARTS[part]}, profile {{profile}}. Exponent 1 is linear.".format(**runs[0])
-    head = f"{part}: seconds" + " (ms a training text)" * a_text
-    return [title, *_table([head, *(f"{v:.0f}" for v in x), "exponent"], *rows)]
+    head = [f"{part}: seconds" + " (ms a training text)" * a_text, *(f"{v:.0f}" for v in x), "exponent"]
+    return [title, markdown(head, rows)]
 
 
 def summarise(result: dict[str, Any]) -> str:
     """Return all tables as Markdown."""
-    lines: list[str] = []
+    parts: list[str] = []
     for part in PARTS:
         if runs := [r for r in result["runs"] if r["part"] == part]:
-            lines += _reference(runs) if part == "reference" else _growth(part, runs)
-    return "\n".join(lines).strip()
+            parts += _reference(runs) if part == "reference" else _growth(part, runs)
+    return "\n\n".join(parts)
 
 
 def main() -> None:

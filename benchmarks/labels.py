@@ -19,8 +19,8 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -43,61 +43,34 @@ DATASETS = ("r8", "r52-10")
 TRAIN_SIZE = 1000
 N_CLASSES = 10  # of R52
 N_GOLD, GOLD_SEED = 100, 10  # texts to judge prompts on; drawn apart from the data of any benchmark seed
-WANTED = (0.25, 0.60)  # wrong labels
 
 
-@dataclass(frozen=True)
-class Way:
-    """How SmolLM2 is asked: demonstrations and the settings of `LocalLLM`.
+Way = dict[str, Any]
+"""How SmolLM2 is asked: shots, the pool's size (None: fixed demonstrations), the demonstrations' seed, and
+settings of `LocalLLM`.
 
-    The precision is named, bf16, and not left to the machine: another one would answer a little otherwise.
-    """
+The precision is named, bf16, and not left to the machine: another one would answer a little otherwise.
+"""
 
-    shots: int
-    pool_size: int | None = None
-    demonstration_seed: int = 0
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def changed(self, shots: int | None = None, seed: int | None = None, **settings: Any) -> Way:
-        """Return a copy with other settings."""
-        return replace(
-            self,
-            shots=self.shots if shots is None else shots,
-            demonstration_seed=self.demonstration_seed if seed is None else seed,
-            settings=self.settings | settings,
-        )
-
-
-_COMMON = {"precision": "bf16", "normalise": "sum", "max_text_tokens": 48}
-WAYS = {
-    "fixed": Way(
-        shots=1,
-        demonstration_seed=DEMONSTRATION_SEED,
-        settings=_COMMON | {"calibration": "contextual", "list_labels": False},
-    ),
-    "pool": Way(shots=1, pool_size=64, settings=_COMMON | {"calibration": "batch", "list_labels": True}),
-}
-
+_LLM = {"precision": "bf16", "normalise": "sum", "max_text_tokens": 48}
+WAYS: dict[str, Way] = {
+    "fixed": {
+        "shots": 1, "pool_size": None, "seed": DEMONSTRATION_SEED,
+        **_LLM, "calibration": "contextual", "list_labels": False,
+    },
+    "pool": {"shots": 1, "pool_size": 64, "seed": 0, **_LLM, "calibration": "batch", "list_labels": True},
+}  # fmt: skip
 CANDIDATES: dict[str, list[Way]] = {
     "fixed": [
-        WAYS["fixed"],
-        *(WAYS["fixed"].changed(seed=seed) for seed in (0, 1, 2, 4, 5)),
-        WAYS["fixed"].changed(calibration="batch"),
-        WAYS["fixed"].changed(calibration="none"),
-        WAYS["fixed"].changed(list_labels=True),
-        WAYS["fixed"].changed(shots=2),
-        WAYS["fixed"].changed(max_text_tokens=32),
+        {}, *({"seed": seed} for seed in (0, 1, 2, 4, 5)), {"calibration": "batch"}, {"calibration": "none"},
+        {"list_labels": True}, {"shots": 2}, {"max_text_tokens": 32},
     ],
     "pool": [
-        WAYS["pool"],
-        WAYS["pool"].changed(seed=1),
-        WAYS["pool"].changed(calibration="none"),
-        WAYS["pool"].changed(list_labels=False),
-        WAYS["pool"].changed(shots=2),
-        WAYS["pool"].changed(shots=4),
-        WAYS["pool"].changed(max_text_tokens=32),
+        {}, {"seed": 1}, {"calibration": "none"}, {"list_labels": False}, {"shots": 2}, {"shots": 4},
+        {"max_text_tokens": 32},
     ],
-}
+}  # fmt: skip
+"""What the tried ways change in those of `WAYS`; the first changes nothing."""
 
 
 def reuters(dataset: str, seed: int, train_size: int) -> DatasetDict:
@@ -134,18 +107,24 @@ def largest_classes(
     return result
 
 
-def _annotator(way: Way, ds: DatasetDict, store: str) -> LocalLLM:
+def make_annotator(ds: DatasetDict, way: Way, store: str) -> LocalLLM:
+    """Return SmolLM2 with the settings of a way."""
     names = ds["train"].features["label"].names
     words = {name: word for name, word in LABEL_WORDS.items() if name in names}
-    return LocalLLM("smollm2", label_words=words, store=store, **way.settings)
+    settings = {key: value for key, value in way.items() if key not in ("shots", "pool_size", "seed")}
+    return LocalLLM("smollm2", label_words=words, store=store, **settings)
 
 
-def _label(
+def label(
     ds: DatasetDict, way: Way, annotator: LocalLLM, **settings: Any
-) -> tuple[DatasetDict, pd.DataFrame]:
-    seed = way.demonstration_seed
-    pool = None if way.pool_size is None else gold_pool(ds, way.pool_size, seed)
-    return label_with_llm(ds, annotator, way.shots, pool, seed=seed, return_report=True, **settings)
+) -> tuple[DatasetDict, pd.DataFrame, float]:
+    """Let SmolLM2 label a data set; return it, how many texts got an answer, and the seconds that took."""
+    pool = None if way["pool_size"] is None else gold_pool(ds, way["pool_size"], way["seed"])
+    began = time.perf_counter()
+    labelled, report = label_with_llm(
+        ds, annotator, way["shots"], pool, seed=way["seed"], return_report=True, **settings
+    )
+    return labelled, report, time.perf_counter() - began
 
 
 def llm_labelled(dataset: str, way: str, seed: int = 0, train_size: int = TRAIN_SIZE) -> DatasetDict:
@@ -160,8 +139,8 @@ def llm_labelled(dataset: str, way: str, seed: int = 0, train_size: int = TRAIN_
     train_size : int
         Training texts; validation has a tenth of that, test is whole and keeps its true labels.
     """
-    ds = reuters(dataset, seed, train_size)
-    return _label(ds, WAYS[way], _annotator(WAYS[way], ds, "default"))[0]
+    ds, way_of_asking = reuters(dataset, seed, train_size), WAYS[way]
+    return label(ds, way_of_asking, make_annotator(ds, way_of_asking, "default"))[0]
 
 
 def gold_sample(dataset: str) -> Dataset:
@@ -170,79 +149,60 @@ def gold_sample(dataset: str) -> Dataset:
     return validation.select(np.random.default_rng(GOLD_SEED).permutation(len(validation))[:N_GOLD])
 
 
-def try_ways(datasets: Sequence[str], ways: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Ask the gold sample in the chosen and all candidate ways, with the benchmark's own demonstrations."""
-    for dataset in datasets:
-        ds = DatasetDict(reuters(dataset, 0, TRAIN_SIZE) | {"validation": gold_sample(dataset)})
-        for name in ways:
-            for way in CANDIDATES[name]:
-                annotator = _annotator(way, ds, ":memory:")
-                annotator.annotate(["one text"], ds["train"].features["label"].names)  # loads the model
-                began = time.perf_counter()
-                labelled, _ = _label(ds, way, annotator, splits=["validation"])
-                seconds = time.perf_counter() - began
-                report = noise_report(labelled, "validation")
-                right = np.diag(report.counts)
-                present = report.counts.sum(axis=1) > 0
-                yield {
-                    "dataset": dataset,
-                    "way": name,
-                    "chosen": way == WAYS[name],
-                    "shots": way.shots,
-                    "seed": way.demonstration_seed,
-                    **{k: way.settings[k] for k in ("calibration", "list_labels", "max_text_tokens")},
-                    "wrong": report.rate,
-                    "classes_mostly_right": f"{((right == report.counts.max(axis=1)) & present).sum()}"
-                    f"/{present.sum()}",
-                    "texts_per_s": len(labelled["validation"]) / seconds,
-                    "report": report,
-                }
-
-
 def confusion(report: NoiseReport) -> str:
     """Return the counts as text: a row a true class, a column an answer."""
     names = list(report.class_names)
     return pd.DataFrame(report.counts, index=names, columns=names).to_string()
 
 
-def _print_tries(datasets: Sequence[str], ways: Sequence[str]) -> None:
-    for row in try_ways(datasets, ways):
-        report = row.pop("report")
-        print("  ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()))
-        if row["chosen"]:
+def print_tries(dataset: str, way: str) -> None:
+    """Ask the gold sample in the chosen and all candidate ways, with the benchmark's own demonstrations."""
+    ds = DatasetDict(reuters(dataset, 0, TRAIN_SIZE) | {"validation": gold_sample(dataset)})
+    for changes in CANDIDATES[way]:
+        tried = WAYS[way] | changes
+        annotator = make_annotator(ds, tried, ":memory:")
+        annotator.annotate(["one text"], ds["train"].features["label"].names)  # loads the model
+        labelled, _, seconds = label(ds, tried, annotator, splits=["validation"])
+        report = noise_report(labelled, "validation")
+        present = report.counts.sum(axis=1) > 0
+        mostly_right = (np.diag(report.counts) == report.counts.max(axis=1)) & present
+        settings = "  ".join(
+            f"{key}={value}" for key, value in tried.items() if key not in _LLM or key in changes
+        )
+        print(
+            f"{dataset}, {way}{'' if changes else ' (chosen)'}: {settings}  wrong={report.rate:.3g}  "
+            f"classes_mostly_right={mostly_right.sum()}/{present.sum()}  "
+            f"texts_per_s={len(labelled['validation']) / seconds:.3g}"
+        )
+        if not changes:
             print(confusion(report))
         sys.stdout.flush()
 
 
-def _print_labels(datasets: Sequence[str], ways: Sequence[str], train_size: int) -> None:
-    for dataset in datasets:
-        for way in ways:
-            ds = reuters(dataset, 0, train_size)
-            annotator = _annotator(WAYS[way], ds, "default")
-            began = time.perf_counter()
-            ds, report = _label(ds, WAYS[way], annotator)
-            seconds = time.perf_counter() - began
-            print(f"{dataset}, {way}: {report['n'].sum() / seconds:.1f} texts/s ({seconds:.0f} s)")
-            print(report.to_string(index=False))
-            noise = noise_report(ds)
-            for table in (noise.table, noise.by_length):
-                print(table.to_string(index=False))
-            print(confusion(noise), flush=True)
+def print_labels(dataset: str, way: str, train_size: int) -> None:
+    """Label a set, and print its noise."""
+    ds = reuters(dataset, 0, train_size)
+    ds, report, seconds = label(ds, WAYS[way], make_annotator(ds, WAYS[way], "default"))
+    noise = noise_report(ds)
+    print(f"{dataset}, {way}: {report['n'].sum() / seconds:.1f} texts/s ({seconds:.0f} s)")
+    for table in (report, noise.table, noise.by_length):
+        print(table.to_string(index=False))
+    print(confusion(noise), flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dataset", choices=DATASETS, action="append", help="both by default")
-    parser.add_argument("--way", choices=list(WAYS), action="append", help="both by default")
+    parser.add_argument("--dataset", choices=DATASETS, nargs="+", action="extend", help="both by default")
+    parser.add_argument("--way", choices=tuple(WAYS), nargs="+", action="extend", help="both by default")
     parser.add_argument("--train-size", type=int, default=TRAIN_SIZE)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--try", dest="tries", action="store_true", help="judge the settings on gold labels")
     action.add_argument("--label", action="store_true", help="label the sets and print their noise")
-    arguments = parser.parse_args()
-    chosen = arguments.dataset or DATASETS, arguments.way or tuple(WAYS)
-    if arguments.tries:
-        _print_tries(*chosen)
-    else:
-        _print_labels(*chosen, arguments.train_size)
+    given = parser.parse_args()
+    for chosen in product(given.dataset or DATASETS, given.way or WAYS):
+        if given.tries:
+            print_tries(*chosen)
+        else:
+            print_labels(*chosen, given.train_size)

@@ -8,27 +8,18 @@ Every method sees texts and noisy labels only.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
-from itertools import repeat
 from typing import Any
 
 import pandas as pd
 from datasets import DatasetDict
 
 import nlkit as nk
-from benchmarks.accuracy import (
-    RATE,
-    Job,
-    one_thread_each,
-    remembered,
-    run_ce,
-    run_clean,
-    spread,
-    with_labels,
-)
+from benchmarks import running
 from benchmarks.labels import llm_labelled
+from benchmarks.running import RATE, Job, Results, run_ce, run_clean, with_labels
+from benchmarks.tables import means
 from nlkit.methods.baselines import BaselineConfig
 from nlkit.methods.label_cleaning import ConfidentLearningConfig, KNNRelabelConfig
 from nlkit.methods.sidyp.config import SiDyPConfig
@@ -57,12 +48,28 @@ ROWS = {
     "one_branch": "SiDyP with one branch",
     "clean": "CE on clean labels (upper bound)",
 }
+STEPS = {
+    "training labels that are wrong": "noise",
+    "noise rate used": "noise_rate_used",
+    "detection: area under the ROC curve": "auc",
+    "prior: likeliest label right": "prior_right",
+    "refined labels that are right": "accuracy_after",
+    "wrong labels turned right": "correction_rate",
+    "right labels turned wrong": "harm_rate",
+}
 ABLATIONS: dict[str, dict[str, Any]] = {
     "sidyp": {},
     "fixed_prior": {"dynamic_prior": False},
     "published_answer": {"weighted_loss": True, "prediction_steps": 10, "chains": 4},
     "no_coregularisation": {"coregularisation": 0.0, "diffusion_coregularisation": 0.0},
     "one_branch": {"branches": 1},
+}
+CONFIGS = {
+    **dict.fromkeys(ABLATIONS, SiDyPConfig),
+    "ce": BaselineConfig,
+    "clean": BaselineConfig,
+    "knn": KNNRelabelConfig,
+    "cleanlab": ConfidentLearningConfig,
 }
 TEST_SIZE = 2000
 """Of 20 Newsgroups, whose 7,500 test texts would take most of the time."""
@@ -84,76 +91,57 @@ def data(name: str, seed: int, train_size: int, test_size: int | None) -> Datase
     return nk.add_noise(ds, kind=kind, rate=RATE, seed=seed)
 
 
-def run_sidyp(
-    ds: DatasetDict, settings: Mapping[str, Any], seed: int, name: str
-) -> dict[str, dict[str, Any]]:
+def run_sidyp(ds: DatasetDict, settings: dict[str, Any], seed: int, name: str) -> Results:
     """Train SiDyP or one of its ablations; of the whole method also the first stage and the prior alone."""
-    clf = nk.SiDyP(seed=seed, **{**settings, **ABLATIONS[name]}).fit(ds)
-    result: dict[str, dict[str, Any]] = {name: clf.evaluate(ds["test"])}
-    if name != "sidyp":
-        return result
     test = ds["test"]
-    result["stage1"] = nk.evaluate_probabilities(clf.predict_observed(test["text"]), test["label"][:])
+    clf = nk.SiDyP(seed=seed, **{**settings, **ABLATIONS[name]}).fit(ds)
+    if name != "sidyp":
+        return {name: clf.evaluate(test)}
     report = clf.report(ds["train"])
-    result[name] |= {
-        **report["detection"],
-        **report["correction"],
-        "noise": report["detection"]["noise_rate"],
-    }
-    prior = report["prior"]
-    result[name]["prior_right"] = float((prior["right"] * prior["n"]).sum() / prior["n"].sum())
+    detection, prior = report["detection"], report["prior"]
     likeliest = DatasetDict({**ds, "train": with_labels(ds["train"], clf.prior_["likeliest"].tolist())})
-    result["no_diffusion"] = nk.Baseline(seed=seed, **settings).fit(likeliest).evaluate(test)
-    return result
+    return {
+        "sidyp": {
+            **clf.evaluate(test), **detection, **report["correction"], "noise": detection["noise_rate"],
+            "prior_right": float((prior["right"] * prior["n"]).sum() / prior["n"].sum()),
+        },
+        "stage1": nk.evaluate_probabilities(clf.predict_observed(test["text"]), test["label"][:]),
+        "no_diffusion": nk.Baseline(seed=seed, **settings).fit(likeliest).evaluate(test),
+    }  # fmt: skip
 
 
-def run_job(job: Job) -> dict[str, dict[str, Any]]:
+def run_job(job: Job) -> Results:
     """Make one run; return the metrics of its methods."""
     ds, seed, settings = (
         data(job["set"], job["seed"], job["train"], job["test"]),
         job["seed"],
         job["settings"],
     )
-    started = time.perf_counter()
     match job["run"]:
         case "ce":
-            result = run_ce(ds, settings, seed)
+            return run_ce(ds, settings, seed)
         case "knn":
-            result = {"knn": nk.KNNRelabel(seed=seed, **settings).fit(ds).evaluate(ds["test"])}
+            return {"knn": nk.KNNRelabel(seed=seed, **settings).fit(ds).evaluate(ds["test"])}
         case "cleanlab":
-            result = {"cleanlab": nk.ConfidentLearning(seed=seed, **settings).fit(ds).evaluate(ds["test"])}
+            return {"cleanlab": nk.ConfidentLearning(seed=seed, **settings).fit(ds).evaluate(ds["test"])}
         case "clean":
-            result = run_clean(ds, settings, seed)
+            return run_clean(ds, settings, seed)
         case name:
-            result = run_sidyp(ds, settings, seed, name)
-    for row in result.values():
-        row["seconds"] = time.perf_counter() - started
-    return result
+            return run_sidyp(ds, settings, seed, name)
 
 
 def jobs(
-    sets: Iterable[str],
-    seeds: Iterable[int],
-    settings: dict[str, Any],
-    train_size: int,
+    sets: Iterable[str], seeds: Iterable[int], settings: dict[str, Any], train_size: int,
     test_size: int | None,
-) -> list[Job]:
+) -> list[Job]:  # fmt: skip
     """Return every run as JSON values that say all about it."""
-    configs = {
-        "ce": BaselineConfig, "clean": BaselineConfig, "knn": KNNRelabelConfig,
-        "cleanlab": ConfidentLearningConfig,
-    }  # fmt: skip
-    found = []
-    for name in sets:
-        for seed in seeds:
-            for run in (*ABLATIONS, *configs):
-                config = configs.get(run, SiDyPConfig)
-                own = {**settings, **ABLATIONS.get(run, {})}
-                found.append({
-                    "set": name, "seed": seed, "train": train_size, "test": test_size, "run": run,
-                    "settings": settings, "config": config.make(**own).to_dict(),
-                })  # fmt: skip
-    return found
+    return [
+        {
+            "set": name, "seed": seed, "train": train_size, "test": test_size, "run": run,
+            "settings": settings, "config": config.make(**{**settings, **ABLATIONS.get(run, {})}).to_dict(),
+        }
+        for name in sets for seed in seeds for run, config in CONFIGS.items()
+    ]  # fmt: skip
 
 
 def measure(
@@ -161,64 +149,40 @@ def measure(
     train_size: int = 1000, test_size: int | None = None, fresh: bool = False, workers: int = 1,
     settings: dict[str, Any] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Run everything, in so many processes of one thread each; return one row a method, set and seed."""
-    sets, todo = tuple(sets), []
+    """Run everything; return one row a method, set and seed."""
+    sets = tuple(sets)
     for name in filter(is_llm, sets):  # asked once, by one process, before the others need the answers
         data(name, 0, train_size, test_size)
     todo = jobs(sets, tuple(seeds), {"profile": profile, **(settings or {})}, train_size, test_size)
-    rows = []
-    with one_thread_each(workers) as over:
-        done = over(remembered, todo, repeat(fresh, len(todo)), repeat(run_job, len(todo)))
-        for job, results in zip(todo, done, strict=True):
-            for method, result in results.items():
-                rows.append({"set": job["set"], "seed": job["seed"], "method": method, **result})
-                print(
-                    f"{job['set']:16} seed {job['seed']}  {ROWS[method]:48} {result['accuracy']:.4f} "
-                    f"ECE {result['ece']:.3f}",
-                    flush=True,
-                )
-    return pd.DataFrame(rows)
-
-
-def _table(runs: pd.DataFrame, sets: Sequence[str], rows: Mapping[str, tuple[str, str]]) -> list[str]:
-    """Return a Markdown table: title → (method, column), one column a set."""
-    head = " | ".join(SETS[name] for name in sets)
-    lines = [f"| in %, mean ± standard deviation | {head} |", "|---" * (len(sets) + 1) + "|"]
-    for title, (method, column) in rows.items():
-        cells = [
-            spread(runs.loc[(runs["set"] == name) & (runs["method"] == method), column].astype(float))
-            for name in sets
-        ]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return lines
+    return running.measure(
+        run_job, todo, lambda job: [{"set": job["set"], "seed": job["seed"]}], ROWS,
+        fresh=fresh, workers=workers,
+    )  # fmt: skip
 
 
 def summarise(runs: pd.DataFrame) -> str:
     """Return accuracies, calibration errors and the quality of SiDyP's steps as Markdown tables."""
-    seeds = ", ".join(map(str, sorted(runs["seed"].unique())))
-    lines = []
+    head, seeds = "in %, mean ± standard deviation", ", ".join(map(str, sorted(runs["seed"].unique())))
+    parts = []
     for llm, title in ((True, "Labels made by SmolLM2"), (False, "Noise made on purpose")):
-        sets = [name for name in SETS if is_llm(name) == llm and name in set(runs["set"])]
-        if not sets:
+        mine = runs[runs["set"].map(is_llm) == llm]
+        groups = {SETS[name]: mine[mine["set"] == name] for name in SETS if name in set(mine["set"])}
+        if not groups:
             continue
-        lines += [f"**{title}**, seeds {seeds}. Test accuracy:", ""]
-        lines += _table(runs, sets, {title: (method, "accuracy") for method, title in ROWS.items()})
-        lines += ["", "Expected calibration error (15 bins):", ""]
-        lines += _table(runs, sets, {title: (method, "ece") for method, title in ROWS.items()})
-        steps = {
-            "training labels that are wrong": "noise", "noise rate used": "noise_rate_used",
-            "detection: area under the ROC curve": "auc", "prior: likeliest label right": "prior_right",
-            "refined labels that are right": "accuracy_after", "wrong labels turned right": "correction_rate",
-            "right labels turned wrong": "harm_rate",
-        }  # fmt: skip
-        lines += ["", "SiDyP's steps on the training texts:", ""]
-        lines += [*_table(runs, sets, {title: ("sidyp", column) for title, column in steps.items()}), ""]
+        parts += [
+            f"**{title}**, seeds {seeds}. Test accuracy:",
+            means(head, groups, {title: (method, "accuracy") for method, title in ROWS.items()}),
+            "Expected calibration error (15 bins):",
+            means(head, groups, {title: (method, "ece") for method, title in ROWS.items()}),
+            "SiDyP's steps on the training texts:",
+            means(head, groups, {title: ("sidyp", metric) for title, metric in STEPS.items()}),
+        ]
         if llm:
-            mean = runs[runs["set"].isin(sets)].groupby("method")[["accuracy", "ece"]].mean()
+            mean = mine.groupby("method")[["accuracy", "ece"]].mean()
             gain = 100 * (mean.loc["sidyp", "accuracy"] - mean.loc["ce", "accuracy"])
             share = mean.loc["sidyp", "ece"] / mean.loc["ce", "ece"]
-            lines += [
+            parts.append(
                 f"Mean over these sets: SiDyP is {gain:+.1f} points from CE's last epoch (wanted: +7), its "
-                f"ECE is {share:.2f} of CE's (wanted: at most 0.5).", "",
-            ]  # fmt: skip
-    return "\n".join(lines).rstrip()
+                f"ECE is {share:.2f} of CE's (wanted: at most 0.5)."
+            )
+    return "\n\n".join(parts)

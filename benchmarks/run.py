@@ -24,17 +24,18 @@ import torch
 from benchmarks import accuracy, cost, refining, speed, widgets
 from nlkit._util import atomic_write, count_cores
 
-SMOKE: dict[str, Any] = {
-    "kinds": ("symmetric",), "seeds": (0,), "profile": "quick", "train_size": 200, "test_size": 100,
-    "query_budget": 4,
+OVER_SEEDS = {"accuracy": accuracy, "refining": refining}
+AT_ONCE = {"speed": speed, "cost": cost, "widgets": widgets}
+SMOKE: dict[str, dict[str, Any]] = {
+    "accuracy": {
+        "kinds": ("symmetric",), "seeds": (0,), "profile": "quick", "train_size": 200, "test_size": 100,
+        "query_budget": 4,
+    },
+    "refining": {
+        "sets": ("r8 symmetric",), "seeds": (0,), "train_size": 200, "test_size": 100,
+        "settings": {"epochs": 4, "diffusion_epochs": 4},
+    },
 }  # fmt: skip
-
-
-SMOKE_REFINING: dict[str, Any] = {
-    "sets": ("r8 symmetric",), "seeds": (0,), "train_size": 200, "test_size": 100,
-    "settings": {"epochs": 4, "diffusion_epochs": 4},
-}  # fmt: skip
-PARTS = ("accuracy", "refining", "speed", "cost", "widgets")
 
 
 def machine() -> dict[str, Any]:
@@ -46,23 +47,21 @@ def machine() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file by a temporary name and a rename."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(text + "\n")
-
-
 def keep(folder: Path, name: str, summary: str, found: dict[str, Any]) -> None:
-    """Print a summary, and write it and what it sums up."""
+    """Print a summary, and write it and what it sums up, each by a temporary name and a rename."""
     print("\n" + summary, flush=True)
-    write(folder / f"{name}.json", json.dumps(found, indent=1))
-    write(folder / f"{name}.md", summary)
+    for suffix, text in (("json", json.dumps(found, indent=1)), ("md", summary)):
+        with atomic_write(folder / f"{name}.{suffix}") as temporary:
+            temporary.write_text(text + "\n")
 
 
 def main() -> None:
     """Parse arguments, measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure only these")
+    parts = (*OVER_SEEDS, *AT_ONCE)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="measure only these")
     parser.add_argument("--kinds", nargs="+", choices=accuracy.KINDS, default=accuracy.KINDS)
     parser.add_argument("--sets", nargs="+", choices=tuple(refining.SETS), default=tuple(refining.SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
@@ -72,29 +71,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     print("measured on", json.dumps(machine()))
-    pool = {"fresh": given.fresh, "workers": given.workers}
-    on = {**machine(), "workers": given.workers}
-    if "accuracy" in given.only:
-        settings = SMOKE if given.smoke else {"kinds": given.kinds, "seeds": given.seeds}
-        runs = accuracy.measure(**pool, **settings)
-        keep(
-            given.out, "accuracy", accuracy.summarise(runs), {"machine": on, "runs": runs.to_dict("records")}
-        )
-    if "refining" in given.only:
-        settings = SMOKE_REFINING if given.smoke else {"sets": given.sets, "seeds": given.seeds}
-        runs = refining.measure(**pool, **settings)
-        keep(
-            given.out, "refining", refining.summarise(runs), {"machine": on, "runs": runs.to_dict("records")}
-        )
-    if "speed" in given.only:
-        ratios = speed.measure(smoke=given.smoke)
-        keep(given.out, "speed", speed.summarise(ratios), {"machine": machine(), **ratios})
-    if "cost" in given.only:
-        costs = cost.measure(smoke=given.smoke)
-        keep(given.out, "cost", cost.summarise(costs), {"machine": machine(), **costs})
-    if "widgets" in given.only:
-        redraws = widgets.measure(smoke=given.smoke)
-        keep(given.out, "widgets", widgets.summarise(redraws), {"machine": machine(), **redraws})
+    chosen = {"accuracy": {"kinds": given.kinds}, "refining": {"sets": given.sets}}
+    for name, part in OVER_SEEDS.items():
+        if name in given.only:
+            settings = SMOKE[name] if given.smoke else {**chosen[name], "seeds": given.seeds}
+            runs = part.measure(fresh=given.fresh, workers=given.workers, **settings)
+            found = {"machine": {**machine(), "workers": given.workers}, "runs": runs.to_dict("records")}
+            keep(given.out, name, part.summarise(runs), found)
+    for name, part in AT_ONCE.items():
+        if name in given.only:
+            found = part.measure(smoke=given.smoke)
+            keep(given.out, name, part.summarise(found), {"machine": machine(), **found})
 
 
 if __name__ == "__main__":

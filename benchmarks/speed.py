@@ -5,8 +5,6 @@ Absolute times are orientation; what else the machine was doing changes them, an
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,19 +12,10 @@ import torch
 
 import nlkit as nk
 from benchmarks import annotator
-from nlkit.models.batching import Inputs, bucketed_batches, padding_share
+from benchmarks.tables import markdown
+from nlkit.models.batching import Batch, bucketed_batches, padding_share
 from nlkit.models.device import choose_device
 from nlkit.models.encoder import TextEncoder
-
-
-def seconds(action: Callable[[], Any], repeat: int = 1) -> float:
-    """Return the shortest of some timings of an action."""
-    times = []
-    for _ in range(repeat):
-        started = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 def frozen_against_full(train_size: int, epochs: int, test_size: int | None) -> dict[str, Any]:
@@ -43,47 +32,41 @@ def frozen_against_full(train_size: int, epochs: int, test_size: int | None) -> 
     return result
 
 
+def padded(batch: Batch, width: int) -> Batch:
+    """Return a batch whose texts have `width` tokens, padding included."""
+    more = (0, width - batch.mask.shape[1])
+    return Batch(*(torch.nn.functional.pad(part, more) for part in (batch.values, batch.mask)))
+
+
 def bucketed_against_padded(n: int, max_length: int, batch_size: int = 32) -> dict[str, Any]:
     """Run all layers forward and backward over R8 in bucketed batches, and padded to the maximum."""
     ds = nk.load_dataset("r8", train_size=n, seed=0)
     encoder = TextEncoder("minilm", trainable_layers="all", max_length=max_length).to(choose_device())
     inputs = encoder.prepare(ds["train"]["text"])
+    batches = bucketed_batches(inputs.lengths, batch_size, np.random.default_rng(0))
     device = next(encoder.parameters()).device
 
-    def run(padded: bool) -> None:
-        batches = bucketed_batches(inputs.lengths, batch_size, np.random.default_rng(0))
+    def run(width: int | None) -> None:
         for index in batches:
-            batch = inputs.batch(index)
-            if padded:
-                width = (0, max_length - batch.mask.shape[1])
-                batch = type(batch)(
-                    torch.nn.functional.pad(batch.values, width), torch.nn.functional.pad(batch.mask, width)
-                )
+            batch = inputs.batch(index) if width is None else padded(inputs.batch(index), width)
             encoder(batch.to(device)).square().mean().backward()
             encoder.zero_grad(set_to_none=True)
 
-    batches = bucketed_batches(inputs.lengths, batch_size, np.random.default_rng(0))
-    bucketed, padded = seconds(lambda: run(False)), seconds(lambda: run(True))
-    return {
-        "texts": n, "max_length": max_length, "mean_length": float(inputs.lengths.mean()),
-        "padding_share_bucketed": padding_share(inputs.lengths, batches),
-        "padding_share_padded": 1 - float(inputs.lengths.mean()) / max_length,
-        "bucketed_s": bucketed, "padded_s": padded, "ratio": padded / bucketed,
-        "same_answers": _same_answers(encoder, inputs, max_length),
-    }  # fmt: skip
-
-
-def _same_answers(encoder: TextEncoder, inputs: Inputs, max_length: int) -> bool:
+    bucketed_s, _ = annotator.timed(lambda: run(None))
+    padded_s, _ = annotator.timed(lambda: run(max_length))
     encoder.eval()
     batch = inputs.batch(np.arange(min(16, len(inputs))))
-    width = (0, max_length - batch.mask.shape[1])
-    wide = type(batch)(
-        torch.nn.functional.pad(batch.values, width), torch.nn.functional.pad(batch.mask, width)
-    )
     with torch.inference_mode():
-        same = torch.allclose(encoder(batch), encoder(wide), atol=1e-4)
-    encoder.train()
-    return bool(same)
+        same = torch.allclose(
+            encoder(batch.to(device)), encoder(padded(batch, max_length).to(device)), atol=1e-4
+        )
+    mean_length = float(inputs.lengths.mean())
+    return {
+        "texts": n, "max_length": max_length, "mean_length": mean_length,
+        "padding_share_bucketed": padding_share(inputs.lengths, batches),
+        "padding_share_padded": 1 - mean_length / max_length,
+        "bucketed_s": bucketed_s, "padded_s": padded_s, "ratio": padded_s / bucketed_s, "same_answers": same,
+    }  # fmt: skip
 
 
 def measure(*, smoke: bool = False) -> dict[str, Any]:
@@ -98,16 +81,19 @@ def measure(*, smoke: bool = False) -> dict[str, Any]:
 
 
 def summarise(result: dict[str, Any]) -> str:
-    """Return the ratios as Markdown."""
+    """Return the ratios, and the annotator's accuracies, as Markdown."""
     f, b = result["frozen_trunk"], result["bucketing"]
-    lines = [
-        "| what | time of the slow way / time of the fast way | beside it |",
-        "|---|---|---|",
-        f"| an epoch, frozen trunk (class) against all layers | {f['ratio']:.1f} | "
-        f"accuracy {f['frozen_accuracy']:.3f} against {f['full_accuracy']:.3f}; "
-        f"{f['frozen_epoch_s']:.0f} s against {f['full_epoch_s']:.0f} s |",
-        f"| bucketed batches against padded to {b['max_length']} tokens | {b['ratio']:.1f} | "
-        f"padding {b['padding_share_bucketed']:.0%} against {b['padding_share_padded']:.0%}; "
-        f"same answers: {b['same_answers']} |",
-    ]
-    return "\n".join([*lines, *annotator.summary_rows(result["annotator"])])
+    rows = [
+        [
+            "an epoch, frozen trunk (class) against all layers", f"{f['ratio']:.1f}",
+            f"accuracy {f['frozen_accuracy']:.3f} against {f['full_accuracy']:.3f}; "
+            f"{f['frozen_epoch_s']:.0f} s against {f['full_epoch_s']:.0f} s",
+        ],
+        [
+            f"bucketed batches against padded to {b['max_length']} tokens", f"{b['ratio']:.1f}",
+            f"padding {b['padding_share_bucketed']:.0%} against {b['padding_share_padded']:.0%}; "
+            f"same answers: {b['same_answers']}",
+        ],
+        *annotator.ratios(result["annotator"]),
+    ]  # fmt: skip
+    return "\n\n".join([markdown(annotator.RATIOS, rows), annotator.accuracies(result["annotator"])])

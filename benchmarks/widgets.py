@@ -16,6 +16,7 @@ from typing import Any
 
 import nbformat
 
+from benchmarks.tables import markdown
 from notebooks import build as notebooks
 
 WANTED = 100  # milliseconds
@@ -71,14 +72,10 @@ def summarise(found: dict[str, Any]) -> str:
     """Return the table as Markdown."""
     rows = found["explorers"]
     total, over = (sum(row[column] for row in rows) for column in ("redraws", "over"))
-    return "\n".join([
-        f"| notebook | controls | redraws | over {WANTED} ms | median | slowest |",
-        "|---|---|---|---|---|---|",
-        *(
-            f"| {row['notebook']} | {row['controls']} | {row['redraws']} | {row['over']} "
-            f"| {row['median']} ms | {row['slowest']} ms |"
-            for row in rows
-        ),
-        "",
-        f"{over} of {total} redraws took over {WANTED} ms, what was wanted.",
-    ])  # fmt: skip
+    head = ["notebook", "controls", "redraws", f"over {WANTED} ms", "median", "slowest"]
+    cells = (
+        [row["notebook"], row["controls"], *(f"{row[column]}" for column in ("redraws", "over")),
+         *(f"{row[column]} ms" for column in ("median", "slowest"))]
+        for row in rows
+    )  # fmt: skip
+    return markdown(head, cells) + f"\n\n{over} of {total} redraws took over {WANTED} ms, what was wanted."

@@ -1,19 +1,24 @@
-"""The benchmarks of accuracy and cost: what they run, what is remembered, and what their tables say."""
+"""The benchmarks: what they run, what is remembered, what their tables say, and the pages that show them."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from benchmarks import accuracy, cost, refining, widgets
+from benchmarks import accuracy, cost, overview, refining, running, speed, widgets
 from nlkit.course import plots
 from nlkit.course.widgets import Explorer, explorer
+
+ROOT = Path(__file__).parents[1]
+RESULTS = overview.RESULTS
 
 TINY: dict[str, Any] = {
     "kinds": ("symmetric", "asymmetric"), "seeds": (0,), "profile": "quick", "train_size": 120,
@@ -40,7 +45,9 @@ def test_a_finished_run_is_remembered_until_a_setting_changes(
     runs: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[accuracy.Job] = []
-    monkeypatch.setattr(accuracy, "run_job", lambda job: made.append(job) or {"ce": {"accuracy": 0.5}})
+    monkeypatch.setattr(
+        accuracy, "run_job", lambda job: made.append(job) or {"ce": {"accuracy": 0.5, "ece": 0.1}}
+    )
     pd.testing.assert_frame_equal(accuracy.measure(**TINY), runs)
     assert made == []
     accuracy.measure(**{**TINY, "settings": {**TINY["settings"], "dropout": 0.2}})
@@ -71,7 +78,7 @@ def test_tables_have_mean_and_spread_and_no_spread_of_one_seed() -> None:
 
 def test_workers_compute_with_one_thread_and_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    with accuracy.one_thread_each(2) as over:
+    with running.one_thread_each(2) as over:
         assert list(over(os.getenv, ["OMP_NUM_THREADS"] * 2)) == ["1", "1"]
     assert os.environ["OMP_NUM_THREADS"] == "7"
 
@@ -196,3 +203,27 @@ def test_redraws_are_timed_and_the_notebooks_names_stay(
     assert row["controls"] == "which"
     assert len(row["redraws"]) == 3  # to both ends and back
     assert min(row["redraws"]) > 0
+
+
+@pytest.mark.parametrize("part", [accuracy, refining, speed, cost, widgets], ids=lambda part: part.__name__)
+def test_the_stored_tables_sum_up_the_stored_results(part: Any) -> None:
+    name = part.__name__.rpartition(".")[2]
+    found = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+    summary = part.summarise(pd.DataFrame(found["runs"]) if name in ("accuracy", "refining") else found)
+    assert (RESULTS / f"{name}.md").read_text("utf-8") == summary + "\n"
+
+
+def test_readme_shows_the_stored_results() -> None:
+    # After new results `python benchmarks/overview.py` writes the figure, and prints alt text and table.
+    readme = (ROOT / "README.md").read_text("utf-8")
+    _, words = overview.draw()
+    assert f"![{words}]({overview.FIGURE.relative_to(ROOT).as_posix()})" in readme
+    assert overview.table() in readme
+
+
+def test_every_table_of_the_benchmarks_page_is_stored() -> None:
+    page = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+    stored = "".join(path.read_text("utf-8") for path in RESULTS.glob("*.md"))
+    tables = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
+    assert len(tables) > 8
+    assert [table for table in tables if table not in stored] == []
