@@ -22,7 +22,7 @@ _NAMES = {
     "TextEncoder": "models.encoder",
     "add_noise": "noise.making",
     "correction_report": "metrics.labels",
-    "doctor": "doctor",
+    "doctor": "diagnosis",
     "evaluate_probabilities": "metrics.predictions",
     "gold_pool": "annotate.examples",
     "label_with_llm": "annotate.labelling",

@@ -119,7 +119,7 @@ def test_the_build_installs_everything_and_keeps_condas_torch(tmp_path):
     code, files, last = log.read_text().splitlines()
     assert code.endswith("-e .[notebooks,baselines]")
     assert files.endswith("--no-deps -r requirements/offline.txt")
-    assert last == "-m nlkit.doctor"
+    assert last == "-m nlkit doctor"
     pins = (tmp_path / "pins").read_text()
     assert "\nnumpy==" in pins
     assert "\ntorch==" not in pins

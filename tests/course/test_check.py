@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -11,15 +10,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlkit.course import check
-from nlkit.course.check import start_here
+import nlkit as nk
+from nlkit.course.check import TOPICS, Question, start_here
+from nlkit.methods.sidyp.prior import CASES
 from notebooks import build as notebooks
 
 QUESTIONS = [
-    pytest.param(getattr(module, name), id=f"{topic}.{name}")
-    for topic in check.TOPICS
-    for module in [import_module(f"nlkit.course.check.{topic}")]
-    for name in module.__all__
+    pytest.param(question, id=f"{topic}.{name}")
+    for topic, questions in TOPICS.items()
+    for name, question in vars(questions).items()
 ]
 
 ANYTHING = st.one_of(
@@ -30,40 +29,35 @@ ANYTHING = st.one_of(
 )  # fmt: skip
 
 
-def test_every_notebook_has_its_questions():
-    assert {name.split("_", 1)[1] for name in notebooks.names()} == set(check.TOPICS)
+def test_every_notebook_has_its_questions_and_they_are_completed():
+    assert {name.split("_", 1)[1] for name in notebooks.names()} == set(TOPICS) <= set(dir(nk.check))
+    assert {"q1", "q2", "q3"} <= set(dir(nk.check.start_here))
+    assert str(start_here.q1.right) not in repr(nk.check.start_here), "no answer is shown unasked"
     with pytest.raises(AttributeError, match=r"'nlkit\.check' has no attribute 'q1': one of .*start_here"):
-        _ = check.q1
+        _ = nk.check.q1
+
+
+def test_words_of_the_package_are_its_own():
+    assert tuple(nk.check.dynamic_prior.q1.options) == CASES
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
 class TestEveryQuestion:
     def test_right(self, question):
-        feedback = question(question.right)
-        assert feedback.right
-        assert repr(feedback) == f"Right: {question.why}"
+        assert repr(question(question.right)) == f"Right: {question.why}"
 
     def test_every_hint_is_reached(self, question):
-        options = getattr(question, "options", ())
-        for wrong, hint in question.hints.items():
-            words = wrong if isinstance(wrong, tuple) else (wrong,)
-            # None stands for any word: one that makes the answer wrong.
-            tried = [
-                tuple(option if word is None else word for word in words) for option in options or (0.0,)
-            ]
-            said = [question(t if isinstance(question.right, tuple) else t[0]) for t in tried]
+        for wrong, hint in question.hints:
+            # "*" stands for any word: one that makes the answer wrong.
+            tried = [[o if w == "*" else w for w in wrong] for o in question.options]
+            said = [question(answer) for answer in (tried if isinstance(wrong, list) else [wrong])]
             assert hint in {feedback.message for feedback in said if not feedback.right}
 
     def test_no_answer_gets_a_hint_that_says_what_to_give(self, question):
         for nothing in (None, (None, None), "", []):
             feedback = question(nothing)
             assert not feedback.right
-            assert "give " in feedback.message
-
-    def test_words_are_sentences(self, question):
-        for said in (question.asked, question.why, question.otherwise, *question.hints.values()):
-            assert len(said) > 15
-            assert said.strip()[-1] in ".?!"
+            assert feedback.message.startswith("give ")
 
     @given(answer=ANYTHING)
     def test_nothing_raises(self, question, answer):
@@ -84,12 +78,11 @@ class TestNumber:
     )  # fmt: skip
     def test_wrong_gets_its_hint(self, answer, hint):
         feedback = start_here.q1(answer)
-        assert not feedback.right
         assert hint in feedback.message
         assert repr(feedback).startswith("Not yet: ")
 
     def test_a_count_is_no_share(self):
-        count = check.Number("How many?", right=7, why="seven.", otherwise="count again.", share=False)
+        count = Question("How many?", right=7, why="seven.", otherwise="count again.", share=False)
         assert count(7.0).right
         assert count(50).message == "count again."
         assert count(None).message == "give a number."
@@ -103,8 +96,8 @@ class TestChoice:
         assert 'give 2 words in order, each one of "smaller"' in start_here.q3("same").message
 
     def test_one_word(self):
-        one = check.Choice(
-            "Which?", right="a", why="so.", otherwise="no.", hints={"b": "b?"}, options=("a", "b", "c")
+        one = Question(
+            "Which?", right="a", why="so.", otherwise="no.", hints=[("b", "b?")], options=("a", "b", "c")
         )
         assert one("a").right
         assert [one(word).message for word in ("b", "c", "d", ["a"])] == [

@@ -1,4 +1,4 @@
-"""What works here, what does not, and the remedy: ``nlkit.doctor()``, or ``python -m nlkit.doctor``.
+"""The checks of the machine, the installed packages, the offline assets and the cache.
 
 Nothing here uses the network, and nothing that is broken stops the rest: a check that raises becomes a failed
 row of the report.
@@ -10,33 +10,24 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
-from types import ModuleType
 
-from nlkit import _places
-from nlkit._findings import Finding, Report, Status
 from nlkit._util import atomic_write, cache_folder, count_cores, matrix_speed
 from nlkit.data import packaged as assets
+from nlkit.diagnosis import places
+from nlkit.diagnosis.report import Finding, Report, Status
 
-__all__ = ["Finding", "Report", "doctor"]
+__all__ = ["doctor"]
 
-NOTEBOOK_PACKAGES = (
-    "jupyterlab",
-    "ipykernel",
-    "ipywidgets",
-    "matplotlib",
-    "seaborn",
-    "papermill",
-    "jupytext",
-)
 COLAB_PACKAGES = ("ipykernel", "ipywidgets", "matplotlib", "seaborn")
+NOTEBOOK_PACKAGES = ("jupyterlab", *COLAB_PACKAGES, "papermill", "jupytext")
 INSTALL_NOTEBOOKS = 'pip install -c constraints.txt -e ".[notebooks]"   (or: make setup)'
 GB = 1e9
 
 
 def doctor() -> Report:
-    """Look at this machine, the installed packages, the offline assets and the cache.
+    """Check this machine, the installed packages, the offline assets and the cache.
 
     Returns
     -------
@@ -53,6 +44,10 @@ def _guarded(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]
         return [Finding(name, "fail", f"{type(error).__name__}: {error}", "make setup")]
 
 
+def _level(value: float, enough: float, least: float = 0.0) -> Status:
+    return "ok" if value >= enough else "warn" if value >= least else "fail"
+
+
 def _python() -> Iterable[Finding]:
     kind = "virtual environment" if sys.prefix != sys.base_prefix else "no virtual environment"
     found = f"{'.'.join(map(str, sys.version_info[:3]))}, {kind}"
@@ -60,50 +55,32 @@ def _python() -> Iterable[Finding]:
     yield Finding("Python", "ok" if good else "fail", found, "Install Python 3.11 or newer.")
 
 
-def _wanted() -> dict[str, str]:
-    """Return package -> version specifier of nlkit's own requirements, extras left out."""
+def _packages() -> Iterable[Finding]:
     from packaging.requirements import Requirement
 
-    parsed = [Requirement(line) for line in requires("nlkit") or ()]
-    return {r.name: str(r.specifier) for r in parsed if r.marker is None}
-
-
-def _packages() -> Iterable[Finding]:
-    from packaging.specifiers import SpecifierSet
-
     try:
-        wanted = _wanted()
+        lines = requires("nlkit") or ()
     except PackageNotFoundError:
-        yield Finding(
-            "nlkit", "fail", "not installed, only on the path", "make setup   (or: pip install -e .)"
-        )
+        remedy = "make setup   (or: pip install -e .)"
+        yield Finding("nlkit", "fail", "not installed, only on the path", remedy)
         return
-    for name, specifier in wanted.items():
-        remedy = f'pip install -c constraints.txt "{name}{specifier}"'
-        found = _version(name)
-        if found is None:
-            yield Finding(name, "fail", f"missing (wanted {specifier})", remedy)
-        else:
-            good = SpecifierSet(specifier).contains(found, prereleases=True)
-            yield Finding(name, "ok" if good else "fail", f"{found} (wanted {specifier})", remedy)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    for wanted in map(Requirement, lines):
+        if wanted.marker is None:  # an extra's requirement has one
+            found = places.installed(wanted.name)
+            good = found is not None and wanted.specifier.contains(found, prereleases=True)
+            said = f"{found or 'missing'} (wanted {wanted.specifier})"
+            remedy = f'pip install -c constraints.txt "{wanted}"'
+            yield Finding(wanted.name, "ok" if good else "fail", said, remedy)
 
 
 def _torch() -> Iterable[Finding]:
     import torch
 
+    cuda = torch.version.cuda
     if torch.cuda.is_available():
-        where = f"CUDA {torch.version.cuda}: {torch.cuda.get_device_name()}"
+        where = f"CUDA {cuda}: {torch.cuda.get_device_name()}"
     else:
-        build = (
-            "CPU build" if torch.version.cuda is None else f"CUDA {torch.version.cuda} build, no GPU found"
-        )
+        build = "CPU build" if cuda is None else f"CUDA {cuda} build, no GPU found"
         where = f"{build}; profiles quick and class are made for this"
     yield Finding("torch build", "ok", f"{where}; {torch.get_num_threads()} threads")
 
@@ -112,50 +89,41 @@ def _machine() -> Iterable[Finding]:
     import psutil
 
     cores = count_cores()
-    yield Finding(
-        "cores", "ok" if cores >= 2 else "warn", f"{cores}, {matrix_speed() / 1e9:.0f} GFLOP/s",
-        "With one core, profile quick takes minutes.",
-    )  # fmt: skip
+    found = f"{cores}, {matrix_speed() / 1e9:.0f} GFLOP/s"
+    yield Finding("cores", _level(cores, 2), found, "With one core, profile quick takes minutes.")
     free = psutil.virtual_memory().available / GB
-    status: Status = "ok" if free >= 3 else "warn" if free >= 1 else "fail"
-    yield Finding(
-        "free memory", status, f"{free:.1f} GB", "Close programs or other notebooks; 3 GB are enough."
-    )
+    remedy = "Close programs or other notebooks; 3 GB are enough."
+    yield Finding("free memory", _level(free, 3, 1), f"{free:.1f} GB", remedy)
 
 
 def _cache() -> Iterable[Finding]:
     from nlkit.models.cache import cache_limit, cache_size
 
-    limit = None
+    limit = float("inf")
     try:
         limit = cache_limit() / GB
     except ValueError as error:
         yield Finding("cache limit", "fail", str(error), "Set it to a number, such as 4.")
-    remedy = "Point NLKIT_CACHE to a folder that you may write."
     try:
         folder = cache_folder()
         with atomic_write(folder / "doctor.txt") as temporary:
-            temporary.write_text("written by nlkit.doctor")
+            temporary.write_text("written by nlkit doctor")
         (folder / "doctor.txt").unlink()
     except OSError as error:
+        remedy = "Point NLKIT_CACHE to a folder that you may write."
         yield Finding("cache folder", "fail", f"cannot be written: {error}", remedy)
         return
     # The limit bounds activations alone; what else is here, such as paid answers, must not go for it.
     activations = folder / "activations"
     size = cache_size(activations) / GB
-    full = limit is not None and size > limit
-    allowed = "" if limit is None else f" of {limit:g} GB"
-    found = f"{_short(folder)}: {size:.2f} GB{allowed} activations"
+    found = f"{_short(folder)}: {size:.2f} GB{f' of {limit:g} GB' * (limit < float('inf'))} activations"
     remedy = (
         f"Delete {_short(activations)}, which is computed anew, or raise NLKIT_CACHE_LIMIT_GB. "
         "Keep the rest: answers may have been paid for."
     )
-    yield Finding("cache folder", "warn" if full else "ok", found, remedy)
-    free = shutil.disk_usage(folder).free / GB
-    status: Status = "ok" if free >= 2 else "warn" if free >= 0.5 else "fail"
-    yield Finding(
-        "free disk", status, f"{free:.1f} GB where the cache is", "Free some space, or move NLKIT_CACHE."
-    )
+    yield Finding("cache folder", "warn" if size > limit else "ok", found, remedy)
+    free, remedy = shutil.disk_usage(folder).free / GB, "Free some space, or move NLKIT_CACHE."
+    yield Finding("free disk", _level(free, 2, 0.5), f"{free:.1f} GB where the cache is", remedy)
 
 
 def _short(path: Path) -> str:
@@ -177,19 +145,16 @@ def _assets() -> Iterable[Finding]:
 
 
 def _notebooks() -> Iterable[Finding]:
-    on_colab = _places.place() == "Colab"  # it has a front end and a kernel of its own
-    found = {name: _version(name) for name in (COLAB_PACKAGES if on_colab else NOTEBOOK_PACKAGES)}
+    on_colab = places.place() == "Colab"  # it has a front end and a kernel of its own
+    found = {name: places.installed(name) for name in (COLAB_PACKAGES if on_colab else NOTEBOOK_PACKAGES)}
     missing = [name for name, number in found.items() if number is None]
-    have = ", ".join(f"{name} {number}" for name, number in found.items() if number)
-    if missing:
-        remedy = f"%pip install {' '.join(missing)}" if on_colab else INSTALL_NOTEBOOKS
-        yield Finding("notebook packages", "warn", f"missing: {', '.join(missing)}", remedy)
-    else:
-        yield Finding("notebook packages", "ok", have)
+    said = f"missing: {', '.join(missing)}" if missing else ", ".join(f"{n} {v}" for n, v in found.items())
+    remedy = f"%pip install {' '.join(missing)}" if on_colab else INSTALL_NOTEBOOKS
+    yield Finding("notebook packages", "warn" if missing else "ok", said, remedy)
 
 
 def _kernel() -> Iterable[Finding]:
-    if _places.place() == "Colab":
+    if places.place() == "Colab":
         return
     remedy = "python -m ipykernel install --sys-prefix --name nlkit   (or: make setup)"
     try:
@@ -203,11 +168,11 @@ def _kernel() -> Iterable[Finding]:
     if name is None:
         yield Finding("notebook kernel", "warn", "neither nlkit nor python3", remedy)
         return
-    program = manager.get_kernel_spec(name).argv[0]
+    program = Path(manager.get_kernel_spec(name).argv[0])
     # A bare name is looked up on the path when the kernel starts; Jupyter uses its own interpreter for
     # "python".
-    same = not Path(program).is_absolute() or Path(program).resolve() == Path(sys.executable).resolve()
-    found = name if same else f"{name} runs {_short(Path(program))}, not this Python"
+    same = not program.is_absolute() or program.resolve() == Path(sys.executable).resolve()
+    found = name if same else f"{name} runs {_short(program)}, not this Python"
     yield Finding("notebook kernel", "ok" if same else "warn", found, remedy)
 
 
@@ -223,27 +188,12 @@ CHECKS: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
     ("packages", _packages),
     ("torch build", _torch),
     ("machine", _machine),
-    ("place", _places.here),
+    ("place", places.here),
     ("offline assets", _assets),
     ("cache folder", _cache),
     ("notebook packages", _notebooks),
-    ("widgets", _places.widgets),
+    ("widgets", places.widgets),
     ("notebook kernel", _kernel),
-    ("browser tests", _places.browser_tests),
+    ("browser tests", places.browser_tests),
     ("HF_HUB_OFFLINE", _hub),
 )
-
-
-class _CallableModule(ModuleType):
-    """``nlkit.doctor()`` works even after ``import nlkit.doctor`` has put this module under that name."""
-
-    def __call__(self) -> Report:
-        return doctor()
-
-
-if __name__ == "__main__":
-    report = doctor()
-    print(report)
-    sys.exit(0 if report.ok else 1)
-
-sys.modules[__name__].__class__ = _CallableModule

@@ -1,4 +1,4 @@
-"""What the doctor found, and how it is shown: a table in a terminal and in a notebook."""
+"""What the checks found, shown as a table in a terminal and in a notebook."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What the doctor found; it prints as a table in a terminal and in a notebook.
+    """What the checks found; it prints as a table in a terminal and in a notebook.
 
     Attributes
     ----------
