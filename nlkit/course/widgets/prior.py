@@ -105,7 +105,7 @@ def prior_explorer(
         wanted = {"k": k, "gamma": gamma, "delta": delta, **settings}
         return compute_prior(
             number, far, noisy, suspect, true, len(label_names), k=int(wanted["k"]),
-            gamma=wanted["certain"], delta=wanted["dominant"],
+            gamma=wanted["gamma"], delta=wanted["delta"],
         )  # fmt: skip
 
     start = compute()
@@ -118,7 +118,7 @@ def prior_explorer(
     }
 
     def redraw() -> tuple[Figure, str, str]:
-        view = compute(**{name: controls[name].value for name in ("k", "certain", "dominant")})
+        view = compute(**{name: controls[name].value for name in ("k", "gamma", "delta")})
         i = controls["text"].value
         fig, axes = plots.figure(1, 2, width=10.5, height=4.2, margins=(0.06, 0.985, 0.14, 0.93))
         fig.subplots_adjust(wspace=0.3)
@@ -130,8 +130,8 @@ def prior_explorer(
 
     strips = (
         ("k", "K", sorted({1, min(5, most), min(10, most), most})),
-        ("certain", "γ", [0.6, 0.8, 0.9, 1.0]),
-        ("dominant", "δ", [0.5, 0.7, 0.8, 0.95]),
+        ("gamma", "γ", [0.6, 0.8, 0.9, 1.0]),
+        ("delta", "δ", [0.5, 0.7, 0.8, 0.95]),
     )  # fmt: skip
     fig, _ = plots.figure(width=9, height=9)
     fig.clear()
