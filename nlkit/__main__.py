@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("doctor", help="say what works on this machine, and what to do about the rest")
     chosen = parser.parse_args(arguments)
     if chosen.command == "doctor":
-        from nlkit.doctor import doctor
+        from nlkit.diagnosis import doctor
 
         report = doctor()
         print(report)

@@ -20,7 +20,7 @@ LAYERS = (
 )
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 COURSE_ONLY = {"matplotlib", "seaborn", "ipywidgets", "papermill"}
-FRONT = {"__init__", "__main__", "doctor", "_places", "_findings"}
+FRONT = {"__init__", "__main__", "diagnosis"}
 """What stands in front of the package and may look at all of it."""
 
 
