@@ -24,6 +24,7 @@ from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.diffusion import BranchLinear
 from nlkit.models.batching import Batch, Inputs
 from nlkit.models.classifiers import Output
+from nlkit.models.device import full_precision
 from nlkit.models.encoder import TextEncoder
 from nlkit.models.prediction import Prediction, predict
 from nlkit.models.saving import Tensors, below
@@ -67,9 +68,10 @@ class BranchedClassifier(nn.Module):
     def forward(self, batch: Batch) -> Output:
         """Return embeddings (B, M, D) and logits (B, M, C)."""
         shared = self.encoder(batch)
-        shared = shared.expand(self.branches, *shared.shape)  # (M, B, D)
-        embedding = nn.functional.gelu(self.hidden(self.dropout(shared)))
-        logits = self.out(self.dropout(embedding))
+        with full_precision(shared.device):
+            shared = shared.float().expand(self.branches, *shared.shape)  # (M, B, D)
+            embedding = nn.functional.gelu(self.hidden(self.dropout(shared)))
+            logits = self.out(self.dropout(embedding))
         return Output(embedding.transpose(0, 1), logits.transpose(0, 1))
 
     def parameter_groups(self, lr_encoder: float, lr_head: float) -> list[dict[str, object]]:

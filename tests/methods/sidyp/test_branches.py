@@ -167,6 +167,12 @@ class TestOneComputation:
             assert not torch.allclose(found.logits[:, m], found.logits[:, 0])
             torch.testing.assert_close(calm.logits[:, m], calm.logits[:, 0])
 
+    def test_heads_are_in_float32_whatever_the_encoder_is_in(self) -> None:
+        model, (inputs, _) = classifier().eval(), samples()
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model(inputs.batch(np.arange(4)))
+        assert found.embedding.dtype == found.logits.dtype == torch.float32
+
     def test_heads_learn_faster_than_the_encoder_and_a_frozen_one_has_no_group(self) -> None:
         model = classifier()
         slow, fast = model.parameter_groups(1e-5, 1e-3)
