@@ -130,8 +130,9 @@ nk.plots.show(fig, alt)
 # %% tags=["check"]
 assert sets.shape == (epochs, len(texts))
 assert np.isin(sets, list("RHP")).all(), "every sample is in exactly one set"
-first = nk.split.partition_samples(
-    strong[0], weak[0], noisy_label, *[np.full(len(texts), 1 / len(names))] * 2, margin=margin
+first = nk.partition.partition_samples(
+    strong[0], weak[0], noisy_label, *[np.full(len(texts), 1 / len(names))] * 2, margin=margin,
+    cap=0.99,
 )
 assert (first.set == sets[0]).all(), "all thresholds start at 1/C"
 if run.as_given:
@@ -311,7 +312,7 @@ setup.write(
 # threshold after it, with momentum 0.7?
 
 # %% tags=["solution"]
-answer = nk.split.update_thresholds([0.5], [[0.9, 0.1]], momentum=0.7)[0]
+answer = nk.partition.update_thresholds([0.5], [[0.9, 0.1]], momentum=0.7)[0]
 # stub:
 # answer = None  # a number
 nk.check.splitting.q1(answer)
@@ -321,7 +322,7 @@ nk.check.splitting.q1(answer)
 # sample in `"R"`, `"H"` or `"P"`?
 
 # %% tags=["solution"]
-one = nk.split.partition_samples([[0.7, 0.3]], [[0.3, 0.7]], [0], [0.6], [0.4])
+one = nk.partition.partition_samples([[0.7, 0.3]], [[0.3, 0.7]], [0], [0.6], [0.4], margin=0.3, cap=0.99)
 answer = str(one.set[0])
 # stub:
 # answer = None  # a letter
@@ -366,4 +367,5 @@ nk.check.splitting.q4(answer)
 # - **04_llm_annotator**: who is asked about P, and how.
 # - Change the noise: `noise = "asymmetric"`. The two classes of a pair look alike to the models too; how good
 #   are the sets now?
-# - Read `nlkit/methods/noiseal/partition.py`; its slow twin in `tests/reference/split.py` says the same one sample at a time.
+# - Read `nlkit/methods/noiseal/partition.py`; `nlkit/methods/noiseal/plain.py` says the same one sample at a
+#   time.

@@ -19,7 +19,7 @@
 # |---|---|
 # | the whole method | `nk.NoiseAL` |
 # | what each set learns: clean, purified and hard samples | `nlkit.methods.noiseal.loss.NoiseALLoss` |
-# | the active annotator: who is asked, with which demonstrations | `nlkit.methods.noiseal.rectification.Rectifier` |
+# | the active annotator: queries, acquisition, demonstrations | `nlkit.methods.noiseal.rectification.Rectification` |
 # | L_R: cross-entropy | `nk.losses.cross_entropy` |
 # | L_P: reversed cross-entropy (Wang et al. 2019, arXiv 1908.06112) | `nk.losses.reverse_cross_entropy` |
 # | L_H: EmbMix, a mixup (Zhang et al. 2018, arXiv 1710.09412) of embeddings | `nk.losses.embmix` |
@@ -161,7 +161,7 @@ assert len(label) == N
 assert (lessons.groupby("epoch")["n"].sum() <= N).all(), "a text has one lesson an epoch"
 assert len(run["questions"]) <= query_budget, "the budget should hold"
 assert not run["questions"]["index"].duplicated().any(), "nobody is asked twice about a text"
-codes = {name: number for number, name in enumerate(nk.split.SETS)}
+codes = {name: number for number, name in enumerate(nk.partition.SETS)}
 for text, epoch in zip(run["questions"]["index"], run["questions"]["epoch"], strict=True):
     assert run["sets"][epoch - 1, text] == codes["P"], "only purified texts are asked about"
 if run.as_given:
@@ -536,5 +536,6 @@ nk.check.noiseal.q4(answer)
 # ## Next
 #
 # - Set `train_size = 2000`, or `noise = "asymmetric"`, and look at sections 3 and 6 again.
-# - `nlkit/methods/noiseal/rectification.py` is the loop and `nlkit/methods/noiseal/loss.py` its losses: to be read from top to bottom.
+# - `fit` in `nlkit/methods/noiseal/method.py` is the loop, `nlkit/methods/noiseal/loss.py` its losses: to be read
+#   from top to bottom.
 # - Notebook [06](06_llm_noise.ipynb): labels that a language model made.
