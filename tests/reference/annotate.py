@@ -1,4 +1,4 @@
-"""The plain ways of scoring labels and choosing demonstrations: slow, short, and what the fast must equal."""
+"""The plain way of scoring labels: slow, short, and what the fast one must equal."""
 
 from __future__ import annotations
 
@@ -32,36 +32,3 @@ def plain_scores(
 def softmax(scores: Sequence[float]) -> list[float]:
     weights = [np.exp(s - max(scores)) for s in scores]
     return [w / sum(weights) for w in weights]
-
-
-def balanced_pool(
-    index: Sequence[int], label: Sequence[int], confidence: Sequence[float], per_class: int
-) -> list[int]:
-    chosen = []
-    for c in sorted(set(label) - {-1}):
-        members = [(-p, i) for i, y, p in zip(index, label, confidence, strict=True) if y == c]
-        chosen += [i for _, i in sorted(members)[:per_class]]
-    return sorted(chosen)
-
-
-def nearest(
-    query: np.ndarray[Any, Any],
-    pool: np.ndarray[Any, Any],
-    k: int,
-    query_index: Sequence[int],
-    pool_index: Sequence[int],
-    query_texts: Sequence[str],
-    pool_texts: Sequence[str],
-) -> list[list[int]]:
-    rows = []
-    for q in range(len(query)):
-        candidates = []
-        for p in range(len(pool)):
-            if query_index[q] == pool_index[p] or query_texts[q].split() == pool_texts[p].split():
-                continue
-            size = float(np.linalg.norm(query[q]) * np.linalg.norm(pool[p]))
-            cosine = float(np.dot(query[q], pool[p])) / size if size > 0 else 0.0
-            candidates.append((-round(cosine, 9), p))
-        best = [p for _, p in sorted(candidates)[:k]]
-        rows.append([-1] * (k - len(best)) + best[::-1])
-    return rows

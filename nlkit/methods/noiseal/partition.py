@@ -8,7 +8,7 @@ effect of DISC, CVPR 2023; NoiseAL's exact thresholds are not public, arXiv 2504
 - R (clean): in C, both trust it.  H (hard): in I, or in C without a confident other answer.
 - P (purified): in C, neither trusts it, and their mean is confident of something: the LLM is asked here.
 
-The rule costs O(N · C) and is vectorised; ``tests/reference/split.py`` says it one sample at a time.
+The rule costs O(N · C) and is vectorised; `nlkit.methods.noiseal.plain` says it one sample at a time.
 """
 
 from __future__ import annotations

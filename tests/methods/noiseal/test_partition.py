@@ -15,7 +15,6 @@ from nlkit.methods.noiseal.partition import (
     replay,
     update_thresholds,
 )
-from tests.reference import split as reference
 
 MARGIN = {"margin": 0.3, "cap": 0.99}
 ALL = {"momentum": 0.9, **MARGIN}
@@ -32,29 +31,6 @@ def problems(draw: Any, epochs: int = 1) -> tuple[Any, ...]:
     # Half the labels agree with the strong model, or R and the discrepancy set would stay empty.
     label = np.where(rng.random(n) < 0.5, strong[0].argmax(1), label)
     return strong, weak, label, rng.random(n), rng.random(n)
-
-
-@given(problems(), st.floats(0, 1), st.floats(0.01, 0.999))
-def test_same_as_one_sample_at_a_time(problem: Any, margin: float, cap: float) -> None:
-    (strong,), (weak,), label, ts, tw = problem
-    split = partition_samples(strong, weak, label, ts, tw, margin=margin, cap=cap)
-    for i in range(len(label)):
-        row = reference.split_one(strong[i], weak[i], int(label[i]), ts[i], tw[i], margin, cap)
-        assert (split.set[i], split.reason[i]) == row
-
-
-@given(problems(epochs=4), st.floats(0, 0.99), st.floats(0, 0.6), st.floats(0.3, 0.999))
-def test_replay_is_stepping_is_the_reference(problem: Any, m: float, margin: float, cap: float) -> None:
-    strong, weak, label, *_ = problem
-    replayed = replay(strong, weak, label, momentum=m, margin=margin, cap=cap)
-    threshold = DynamicThreshold(len(label), strong.shape[2], momentum=m, margin=margin, cap=cap)
-    stepped = [threshold.partition(s, w, label) for s, w in zip(strong, weak, strict=True)]
-    wanted = reference.run(strong, weak, label.tolist(), m, margin, cap)
-    for a, b, rows in zip(replayed, stepped, wanted, strict=True):
-        assert a.table().equals(b.table())
-        assert list(zip(a.set, a.reason, strict=True)) == [row[:2] for row in rows]
-        np.testing.assert_allclose(a.tau_strong, [row[2] for row in rows], rtol=1e-12)
-        np.testing.assert_allclose(a.tau_weak, [row[3] for row in rows], rtol=1e-12)
 
 
 @given(problems())
