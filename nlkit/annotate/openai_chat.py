@@ -19,9 +19,8 @@ import pandas as pd
 from nlkit._util import invalid, progress
 from nlkit.annotate import prompts
 from nlkit.annotate.base import ABSTAINED, Demonstrations, answer_table, check_request
-from nlkit.annotate.local import open_store
 from nlkit.annotate.replies import ReplyToken, label_scores, named_label
-from nlkit.annotate.store import AnswerStore, StoredAnswer
+from nlkit.annotate.store import AnswerStore, Keep, StoredAnswer, answered, open_store
 
 __all__ = ["OpenAIChat"]
 
@@ -181,8 +180,9 @@ class OpenAIChat:
             )
             for i, text in enumerate(request.texts)
         ]
-        answers, known = self._ask(asked, names)
-
+        answers, known = answered(
+            self.store, self.key(), asked, names, lambda missing, keep: self._ask(missing, names, keep)
+        )
         n, C = len(asked), len(names)
         label = np.array([named_label(answers[q].reply, names) for q in asked], dtype=np.int64)
         p = np.full((n, C), 1 / C)
@@ -214,32 +214,21 @@ class OpenAIChat:
     def _cut(self, text: str) -> str:
         return prompts.clean(text)[: self.max_text_chars].rstrip()
 
-    def _ask(self, asked: Sequence[str], names: Sequence[str]) -> tuple[dict[str, StoredAnswer], set[str]]:
-        """Return the answer to every prompt, and the prompts whose answers the store knew before."""
-        unique = list(dict.fromkeys(asked))
-        answers = self.store.get(self.key(), unique, names) if self.store is not None else {}
-        known = set(answers)
-        missing = [q for q in unique if q not in answers]
-        if not missing:
-            return answers, known
+    def _ask(self, missing: Sequence[str], names: Sequence[str], keep: Keep) -> None:
         # A name has at most as many tokens as bytes; the rest is for quotes and the end of the reply.
         longest = max(len(name.encode()) for name in names) + 8
         with progress(total=len(missing), desc=f"asking {self.name}", unit="text") as bar:
 
-            def keep(q: str, reply: Reply) -> None:
-                answered = named_label(reply.text, names)
+            def read(prompt: str, reply: Reply) -> None:
+                label = named_label(reply.text, names)
                 scores: Floats = np.full(len(names), np.nan)
-                if answered != ABSTAINED:
-                    scores = label_scores(answered, names, reply.tokens)
-                answer = StoredAnswer(q, scores, reply.prompt_tokens, reply.text)
-                if self.store is not None:
-                    self.store.put_many(self.key(), [answer], names)
-                answers[q] = answer
-                bar.set_postfix({"label": names[answered] if answered != ABSTAINED else "none"})
+                if label != ABSTAINED:
+                    scores = label_scores(label, names, reply.tokens)
+                keep([StoredAnswer(prompt, scores, reply.prompt_tokens, reply.text)])
+                bar.set_postfix({"label": names[label] if label != ABSTAINED else "none"})
                 bar.update()
 
-            self._ask_server(missing, keep, max_tokens=longest)
-        return answers, known
+            self._ask_server(missing, read, max_tokens=longest)
 
     @cached_property
     def _package(self) -> Any:
