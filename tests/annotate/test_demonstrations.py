@@ -27,9 +27,6 @@ def test_balanced_pool_equals_its_twin(
     index, label, confidence = drawn
     pool = balanced_pool(index, label, confidence, per_class)
     assert pool.tolist() == reference.balanced_pool(index, label, confidence, per_class)
-    taken = [y for i, y in zip(index, label, strict=True) if i in set(pool.tolist())]
-    assert all(taken.count(c) <= per_class for c in range(4))
-    assert -1 not in taken
 
 
 @st.composite
@@ -54,16 +51,6 @@ def test_nearest_equals_its_twin(case: dict[str, Any], k: int) -> None:
     assert found.tolist() == reference.nearest(query, pool, k, **case)
 
 
-@given(search(), st.integers(1, 5))
-def test_never_the_query_itself_nor_its_twin_text(case: dict[str, Any], k: int) -> None:
-    found = nearest(case.pop("query"), case.pop("pool"), k, **case)
-    for q, row in enumerate(found):
-        shown = [p for p in row if p >= 0]
-        assert len(set(shown)) == len(shown)
-        assert all(case["pool_index"][p] != case["query_index"][q] for p in shown)
-        assert all(case["pool_texts"][p].split() != case["query_texts"][q].split() for p in shown)
-
-
 def test_nearest_is_last_and_length_does_not_matter() -> None:
     pool = np.array([[1.0, 0.0], [100.0, 100.0], [0.0, 1.0]])
     assert nearest(np.array([[0.1, 1.0]]), pool, 2).tolist() == [[1, 2]]
@@ -84,18 +71,18 @@ def test_balance_report_counts_every_class() -> None:
     assert balance_report([], ["a", "b"])["share"].tolist() == [0.0, 0.0]
 
 
-def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="per_class"):
-        balanced_pool([0], [0], [0.5], 0)
-    with pytest.raises(ValueError, match="NaN"):
-        balanced_pool([0], [0], [float("nan")], 1)
-    with pytest.raises(ValueError, match="one length"):
-        balanced_pool([0, 1], [0], [0.5], 1)
-    with pytest.raises(ValueError, match="both or neither"):
-        nearest(np.eye(2), np.eye(2), 1, query_index=[0, 1])
-    with pytest.raises(ValueError, match="k=0"):
-        nearest(np.eye(2), np.eye(2), 0)
-    with pytest.raises(ValueError, match="embeddings"):
-        nearest(np.eye(2), np.eye(3), 1)
-    with pytest.raises(ValueError, match="class numbers"):
-        balance_report([3], ["a", "b"])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: balanced_pool([0], [0], [0.5], 0), "per_class"),
+        (lambda: balanced_pool([0], [0], [float("nan")], 1), "NaN"),
+        (lambda: balanced_pool([0, 1], [0], [0.5], 1), "one length"),
+        (lambda: nearest(np.eye(2), np.eye(2), 1, query_index=[0, 1]), "both or neither"),
+        (lambda: nearest(np.eye(2), np.eye(2), 0), "k=0"),
+        (lambda: nearest(np.eye(2), np.eye(3), 1), "embeddings"),
+        (lambda: balance_report([3], ["a", "b"]), "class numbers"),
+    ],
+)
+def test_bad_arguments_are_refused(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
