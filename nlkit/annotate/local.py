@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -136,8 +136,6 @@ class LocalLLM:
             )
         self.name = str(model) if precision == "fp32" else f"{model} ({precision})"
         self.store = open_store(store)
-        self._source: models.ModelSource | None = None
-        self._tokenizer: Any = None
         self._scorer: LabelScorer | None = None
 
     def annotate(
@@ -183,8 +181,10 @@ class LocalLLM:
             lambda missing, keep: self._ask(prefix, missing, words, keep),
         )
 
-        lengths = np.array([len(self._tokens(prompts.continuation(word))) for word in words])
-        divisor = lengths if self.normalise == "mean" else 1
+        divisor: Any = 1
+        if self.normalise == "mean":
+            ends = self._tokenizer([prompts.continuation(word) for word in words], add_special_tokens=False)
+            divisor = np.array([len(tokens) for tokens in ends.input_ids])
         scores = np.array([answers[q].scores for q in queries]).reshape(n, len(names)) / divisor
         bias: Floats | None = None
         if contents:
@@ -209,7 +209,7 @@ class LocalLLM:
         self.key()
         self._words(list(label_names))
         if convert:
-            models.ready_folder(self._locate())
+            models.ready_folder(self._source)
 
     def prompts(
         self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations = None
@@ -219,11 +219,11 @@ class LocalLLM:
 
     def key(self) -> str:
         """Return what identifies this annotator's raw answers: the weights' hash and the precision."""
-        return json.dumps(["local", self._locate().identity, self.precision])
+        return json.dumps(["local", self._source.identity, self.precision])
 
     def _template(self, request: Request) -> tuple[list[str], str, list[str], Callable[[int, str], str]]:
         """Return label words, the prompts' common beginning, the prompts, and what makes one as text i's."""
-        names, tokenizer = request.label_names, self._load_tokenizer()
+        names, tokenizer = request.label_names, self._tokenizer
         words = self._words(names)
 
         @cache
@@ -260,25 +260,19 @@ class LocalLLM:
             invalid("label_words", words, "a different, non-blank word for every label")
         return words
 
-    def _locate(self) -> models.ModelSource:
-        if self._source is None:
-            self._source = models.locate(self.model)
-        return self._source
+    @cached_property
+    def _source(self) -> models.ModelSource:
+        return models.locate(self.model)
 
-    def _load_tokenizer(self) -> Any:
-        if self._tokenizer is None:
-            self._tokenizer = models.load_tokenizer(self._locate())
-        return self._tokenizer
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return models.load_tokenizer(self._source)
 
     def _load_scorer(self) -> LabelScorer:
         if self._scorer is None:
-            model = models.load_model(self._locate(), precision=self.precision, device=self.device)
-            self._scorer = LabelScorer(model, self._load_tokenizer(), batch_tokens=self.batch_tokens)
+            model = models.load_model(self._source, precision=self.precision, device=self.device)
+            self._scorer = LabelScorer(model, self._tokenizer, batch_tokens=self.batch_tokens)
         return self._scorer
-
-    def _tokens(self, text: str) -> list[int]:
-        tokens: list[int] = self._load_tokenizer()(text, add_special_tokens=False).input_ids
-        return tokens
 
     def _ask(self, prefix: str, missing: Sequence[str], words: Sequence[str], keep: Keep) -> None:
         scorer = self._load_scorer()
