@@ -118,17 +118,17 @@ def _is_demonstration(item: Any) -> bool:
     return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
 
 
-def _check_demonstration(item: Any, where: str, n_labels: int) -> Demonstration:
-    if not _is_demonstration(item):
-        invalid(where, item, "a Demonstration(text, label) with a string and an integer")
-    text, label = item
-    if isinstance(label, bool) or not isinstance(label, int | np.integer):
-        invalid(f"{where}.label", label, "an integer class number")
-    if not 0 <= label < n_labels:
-        invalid(
-            f"{where}.label", label, f"a class number from 0 to {n_labels - 1} (drop missing labels first)"
-        )
-    return Demonstration(text, int(label))
+def _check_demonstrations(items: Sequence[Any], where: str, n_labels: int) -> list[Demonstration]:
+    for i, item in enumerate(items):
+        if not _is_demonstration(item):
+            invalid(f"{where}[{i}]", item, "a Demonstration(text, label) with a string and an integer")
+        label = item[1]
+        if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < n_labels:
+            invalid(
+                f"{where}[{i}].label", label,
+                f"an integer class number from 0 to {n_labels - 1} (drop missing labels first)",
+            )  # fmt: skip
+    return [Demonstration(text, int(label)) for text, label in items]
 
 
 def check_request(
@@ -149,33 +149,23 @@ def check_request(
             raise TypeError(f"{field} must be a sequence of strings, not one string: write [{value[:40]!r}]")
         for i, item in enumerate(value):
             if not isinstance(item, str):
-                raise TypeError(
-                    f"{field}[{i}] is {type(item).__name__}, not a string: drop or convert it first"
-                )
+                raise TypeError(f"{field}[{i}] is {type(item).__name__}, not a string: drop or convert it")
     names = list(label_names)
     if len(names) < 2:
         invalid("label_names", names, "at least two label names")
-    if any(not name.strip() for name in names):
-        invalid("label_names", names, "no blank names")
-    if len(set(names)) < len(names):
-        invalid("label_names", names, "every name once")
-    items = list(demonstrations) if demonstrations is not None else []
-    if not items:
-        return Request(list(texts), names, [], None)
+    if any(not name.strip() for name in names) or len(set(names)) < len(names):
+        invalid("label_names", names, "every name once, and no blank names")
+    items: list[Any] = list(demonstrations or [])
     if all(_is_demonstration(item) for item in items):
-        shared = [_check_demonstration(d, f"demonstrations[{i}]", len(names)) for i, d in enumerate(items)]
-        return Request(list(texts), names, shared, None)
+        return Request(list(texts), names, _check_demonstrations(items, "demonstrations", len(names)), None)
     if any(_is_demonstration(item) or isinstance(item, str) for item in items):
         invalid(
             "demonstrations", "a mixture", "one flat list of demonstrations, or one list of them per text"
         )
     if len(items) != len(texts):
         invalid("len(demonstrations)", len(items), f"one list per text, so {len(texts)} lists")
-    per_text = [
-        [_check_demonstration(d, f"demonstrations[{i}][{j}]", len(names)) for j, d in enumerate(item)]
-        for i, item in enumerate(items)
-    ]
-    return Request(list(texts), names, [], per_text)
+    own = [_check_demonstrations(d, f"demonstrations[{i}]", len(names)) for i, d in enumerate(items)]
+    return Request(list(texts), names, [], own)
 
 
 def answer_table(
@@ -230,5 +220,4 @@ def answer_table(
         "prompt_tokens": np.asarray(prompt_tokens, dtype=np.int64),
         "prompt": list(prompts),
     }
-    table = pd.DataFrame(columns)
-    return table.astype({"label_name": "str", "source": "str", "prompt": "str"})
+    return pd.DataFrame(columns).astype({"label_name": "str", "source": "str", "prompt": "str"})

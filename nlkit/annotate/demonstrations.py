@@ -90,18 +90,17 @@ def nearest(
         invalid("embeddings", (query.shape, pool.shape), "arrays of shape (Q, D) and (P, D)")
     if k < 1:
         invalid("k", k, "at least 1")
-    if (query_index is None) != (pool_index is None) or (query_texts is None) != (pool_texts is None):
-        raise ValueError("give query_index and pool_index (or query_texts and pool_texts) both or neither")
     Q, P = len(query), len(pool)
     similarity = unit_rows(query) @ unit_rows(pool).T  # (Q, P)
-    # Rounding makes equal pairs differ in the last bits, by the order BLAS sums in; ties must not depend on
-    # that.
+    # Equal pairs may differ in the last bits, by the order BLAS sums in; ties must not depend on that.
     similarity = np.round(similarity, 12)
     for name, own, others in (
         ("index", query_index, pool_index),
         ("texts", _words(query_texts), _words(pool_texts)),
     ):
-        if own is None or others is None:
+        if (own is None) != (others is None):
+            raise ValueError(f"give query_{name} and pool_{name} both or neither")
+        if own is None:
             continue
         own, others = np.asarray(own), np.asarray(others)
         if own.shape != (Q,) or others.shape != (P,):

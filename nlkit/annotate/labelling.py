@@ -7,7 +7,7 @@ whole class may be mistaken for another. `nlkit.noise.noise_report` says what it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,34 +27,6 @@ __all__ = ["label_with_llm", "llm_answers"]
 _LABELLED = ("train", "validation")
 
 
-@overload
-def label_with_llm(
-    ds: DatasetDict,
-    annotator: str | Annotator,
-    shots: int = ...,
-    pool: Dataset | None = ...,
-    *,
-    seed: int = ...,
-    encoder: str = ...,
-    splits: Sequence[str] = ...,
-    return_report: Literal[False] = ...,
-) -> DatasetDict: ...
-
-
-@overload
-def label_with_llm(
-    ds: DatasetDict,
-    annotator: str | Annotator,
-    shots: int = ...,
-    pool: Dataset | None = ...,
-    *,
-    seed: int = ...,
-    encoder: str = ...,
-    splits: Sequence[str] = ...,
-    return_report: Literal[True],
-) -> tuple[DatasetDict, pd.DataFrame]: ...
-
-
 def label_with_llm(
     ds: DatasetDict,
     annotator: str | Annotator,
@@ -65,7 +37,7 @@ def label_with_llm(
     encoder: str = "minilm",
     splits: Sequence[str] = _LABELLED,
     return_report: bool = False,
-) -> DatasetDict | tuple[DatasetDict, pd.DataFrame]:
+) -> Any:
     """Let an annotator label train and validation: its answers become the column `noisy_label`.
 
     Parameters
@@ -98,8 +70,8 @@ def label_with_llm(
     datasets.DatasetDict
         A new one; `noisy_label` is -1 where the annotator abstained.
     pandas.DataFrame
-        With ``return_report=True``: columns split, n, answered, abstained and rate (fraction wrong among the
-        answered texts with a true label; NaN when there are none).
+        Only with ``return_report=True``, as the second of two: columns split, n, answered, abstained and rate
+        (fraction wrong among the answered texts with a true label; NaN when there are none).
 
     Warns
     -----
@@ -112,7 +84,19 @@ def label_with_llm(
     `LocalLLM` keeps its answers in its store: after an interruption, the same call asks only for the rest.
     """
     answers = llm_answers(ds, annotator, shots, pool, seed=seed, encoder=encoder, splits=splits)
-    return _labelled(ds, answers, return_report)
+    result, rows = type(ds)(ds), []
+    chosen = list(dict.fromkeys(answers["split"]))
+    feature = ClassLabel(names=_names(ds, chosen))
+    for split in chosen:
+        own = answers.loc[answers["split"] == split, "label"].to_numpy(np.int64)
+        result[split] = with_column(ds[split], "noisy_label", own.tolist(), feature)
+        if return_report:
+            judged = "label" in ds[split].column_names
+            rate = noise_report(result, split).rate if judged else float("nan")
+            rows.append((split, len(own), int((own >= 0).sum()), int((own < 0).sum()), rate))
+    if not return_report:
+        return result
+    return result, pd.DataFrame(rows, columns=["split", "n", "answered", "abstained", "rate"])
 
 
 def llm_answers(
@@ -152,13 +136,13 @@ def llm_answers(
     names = _names(ds, chosen)
     everything = [text for split in chosen for text in texts[split]]
     annotator = as_annotator(annotator, names)  # a missing model is found before the texts are embedded
-    if pool is not None:
-        _check_classes(pool, names)
-        demonstrations, _ = retrieve(everything, pool, shots, encoder=encoder)
-        answers = _ask(annotator, everything, names, demonstrations)
-    else:
+    if pool is None:
         shown = fixed(ds, names, shots, seed) if shots else []
         answers = _ask_with_fixed(annotator, everything, names, shown)
+    else:
+        if "label" in (getattr(pool, "column_names", None) or []):  # what else it needs `retrieve` checks
+            _check_names("pool", class_names(pool, "label", "pool"), "ds", names)
+        answers = _ask(annotator, everything, names, retrieve(everything, pool, shots, encoder=encoder)[0])
     places = [(split, i) for split in chosen for i in range(len(texts[split]))]
     where = pd.DataFrame(places, columns=["split", "index"])
     return pd.concat([where, answers], axis=1)
@@ -171,18 +155,21 @@ def _names(ds: DatasetDict, splits: Sequence[str]) -> list[str]:
         column = next((c for c in ("label", "noisy_label") if c in ds[split].column_names), None)
         if column is None:
             invalid(
-                f"ds[{split!r}]",
-                ds[split].column_names,
+                f"ds[{split!r}]", ds[split].column_names,
                 "a column `label` or `noisy_label` of type ClassLabel, which has the names of the classes",
-            )
+            )  # fmt: skip
         found[split] = class_names(ds[split], column, split)
     names = found[splits[0]]
     if len(names) < 2:
         invalid("label_names", names, "at least two classes to choose from")
     for split, others in found.items():
-        if others != names:
-            invalid(f"the classes of {split}", others, f"those of {splits[0]}, in that order: {names}")
+        _check_names(split, others, splits[0], names)
     return names
+
+
+def _check_names(place: str, names: list[str], other: str, expected: list[str]) -> None:
+    if names != expected:
+        invalid(f"the classes of {place}", names, f"those of {other}, in that order: {expected}")
 
 
 def _ask(annotator: Any, texts: Sequence[str], names: Sequence[str], demonstrations: Any) -> pd.DataFrame:
@@ -208,30 +195,3 @@ def _ask_with_fixed(
         # Apart: shared demonstrations are what the default calibration asks for.
         asked += [([i], _ask(annotator, [texts[i]], names, left[i] or None)) for i in own]
     return pd.concat([table.set_axis(rows) for rows, table in asked]).sort_index()
-
-
-def _check_classes(pool: Any, names: Sequence[str]) -> None:
-    """Raise ValueError unless a pool has a `label` of these classes; what else it needs `retrieve` checks."""
-    if "label" in (getattr(pool, "column_names", None) or []):
-        own = class_names(pool, "label", "pool")
-        if own != list(names):
-            invalid("the classes of pool", own, f"those of ds, in that order: {list(names)}")
-
-
-def _labelled(
-    ds: DatasetDict, answers: pd.DataFrame, return_report: bool
-) -> DatasetDict | tuple[DatasetDict, pd.DataFrame]:
-    """Write the answers beside the texts, and count them."""
-    result, rows = type(ds)(ds), []
-    chosen = list(dict.fromkeys(answers["split"]))
-    feature = ClassLabel(names=_names(ds, chosen))
-    for split in chosen:
-        own = answers.loc[answers["split"] == split, "label"].to_numpy(np.int64)
-        result[split] = with_column(ds[split], "noisy_label", own.tolist(), feature)
-        if return_report:
-            judged = "label" in ds[split].column_names
-            rate = noise_report(result, split).rate if judged else float("nan")
-            rows.append((split, len(own), int((own >= 0).sum()), int((own < 0).sum()), rate))
-    if not return_report:
-        return result
-    return result, pd.DataFrame(rows, columns=["split", "n", "answered", "abstained", "rate"])

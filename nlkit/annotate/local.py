@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import log_softmax
 
-from nlkit._util import cache_folder, invalid, progress
+from nlkit._util import invalid, progress
 from nlkit.annotate import models, prompts
 from nlkit.annotate.base import (
     Annotator,
@@ -23,25 +25,12 @@ from nlkit.annotate.base import (
     check_request,
 )
 from nlkit.annotate.scoring import LabelScorer
-from nlkit.annotate.store import AnswerStore, StoredAnswer
+from nlkit.annotate.store import AnswerStore, Keep, StoredAnswer, answered, open_store
 from nlkit.models.device import choose_device, choose_precision
 
-__all__ = ["LocalLLM", "calibrate", "open_store"]
-
-_PRECISIONS = ("auto", "fp32", "bf16", "int8")
-_CALIBRATIONS = ("auto", "none", "contextual", "batch")
-_NORMALISATIONS = ("sum", "mean")
+__all__ = ["LocalLLM", "as_annotator", "calibrate"]
 
 Floats = npt.NDArray[np.float64]
-
-
-def open_store(store: str | os.PathLike[str] | AnswerStore | None) -> AnswerStore | None:
-    """Return the store an annotator's argument means: "default" (in the cache), a path, a store, or none."""
-    if store is None or isinstance(store, AnswerStore):
-        return store
-    if store == "default":
-        return AnswerStore(cache_folder("answers") / "answers.sqlite")
-    return AnswerStore(store)
 
 
 def calibrate(scores: Floats, bias: Floats | None) -> Floats:
@@ -51,14 +40,8 @@ def calibrate(scores: Floats, bias: Floats | None) -> Floats:
     them is contextual calibration (Zhao et al., 2021) or, with the batch's mean, batch calibration (Zhou et
     al., 2023). Rows of the result sum to 1.
     """
-    logits = scores if bias is None else _log_softmax(scores) - bias
-    result: Floats = np.exp(_log_softmax(logits))
-    return result
-
-
-def _log_softmax(scores: Floats) -> Floats:
-    shifted = scores - scores.max(axis=-1, keepdims=True)
-    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    logits = scores if bias is None else log_softmax(scores, axis=-1) - bias
+    result: Floats = np.exp(log_softmax(logits, axis=-1))
     return result
 
 
@@ -121,19 +104,19 @@ class LocalLLM:
         store: str | os.PathLike[str] | AnswerStore | None = "default",
         device: str = "auto",
     ) -> None:
-        for field, value, allowed in (
-            ("precision", precision, _PRECISIONS),
-            ("calibration", calibration, _CALIBRATIONS),
-            ("normalise", normalise, _NORMALISATIONS),
-        ):
-            if value not in allowed:
-                invalid(field, value, f"one of {', '.join(allowed)}")
+        choices = {
+            "precision": (precision, ("auto", "fp32", "bf16", "int8")),
+            "calibration": (calibration, ("auto", "none", "contextual", "batch")),
+            "normalise": (normalise, ("sum", "mean")),
+        }
+        for field, (chosen, allowed) in choices.items():
+            if chosen not in allowed:
+                invalid(field, chosen, f"one of {', '.join(allowed)}")
         if not 0 <= abstain_below <= 1:
             invalid("abstain_below", abstain_below, "a probability from 0 to 1")
-        if max_text_tokens < 1:
-            invalid("max_text_tokens", max_text_tokens, "at least 1")
-        if batch_tokens < 1:
-            invalid("batch_tokens", batch_tokens, "at least 1")
+        for field, value in (("max_text_tokens", max_text_tokens), ("batch_tokens", batch_tokens)):
+            if value < 1:
+                invalid(field, value, "at least 1")
         self.device = choose_device(device)
         if precision == "auto":
             precision = "bf16" if choose_precision("auto", self.device) == "bf16" else "fp32"
@@ -153,8 +136,6 @@ class LocalLLM:
             )
         self.name = str(model) if precision == "fp32" else f"{model} ({precision})"
         self.store = open_store(store)
-        self._source: models.ModelSource | None = None
-        self._tokenizer: Any = None
         self._scorer: LabelScorer | None = None
 
     def annotate(
@@ -180,34 +161,44 @@ class LocalLLM:
             model.
         """
         request = check_request(texts, label_names, demonstrations)
-        names = request.label_names
-        words, prefix, suffix = self._template(request)
-        cut, n = self._cutter(), len(request.texts)
-        queries = [suffix(i, cut(text)) for i, text in enumerate(request.texts)]
+        names, n = request.label_names, len(request.texts)
+        words, prefix, queries, prompt = self._template(request)
+        calibration = self.calibration
+        if calibration == "auto":
+            calibration = "contextual" if request.shared else "none"
         # The bias is asked once per set of demonstrations: once in all, unless every text has its own.
         contents: list[list[str]] = []
-        if self._method(request) == "contextual":
+        if calibration == "contextual":
             own = range(n) if request.per_text is not None else range(min(n, 1))
-            contents = [[suffix(i, text) for text in prompts.CONTENT_FREE] for i in own]
-        asked = queries + [text for group in contents for text in group]
-        answers, known = self._ask(prefix, asked, words, names)
+            contents = [[prompt(i, text) for text in prompts.CONTENT_FREE] for i in own]
+        # Two names may share a word in different calls, so the store's key holds the words as well.
+        identity = [f"{name}={word}" for name, word in zip(names, words, strict=True)]
+        answers, known = answered(
+            self.store,
+            self.key(),
+            [*queries, *(text for group in contents for text in group)],
+            identity,
+            lambda missing, keep: self._ask(prefix, missing, words, keep),
+        )
 
-        lengths = np.array([len(self._tokens(prompts.continuation(word))) for word in words])
-        divisor = lengths if self.normalise == "mean" else 1
+        divisor: Any = 1
+        if self.normalise == "mean":
+            ends = self._tokenizer([prompts.continuation(word) for word in words], add_special_tokens=False)
+            divisor = np.array([len(tokens) for tokens in ends.input_ids])
         scores = np.array([answers[q].scores for q in queries]).reshape(n, len(names)) / divisor
         bias: Floats | None = None
         if contents:
             free = np.array([[answers[q].scores for q in group] for group in contents]) / divisor
-            bias = np.log(np.exp(_log_softmax(free)).mean(axis=1))  # (1 or n, C)
-        elif self._method(request) == "batch" and n:
-            bias = np.log(np.exp(_log_softmax(scores)).mean(axis=0))
+            bias = np.log(np.exp(log_softmax(free, axis=-1)).mean(axis=1))  # (1 or n, C)
+        elif calibration == "batch" and n:
+            bias = np.log(np.exp(log_softmax(scores, axis=-1)).mean(axis=0))
         return answer_table(
             calibrate(scores, bias),
             names,
             abstain_below=self.abstain_below,
             source=["store" if q in known else "model" for q in queries],
             prompt_tokens=[answers[q].prompt_tokens for q in queries],
-            prompts=[prefix + q for q in queries],
+            prompts=queries,
         )
 
     def ready(self, label_names: Sequence[str], *, convert: bool = False) -> None:
@@ -218,24 +209,30 @@ class LocalLLM:
         self.key()
         self._words(list(label_names))
         if convert:
-            models.ready_folder(self._locate())
+            models.ready_folder(self._source)
 
     def prompts(
         self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations = None
     ) -> list[str]:
         """Return what `annotate` would put to the model, one prompt a text; nothing is asked."""
-        request = check_request(texts, label_names, demonstrations)
-        _, prefix, suffix = self._template(request)
-        cut = self._cutter()
-        return [prefix + suffix(i, cut(text)) for i, text in enumerate(request.texts)]
+        return self._template(check_request(texts, label_names, demonstrations))[2]
 
     def key(self) -> str:
         """Return what identifies this annotator's raw answers: the weights' hash and the precision."""
-        return json.dumps(["local", self._locate().identity, self.precision])
+        return json.dumps(["local", self._source.identity, self.precision])
 
-    def _template(self, request: Request) -> tuple[list[str], str, Callable[[int, str], str]]:
-        """Return label words, the prompts' common beginning, and what makes the end of text i's prompt."""
-        names, words, cut = request.label_names, self._words(request.label_names), self._cutter()
+    def _template(self, request: Request) -> tuple[list[str], str, list[str], Callable[[int, str], str]]:
+        """Return label words, the prompts' common beginning, the prompts, and what makes one as text i's."""
+        names, tokenizer = request.label_names, self._tokenizer
+        words = self._words(names)
+
+        @cache
+        def cut(text: str) -> str:
+            whole = prompts.clean(text)
+            spans = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
+            end = spans[self.max_text_tokens - 1][1] if len(spans) > self.max_text_tokens else len(whole)
+            return whole[:end].rstrip()
+
         described = prompts.describe(names, self.label_descriptions)
         shown = [
             described[name] if described[name] != name else word
@@ -247,15 +244,12 @@ class LocalLLM:
         examples = [d._replace(text=cut(d.text)) for d in request.shared]
         prefix = prompts.prefix(words, shown if listed else None, examples)
 
-        def suffix(i: int, query: str) -> str:
-            return prompts.suffix(words, [d._replace(text=cut(d.text)) for d in request.own(i)], query)
+        def prompt(i: int, query: str) -> str:
+            return prefix + prompts.suffix(
+                words, [d._replace(text=cut(d.text)) for d in request.own(i)], query
+            )
 
-        return words, prefix, suffix
-
-    def _method(self, request: Request) -> str:
-        if self.calibration != "auto":
-            return self.calibration
-        return "contextual" if request.shared else "none"
+        return words, prefix, [prompt(i, cut(text)) for i, text in enumerate(request.texts)], prompt
 
     def _words(self, names: Sequence[str]) -> list[str]:
         unknown = sorted(set(self.label_words) - set(names))
@@ -266,90 +260,38 @@ class LocalLLM:
             invalid("label_words", words, "a different, non-blank word for every label")
         return words
 
-    def _locate(self) -> models.ModelSource:
-        if self._source is None:
-            self._source = models.locate(self.model)
-        return self._source
+    @cached_property
+    def _source(self) -> models.ModelSource:
+        return models.locate(self.model)
 
-    def _load_tokenizer(self) -> Any:
-        if self._tokenizer is None:
-            self._tokenizer = models.load_tokenizer(self._locate())
-        return self._tokenizer
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return models.load_tokenizer(self._source)
 
     def _load_scorer(self) -> LabelScorer:
         if self._scorer is None:
-            model = models.load_model(self._locate(), precision=self.precision, device=self.device)
-            self._scorer = LabelScorer(model, self._load_tokenizer(), batch_tokens=self.batch_tokens)
+            model = models.load_model(self._source, precision=self.precision, device=self.device)
+            self._scorer = LabelScorer(model, self._tokenizer, batch_tokens=self.batch_tokens)
         return self._scorer
 
-    def _tokens(self, text: str) -> list[int]:
-        tokens: list[int] = self._load_tokenizer()(text, add_special_tokens=False).input_ids
-        return tokens
-
-    def _cutter(self) -> Callable[[str], str]:
-        """Return a function that cleans a text and cuts it to `max_text_tokens`, remembering what it cut."""
-        tokenizer, seen = self._load_tokenizer(), {}
-
-        def cut(text: str) -> str:
-            if text not in seen:
-                whole = prompts.clean(text)
-                spans = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
-                end = spans[self.max_text_tokens - 1][1] if len(spans) > self.max_text_tokens else len(whole)
-                seen[text] = whole[:end].rstrip()
-            return seen[text]
-
-        return cut
-
-    def _ask(
-        self, prefix: str, suffixes: Iterable[str], words: Sequence[str], names: Sequence[str]
-    ) -> tuple[dict[str, StoredAnswer], set[str]]:
-        """Return the answer to every suffix, and the suffixes whose answers the store knew before."""
-        # Two names may share a word in different calls, so the key holds the words as well as the names.
-        identity = [f"{name}={word}" for name, word in zip(names, words, strict=True)]
-        unique = list(dict.fromkeys(suffixes))
-        stored = (
-            self.store.get(self.key(), [prefix + s for s in unique], identity)
-            if self.store is not None
-            else {}
-        )
-        answers = {s: stored[prefix + s] for s in unique if prefix + s in stored}
-        known = set(answers)
-        missing = [s for s in unique if s not in answers]
-        if missing:
-            self._ask_model(prefix, missing, words, identity, answers)
-        return answers, known
-
-    def _ask_model(
-        self,
-        prefix: str,
-        missing: list[str],
-        words: Sequence[str],
-        identity: Sequence[str],
-        answers: dict[str, StoredAnswer],
-    ) -> None:
+    def _ask(self, prefix: str, missing: Sequence[str], words: Sequence[str], keep: Keep) -> None:
         scorer = self._load_scorer()
         start = scorer.encode(prefix, first=True)
-        tokens = [scorer.encode(s) for s in missing]
+        tokens = [scorer.encode(prompt[len(prefix) :]) for prompt in missing]
         labels = [scorer.encode(prompts.continuation(word)) for word in words]
         began, read = time.perf_counter(), 0
         with progress(total=len(missing), desc=f"asking {self.name}", unit="text") as bar:
             for rows, scores in scorer.score(start, tokens, labels):
-                batch = [
-                    StoredAnswer(prefix + missing[i], scores[r], len(start) + len(tokens[i]))
-                    for r, i in enumerate(rows)
-                ]
-                if self.store is not None:
-                    # On disk before anyone uses them: an interrupted run loses at most the batch under way.
-                    self.store.put_many(self.key(), batch, identity)
-                answers.update((missing[i], answer) for i, answer in zip(rows, batch, strict=True))
-                read += sum(len(tokens[i]) for i in rows)
-                confidence = float(calibrate(scores, None).max(axis=1).mean())
-                bar.set_postfix(
-                    {
-                        "tokens/s": f"{read / (time.perf_counter() - began):.0f}",
-                        "confidence": f"{confidence:.2f}",
-                    }
+                keep(
+                    [
+                        StoredAnswer(missing[i], own, len(start) + len(tokens[i]))
+                        for i, own in zip(rows, scores, strict=True)
+                    ]
                 )
+                read += sum(len(tokens[i]) for i in rows)
+                speed = read / (time.perf_counter() - began)
+                confidence = calibrate(scores, None).max(axis=1).mean()
+                bar.set_postfix({"tokens/s": f"{speed:.0f}", "confidence": f"{confidence:.2f}"})
                 bar.update(len(rows))
 
 

@@ -46,9 +46,9 @@ def locate(model: str | os.PathLike[str]) -> ModelSource:
             )
         return ModelSource(str(path), None, _digest(weights))
     if str(model) == "smollm2":
-        from nlkit.data import packaged as assets
+        from nlkit.data import packaged
 
-        asset = assets.find("smollm2")
+        asset = packaged.find("smollm2")
         return ModelSource(str(asset.path.parent), asset.path, asset.sha256)
     from transformers import AutoConfig
 
@@ -57,8 +57,7 @@ def locate(model: str | os.PathLike[str]) -> ModelSource:
     except OSError as error:
         raise ValueError(
             f"model={str(model)!r} is no file or folder here, no name of nlkit ('smollm2'), and the hub "
-            f"did not "
-            f"give it: {error}"
+            f"did not give it: {error}"
         ) from error
     commit = getattr(config, "_commit_hash", None) or "unknown-revision"
     return ModelSource(str(model), None, commit)
@@ -97,8 +96,7 @@ def _convert(source: ModelSource, folder: Path) -> None:
     try:
         tokenizer.save_pretrained(temporary)
         config = copy.deepcopy(model.config)
-        # transformers refuses to save a model that came from GGUF, although its weights are plain floats by
-        # now.
+        # transformers refuses to save a model from GGUF, although its weights are plain floats by now.
         if hasattr(config, "quantization_config"):
             del config.quantization_config
         config.architectures = [type(model).__name__]

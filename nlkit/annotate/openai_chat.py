@@ -6,8 +6,8 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -19,9 +19,8 @@ import pandas as pd
 from nlkit._util import invalid, progress
 from nlkit.annotate import prompts
 from nlkit.annotate.base import ABSTAINED, Demonstrations, answer_table, check_request
-from nlkit.annotate.local import open_store
 from nlkit.annotate.replies import ReplyToken, label_scores, named_label
-from nlkit.annotate.store import AnswerStore, StoredAnswer
+from nlkit.annotate.store import AnswerStore, Keep, StoredAnswer, answered, open_store
 
 __all__ = ["OpenAIChat"]
 
@@ -181,8 +180,9 @@ class OpenAIChat:
             )
             for i, text in enumerate(request.texts)
         ]
-        answers, known = self._ask(asked, names)
-
+        answers, known = answered(
+            self.store, self.key(), asked, names, lambda missing, keep: self._ask(missing, names, keep)
+        )
         n, C = len(asked), len(names)
         label = np.array([named_label(answers[q].reply, names) for q in asked], dtype=np.int64)
         p = np.full((n, C), 1 / C)
@@ -214,32 +214,40 @@ class OpenAIChat:
     def _cut(self, text: str) -> str:
         return prompts.clean(text)[: self.max_text_chars].rstrip()
 
-    def _ask(self, asked: Sequence[str], names: Sequence[str]) -> tuple[dict[str, StoredAnswer], set[str]]:
-        """Return the answer to every prompt, and the prompts whose answers the store knew before."""
-        unique = list(dict.fromkeys(asked))
-        answers = self.store.get(self.key(), unique, names) if self.store is not None else {}
-        known = set(answers)
-        missing = [q for q in unique if q not in answers]
-        if not missing:
-            return answers, known
+    def _ask(self, missing: Sequence[str], names: Sequence[str], keep: Keep) -> None:
+        """Ask the server; `keep` gets the answers in this thread, in the order they come.
+
+        When a question fails for good, or the call is interrupted, no further question is sent; the answers
+        to those under way, which are paid for, are still kept, and then the error is raised.
+        """
+        self._client  # noqa: B018 - a missing package is an error of this thread, before any other
         # A name has at most as many tokens as bytes; the rest is for quotes and the end of the reply.
         longest = max(len(name.encode()) for name in names) + 8
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="nlkit-chat")
+        asked = {pool.submit(self._reply, prompt, longest): prompt for prompt in missing}
+
+        def read(future: Future[Reply]) -> None:
+            reply = future.result()
+            label = named_label(reply.text, names)
+            scores: Floats = np.full(len(names), np.nan)
+            if label != ABSTAINED:
+                scores = label_scores(label, names, reply.tokens)
+            keep([StoredAnswer(asked[future], scores, reply.prompt_tokens, reply.text)])
+            del asked[future]
+            bar.set_postfix({"label": names[label] if label != ABSTAINED else "none"})
+            bar.update()
+
         with progress(total=len(missing), desc=f"asking {self.name}", unit="text") as bar:
-
-            def keep(q: str, reply: Reply) -> None:
-                answered = named_label(reply.text, names)
-                scores: Floats = np.full(len(names), np.nan)
-                if answered != ABSTAINED:
-                    scores = label_scores(answered, names, reply.tokens)
-                answer = StoredAnswer(q, scores, reply.prompt_tokens, reply.text)
-                if self.store is not None:
-                    self.store.put_many(self.key(), [answer], names)
-                answers[q] = answer
-                bar.set_postfix({"label": names[answered] if answered != ABSTAINED else "none"})
-                bar.update()
-
-            self._ask_server(missing, keep, max_tokens=longest)
-        return answers, known
+            try:
+                for future in as_completed(asked):
+                    read(future)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                for future in list(asked):
+                    if not future.cancelled() and future.exception() is None:
+                        read(future)
+                raise
+        pool.shutdown()
 
     @cached_property
     def _package(self) -> Any:
@@ -260,29 +268,6 @@ class OpenAIChat:
             timeout=self.timeout,
             max_retries=self.max_retries,
         )
-
-    def _ask_server(
-        self, questions: Sequence[str], keep: Callable[[str, Reply], None], *, max_tokens: int
-    ) -> None:
-        """Ask all questions; `keep` gets each with its reply, in this thread, in the order replies come.
-
-        When a question fails for good, or the call is interrupted, no further question is sent; the replies
-        to those under way, which are paid for, still go to `keep`, and then the error is raised.
-        """
-        self._client  # noqa: B018 - a missing package is an error of this thread, before any other
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="nlkit-chat")
-        asked = {pool.submit(self._reply, question, max_tokens): question for question in questions}
-        try:
-            for future in as_completed(asked):
-                keep(asked[future], future.result())
-                del asked[future]
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            for future, question in asked.items():
-                if not future.cancelled() and future.exception() is None:
-                    keep(question, future.result())
-            raise
-        pool.shutdown()
 
     def _reply(self, question: str, max_tokens: int) -> Reply:
         package = self._package
@@ -346,33 +331,27 @@ class OpenAIChat:
         cause = self._said(str(error.__cause__ or error))
         times, kept = f"{self.max_retries + 1} times", "the answers so far are kept"
         given = "api_key is refused" if self._secret else "api_key is not given"
-        refused = (
-            f"{given} by {where} ({said}): set the environment's OPENAI_API_KEY, or pass api_key=…; it must "
-            f"belong to this server and be allowed to use model={self.model!r}"
-        )
         for kind, raised, message in (
-            (package.AuthenticationError, ValueError, refused),
-            (package.PermissionDeniedError, ValueError, refused),
             (
+                (package.AuthenticationError, package.PermissionDeniedError), ValueError,
+                f"{given} by {where} ({said}): set the environment's OPENAI_API_KEY, or pass api_key=…; it "
+                f"must belong to this server and be allowed to use model={self.model!r}",
+            ), (
                 package.NotFoundError, ValueError,
                 f"model={self.model!r} is not known at {where} ({said}): choose one that the server lists at "
                 "…/models, and check that the address is right (most end in /v1)",
-            ),
-            (
+            ), (
                 package.APITimeoutError, TimeoutError,
                 f"{where} did not answer within timeout={self.timeout} s, {times}: raise timeout, or lower "
                 f"workers; {kept}",
-            ),
-            (
+            ), (
                 package.APIConnectionError, ConnectionError,
                 f"no server answers at {where} ({cause}): start it, or mend the address; {kept}",
-            ),
-            (
+            ), (
                 package.RateLimitError, ConnectionError,
                 f"{where} refuses more questions ({said}), {times}: wait, check the account's quota, or "
                 f"lower workers and raise max_retries; {kept}",
-            ),
-            (
+            ), (
                 package.InternalServerError, ConnectionError,
                 f"{where} fails ({said}), {times}: try later; {kept}",
             ),

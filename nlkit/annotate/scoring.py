@@ -2,7 +2,8 @@
 
 Same numbers as the plain way (one prompt at a time, one full forward per label;
 tests/reference/annotate.py), but the shared prefix is read once and its keys and values are reused, prompts
-of similar length share a batch, and all labels are scored in one further step over a tree of their tokens.
+of similar length share a batch, and all labels are scored in one further step over a tree of their tokens (in
+several where their logits over the vocabulary would take too much memory).
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import numpy.typing as npt
 import torch
 
 __all__ = ["LabelScorer", "LabelTree", "bucket"]
+
+LOGITS = 1 << 26
+"""Most logits held at once after the labels' tokens: 256 MB in float32, whatever the number of labels."""
 
 Tokens = list[int]
 
@@ -42,13 +46,13 @@ def bucket(lengths: Sequence[int], budget: int, max_rows: int = 64) -> list[list
 class LabelTree:
     """The label words' tokens as a tree, so that common beginnings are read once.
 
-    Node k holds a token that must be fed to the model because something follows it. `steps[c]` lists, for
-    label c, the pairs (node after which a token is predicted, that token); node -1 is the prompt's end.
+    Node k holds a token that must be fed to the model because something follows it; `paths[k]` lists the
+    nodes from the root to it, itself included. `steps[c]` lists, for label c, the pairs (node after which a
+    token is predicted, that token); node -1 is the prompt's end.
     """
 
     tokens: list[int]
-    parents: list[int]
-    depths: list[int]
+    paths: list[list[int]]
     steps: list[list[tuple[int, int]]]
 
     @classmethod
@@ -58,25 +62,28 @@ class LabelTree:
             raise ValueError(
                 f"label words must have different, non-empty token sequences, not {list(labels)}"
             )
-        index: dict[tuple[int, ...], int] = {(): -1}
-        tree = cls([], [], [], [])
+        numbers: dict[tuple[int, ...], int] = {}
+        tree = cls([], [], [])
         for label in labels:
-            for end in range(1, len(label)):
-                start = tuple(label[:end])
-                if start not in index:
-                    index[start] = len(tree.tokens)
-                    tree.tokens.append(label[end - 1])
-                    tree.parents.append(index[start[:-1]])
-                    tree.depths.append(end - 1)
-            tree.steps.append([(index[tuple(label[:end])], token) for end, token in enumerate(label)])
+            path: list[int] = []
+            steps = []
+            for end, token in enumerate(label, start=1):
+                steps.append((path[-1] if path else -1, token))
+                if end == len(label):
+                    break
+                node = numbers.setdefault(tuple(label[:end]), len(tree.tokens))
+                if node == len(tree.tokens):
+                    tree.tokens.append(token)
+                    tree.paths.append([*path, node])
+                path = tree.paths[node]
+            tree.steps.append(steps)
         return tree
 
     def ancestors(self) -> npt.NDArray[np.bool_]:
         """Return an array of shape (nodes, nodes): [i, j] is True where j lies on the path to i, or is i."""
-        seen = np.eye(len(self.tokens), dtype=bool)
-        for node, parent in enumerate(self.parents):  # parents come before their children
-            if parent >= 0:
-                seen[node] |= seen[parent]
+        seen = np.zeros((len(self.tokens), len(self.tokens)), dtype=bool)
+        for node, path in enumerate(self.paths):
+            seen[node, path] = True
         return seen
 
 
@@ -118,9 +125,8 @@ class LabelScorer:
         longest = len(prefix) + max(map(len, suffixes), default=0) + len(tree.tokens)
         if self.limit is not None and longest > self.limit:
             raise ValueError(
-                f"a prompt of {longest} tokens does not fit the model's {self.limit}: lower "
-                f"max_text_tokens or "
-                "give fewer demonstrations"
+                f"a prompt of {longest} tokens does not fit the model's {self.limit}: lower max_text_tokens "
+                "or give fewer demonstrations"
             )
         shared = self.model(
             input_ids=self._tensor([prefix]), use_cache=True, logits_to_keep=1
@@ -146,37 +152,45 @@ class LabelScorer:
             input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=ends
         )
         after_prompt = output.logits[torch.arange(B), where].float()  # (B, V)
-        logits = after_prompt[:, None]  # (B, 1 + nodes, V): row 0 is the prompt's end, row 1 + k is node k
-        if tree.tokens:
-            after_nodes = self._read_tree(output.past_key_values, n_prefix, lengths, L, tree)
-            logits = torch.cat([logits, after_nodes], dim=1)
-        norm = logits.logsumexp(dim=-1)  # (B, 1 + nodes)
-        scores = torch.stack(
-            [
-                sum((logits[:, k + 1, t] - norm[:, k + 1] for k, t in step), norm.new_zeros(B))
-                for step in tree.steps
-            ],
-            dim=1,
-        )
+        scores = after_prompt.new_zeros(B, len(tree.steps))
+        self._add(scores, after_prompt[:, None], -1, tree)
+        nodes = max(1, LOGITS // after_prompt.numel())
+        for first in range(0, len(tree.tokens), nodes):
+            part = range(first, min(first + nodes, len(tree.tokens)))
+            logits = self._read_nodes(output.past_key_values, n_prefix, lengths, L, tree, part)
+            self._add(scores, logits, first, tree)
         result: npt.NDArray[np.float64] = scores.double().cpu().numpy()
         return result
 
-    def _read_tree(
-        self, cache: Any, n_prefix: int, lengths: torch.Tensor, L: int, tree: LabelTree
+    @staticmethod
+    def _add(scores: torch.Tensor, logits: torch.Tensor, first: int, tree: LabelTree) -> None:
+        """Add to `scores`, (B, C), what logits (B, n, V) say of the tokens after nodes `first` and on."""
+        norm = logits.logsumexp(dim=-1)
+        for c, steps in enumerate(tree.steps):
+            for node, token in steps:
+                if first <= node < first + logits.shape[1]:
+                    scores[:, c] += logits[:, node - first, token] - norm[:, node - first]
+
+    def _read_nodes(
+        self, cache: Any, n_prefix: int, lengths: torch.Tensor, L: int, tree: LabelTree, part: range
     ) -> torch.Tensor:
-        """Feed all nodes of all rows at once; each sees its prompt and its ancestors: (B, nodes, V)."""
-        B, N = len(lengths), len(tree.tokens)
-        ids = self._tensor(tree.tokens).expand(B, N)
-        depths = self._tensor(tree.depths)
+        """Feed some nodes of all rows, after those before them; each sees its prompt and its ancestors.
+
+        Returns an array of shape (B, nodes, V).
+        """
+        B, N = len(lengths), len(part)
+        ids = self._tensor([tree.tokens[k] for k in part]).expand(B, N)
+        depths = self._tensor([len(tree.paths[k]) - 1 for k in part])
         real = torch.arange(L, device=ids.device) < lengths[:, None]  # (B, L): no padding
+        ancestors = self._tensor(tree.ancestors()[part.start : part.stop, : part.stop])
         visible = torch.cat(
             [
                 real.new_ones(B, N, n_prefix),
                 real[:, None].expand(B, N, L),
-                self._tensor(tree.ancestors()).expand(B, N, N),
+                ancestors.expand(B, *ancestors.shape),
             ],
             dim=2,
-        )[:, None]  # (B, 1, N, n_prefix + L + N)
+        )[:, None]  # (B, 1, N, n_prefix + L + the nodes so far)
         dtype = self.model.dtype
         mask = torch.zeros(visible.shape, dtype=dtype, device=ids.device)
         mask.masked_fill_(~visible, torch.finfo(dtype).min)
@@ -197,8 +211,7 @@ def _attention_limit(config: Any) -> int | None:
     if kinds:
         raise ValueError(
             f"the model has layers of kind {sorted(kinds)}; label scoring needs attention in every layer: "
-            f"choose "
-            "another model"
+            "choose another model"
         )
     limits = [getattr(config, "max_position_embeddings", None)]
     if getattr(config, "use_sliding_window", True):

@@ -87,27 +87,25 @@ class Simulated:
             If the reference has no label of some texts, where the answer is therefore -1.
         """
         request = check_request(texts, label_names, demonstrations)
-        C = len(request.label_names)
-        p = np.zeros((len(request.texts), C))
-        abstain = np.zeros(len(request.texts), dtype=bool)
-        for i, text in enumerate(request.texts):
-            p[i], abstain[i] = self._answer(text, C)
+        n, C = len(request.texts), len(request.label_names)
+        answers = [self._answer(text, C) for text in request.texts]
         if unknown := sum(self._truth[text] == MISSING for text in request.texts):
             warnings.warn(
-                f"the reference has no true label of {unknown} of {len(request.texts)} texts: the simulated "
-                "annotator abstains there",
+                f"the reference has no true label of {unknown} of {n} texts: the simulated annotator "
+                "abstains there",
                 stacklevel=2,
             )
         return answer_table(
-            p,
+            np.array([p for p, _ in answers]),
             request.label_names,
-            abstain=abstain,
-            source=["model"] * len(request.texts),
-            prompt_tokens=[0] * len(request.texts),
+            abstain=np.array([abstains for _, abstains in answers], dtype=bool),
+            source=["model"] * n,
+            prompt_tokens=[0] * n,
             prompts=request.texts,
         )
 
     def _answer(self, text: str, C: int) -> tuple[np.ndarray, bool]:
+        """Return the probabilities of an answer, shape (C,), and whether it is held back."""
         if text not in self._truth:
             raise ValueError(
                 f"the simulated annotator does not know the text {text[:60]!r}: its reference must hold "
@@ -122,10 +120,8 @@ class Simulated:
         # All draws are made for every text, so that changing one rate leaves the others' outcomes alone.
         right, abstains, shift = rng.random(), rng.random(), int(rng.integers(1, C))
         strong, weak = rng.beta(8, 2), rng.beta(4, 3)
-        is_right = right < self.accuracy
-        label = truth if is_right else (truth + shift) % C
-        floor = 1 / C
-        confidence = floor + (1 - floor) * float(np.clip(strong if is_right else weak, 0.01, 0.99))
+        label, drawn = (truth, strong) if right < self.accuracy else ((truth + shift) % C, weak)
+        confidence = 1 / C + (1 - 1 / C) * float(np.clip(drawn, 0.01, 0.99))
         p = np.full(C, (1 - confidence) / (C - 1))
         p[label] = confidence
         return p, abstains < self.abstain_rate

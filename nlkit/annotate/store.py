@@ -6,18 +6,17 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nlkit._util import content_hash
+from nlkit._util import cache_folder, content_hash
 
-__all__ = ["AnswerStore", "StoredAnswer"]
+__all__ = ["AnswerStore", "StoredAnswer", "answered", "open_store"]
 
 _APPLICATION_ID = 0x6E6C6B74  # "nlkt", in the file's header: tells our files from other SQLite files
 _SCHEMA_VERSION = 1
@@ -52,7 +51,7 @@ class StoredAnswer(NamedTuple):
 class AnswerStore:
     """Answers keyed by annotator, prompt and label names, in SQLite.
 
-    The file is in WAL mode: several processes may use it at once.
+    Several processes may use a file at once.
 
     Parameters
     ----------
@@ -65,6 +64,8 @@ class AnswerStore:
     ------
     ValueError
         If the file is not a store of nlkit, is damaged, or was written by a newer nlkit.
+    OSError
+        If it cannot be opened, or another process keeps it locked.
 
     Notes
     -----
@@ -77,75 +78,50 @@ class AnswerStore:
         if self.path != ":memory:":
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         try:
-            # Annotators with a thread pool write from the thread that made the store.
-            self._connection = sqlite3.connect(self.path, timeout=timeout, isolation_level=None)
-        except sqlite3.OperationalError as error:
-            raise self._unopened(error) from error
+            # "IMMEDIATE": a write waits for its lock at its beginning, where waiting cannot deadlock.
+            self._connection = sqlite3.connect(self.path, timeout=timeout, isolation_level="IMMEDIATE")
+        except sqlite3.Error as error:
+            raise self._problem(error) from error
         try:
-            self._prepare_in(timeout)
-        except BaseException as error:
+            self._prepare()
+        except BaseException:
             self._connection.close()
-            if isinstance(error, sqlite3.OperationalError):
-                raise self._unopened(error) from error
-            if isinstance(error, sqlite3.DatabaseError):
-                raise ValueError(self._damaged(error)) from error
             raise
 
-    def _unopened(self, error: object) -> OSError:
-        return OSError(
-            f"cannot open the answer store {self.path}: {error}; check that it is no folder, that its "
-            f"folder is "
-            "writable, and that no other program holds it"
-        )
-
-    def _damaged(self, error: object) -> str:
-        return (
+    def _problem(self, error: object) -> Exception:
+        if isinstance(error, sqlite3.OperationalError):
+            return OSError(
+                f"cannot use the answer store {self.path}: {error}; check that it is no folder, that its "
+                "folder is writable, and that no other program holds it"
+            )
+        return ValueError(
             f"{self.path} is not a readable answer store ({error}): give another path, or move the file "
-            f"(and its "
-            "-wal and -shm neighbours) away; the answers in it will then be asked again"
+            "away; the answers in it will then be asked again"
         )
-
-    def _prepare_in(self, timeout: float) -> None:
-        """Prepare the file; while another process does, wait at most `timeout` seconds.
-
-        SQLite itself does not wait for every lock: a switch to WAL fails at once where another process
-        switches too.
-        """
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                return self._prepare()
-            except sqlite3.OperationalError as error:
-                # The low byte is the kind of error, the rest only its reason.
-                kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                if kind != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
-                    raise
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                time.sleep(0.02)
 
     def _prepare(self) -> None:
-        run = self._connection.execute
-        tables = {row[0] for row in run("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        identity = run("PRAGMA application_id").fetchone()[0]
-        version = run("PRAGMA user_version").fetchone()[0]
+        tables = {name for (name,) in self._run("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        ((identity,),), ((version,),) = self._run("PRAGMA application_id"), self._run("PRAGMA user_version")
         if tables and identity != _APPLICATION_ID:
-            raise ValueError(self._damaged(f"a foreign SQLite file with tables {sorted(tables)}"))
+            raise self._problem(f"a foreign SQLite file with tables {sorted(tables)}")
         if version > _SCHEMA_VERSION:
             raise ValueError(
                 f"{self.path} was written by a newer nlkit (store version {version}, this one reads "
                 f"{_SCHEMA_VERSION}): upgrade nlkit, or give another path"
             )
-        if run("PRAGMA journal_mode").fetchone()[0] != "wal":  # else nothing to lock the file for
-            run("PRAGMA journal_mode = WAL")
-        # FULL: a committed answer survives a power cut, not only a killed process. One commit per batch is
-        # cheap.
-        run("PRAGMA synchronous = FULL")
-        run("BEGIN IMMEDIATE")
-        run(_TABLE)
-        run(f"PRAGMA application_id = {_APPLICATION_ID}")
-        run(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        run("COMMIT")
+        # A committed answer survives a power cut, not only a killed process. One commit a batch is cheap.
+        self._run("PRAGMA synchronous = FULL")
+        if not tables:
+            # The table last: a process that opens the file meanwhile must not take it for a foreign one.
+            self._run(f"PRAGMA application_id = {_APPLICATION_ID}")
+            self._run(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+            self._run(_TABLE)
+
+    def _run(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._problem(error) from error
 
     @staticmethod
     def key(annotator: str, prompt: str, label_names: Sequence[str]) -> str:
@@ -162,7 +138,7 @@ class AnswerStore:
         for start in range(0, len(keys), _LOOKUP_CHUNK):
             chunk = keys[start : start + _LOOKUP_CHUNK]
             marks = ",".join("?" * len(chunk))
-            rows = self._read(
+            rows = self._run(
                 f"SELECT key, scores, prompt_tokens, reply FROM answers WHERE key IN ({marks})", chunk
             )
             for key, scores, tokens, reply in rows:
@@ -179,35 +155,16 @@ class AnswerStore:
             if scores.shape != (len(label_names),):
                 raise ValueError(f"scores of shape {scores.shape} do not fit {len(label_names)} label names")
             key = self.key(annotator, answer.prompt, label_names)
-            row = (
-                key,
-                annotator,
-                answer.prompt,
-                names,
-                scores.tobytes(),
-                answer.prompt_tokens,
-                answer.reply,
-                now,
-            )
-            rows.append(row)
-        if self._connection.in_transaction:
-            # An interrupt struck while an earlier call was taking its own transaction back.
-            self._connection.execute("ROLLBACK")
-        try:
-            # Inside the block: an interrupt may strike when the transaction has just begun.
-            self._connection.execute("BEGIN IMMEDIATE")
+            kept = (answer.prompt, names, scores.tobytes(), answer.prompt_tokens, answer.reply, now)
+            rows.append((key, annotator, *kept))
+        with self._connection:  # one transaction, taken back at an error or interrupt
             self._connection.executemany(
                 "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
             )
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
 
     def __len__(self) -> int:
         """Return the number of answers in the file, of all annotators."""
-        return int(self._read("SELECT COUNT(*) FROM answers")[0][0])
+        return int(self._run("SELECT COUNT(*) FROM answers")[0][0])
 
     def __bool__(self) -> bool:
         # Without this an empty store would count as no store in `if store:`.
@@ -216,20 +173,12 @@ class AnswerStore:
     def export(self) -> pd.DataFrame:
         """Return all answers, oldest first; label_names and scores are lists."""
         columns = ["annotator", "prompt", "label_names", "scores", "prompt_tokens", "reply", "created"]
-        rows = self._read(f"SELECT {', '.join(columns)} FROM answers ORDER BY created, key")
+        rows = self._run(f"SELECT {', '.join(columns)} FROM answers ORDER BY created, key")
         table = pd.DataFrame(rows, columns=columns)
         table["label_names"] = [json.loads(names) for names in table["label_names"]]
         table["scores"] = [np.frombuffer(scores, dtype="<f8").tolist() for scores in table["scores"]]
         table["created"] = pd.to_datetime(table["created"], unit="s", utc=True)
         return table
-
-    def _read(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
-        try:
-            return self._connection.execute(statement, values).fetchall()
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            raise ValueError(self._damaged(error)) from error
 
     def close(self) -> None:
         """Close the file; what was put is in it already."""
@@ -238,7 +187,41 @@ class AnswerStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
+
+
+Keep = Callable[[Sequence[StoredAnswer]], None]
+
+
+def open_store(store: str | os.PathLike[str] | AnswerStore | None) -> AnswerStore | None:
+    """Return the store an annotator's argument means: "default" (in the cache), a path, a store, or none."""
+    if store is None or isinstance(store, AnswerStore):
+        return store
+    return AnswerStore(cache_folder("answers") / "answers.sqlite" if store == "default" else store)
+
+
+def answered(
+    store: AnswerStore | None,
+    annotator: str,
+    prompts: Sequence[str],
+    label_names: Sequence[str],
+    ask: Callable[[list[str], Keep], None],
+) -> tuple[dict[str, StoredAnswer], set[str]]:
+    """Return the answer to every prompt, and the prompts whose answers the store knew before.
+
+    ``ask(missing, keep)`` asks the others, each once, and hands over answers as they come. They are on disk
+    before anyone uses them, so an interrupted run loses at most those under way.
+    """
+    answers = store.get(annotator, prompts, label_names) if store is not None else {}
+    known = set(answers)
+
+    def keep(new: Sequence[StoredAnswer]) -> None:
+        if store is not None:
+            store.put_many(annotator, new, label_names)
+        answers.update((answer.prompt, answer) for answer in new)
+
+    missing = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
+    if missing:
+        ask(missing, keep)
+    return answers, known

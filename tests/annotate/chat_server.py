@@ -25,38 +25,20 @@ class Answer(NamedTuple):
             return self.raw
         if self.status != 200:
             return json.dumps({"error": {"message": self.text, "code": self.code}}).encode()
-        listed = None
-        if self.tokens is not None:
-            listed = {
-                "content": [
-                    {
-                        "token": token,
-                        "logprob": logprob,
-                        "bytes": None,
-                        "top_logprobs": [
-                            {"token": t, "logprob": lp, "bytes": None} for t, lp in others.items()
-                        ],
-                    }
-                    for token, logprob, others in self.tokens
-                ]
-            }
-        choice = {
-            "index": 0,
-            "finish_reason": "stop",
-            "message": {"role": "assistant", "content": self.text},
-            "logprobs": listed,
-        }
+
+        def token(text: str, logprob: float, **more: Any) -> dict[str, Any]:
+            return {"token": text, "logprob": logprob, "bytes": None} | more
+
+        listed = [
+            token(text, logprob, top_logprobs=[token(*other) for other in others.items()])
+            for text, logprob, others in self.tokens or []
+        ]
+        choice: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
+        choice["message"] = {"role": "assistant", "content": self.text}
+        choice["logprobs"] = None if self.tokens is None else {"content": listed}
         usage = {"prompt_tokens": 42, "completion_tokens": 1, "total_tokens": 43}
-        return json.dumps(
-            {
-                "id": "1",
-                "object": "chat.completion",
-                "created": 0,
-                "model": model,
-                "choices": [choice],
-                "usage": usage,
-            }
-        ).encode()
+        reply = {"id": "1", "object": "chat.completion", "created": 0, "model": model}
+        return json.dumps(reply | {"choices": [choice], "usage": usage}).encode()
 
 
 class ChatServer:
@@ -118,7 +100,6 @@ def running(chat: ChatServer) -> Iterator[ChatServer]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     chat.url = f"http://127.0.0.1:{server.server_address[1]}/v1"

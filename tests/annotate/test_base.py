@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nlkit.annotate import LocalLLM, Simulated
+from nlkit.annotate import LocalLLM
 from nlkit.annotate.base import (
-    Annotator,
     Demonstration,
     annotator_name,
     answer_table,
@@ -86,10 +85,6 @@ def test_table_rows_sum_to_one_and_abstain_below_the_threshold(p: np.ndarray, th
             assert row.label_name == NAMES[row.label]
 
 
-def test_annotators_follow_the_protocol() -> None:
-    assert isinstance(Simulated(reference={"t": 0}), Annotator)
-
-
 def answers(label: list[Any], **more: Any) -> pd.DataFrame:
     return pd.DataFrame({"label": label, "confidence": [0.5] * len(label), **more})
 
@@ -110,17 +105,10 @@ def test_answers_that_cannot_be_used_name_the_annotator(given: Any, message: str
         checked_answers(given, 2, 3, "mine")
 
 
-def test_good_answers_pass() -> None:
+def test_good_answers_pass_and_an_annotator_without_a_name_is_called_by_its_class() -> None:
     given = answers([-1, 2])
-    assert checked_answers(given, 2, 3, "mine") is given
-
-
-class Nameless:
-    pass
-
-
-def test_an_annotator_without_a_name_is_called_by_its_class() -> None:
-    assert annotator_name(Nameless()) == "Nameless"
+    assert checked_answers(given, 2, 3, annotator_name(SimpleNamespace())) is given
+    assert annotator_name(SimpleNamespace()) == "SimpleNamespace"
 
 
 def test_a_name_is_a_local_model_and_an_annotator_stays_itself() -> None:

@@ -51,7 +51,7 @@ def counting(
 ) -> tuple[LocalLLM, Counting]:
     """Return an annotator with its own settings and the loaded one's weights, and its counting scorer."""
     annotator = LocalLLM(loaded.model, **({"store": None} | settings))
-    annotator._tokenizer = loaded._load_tokenizer()
+    annotator._tokenizer = loaded._tokenizer
     counter = Counting(loaded._load_scorer(), **(scorer or {}))
     annotator._scorer = counter
     return annotator, counter

@@ -44,15 +44,10 @@ sequences = st.lists(
 @given(sequences)
 def test_tree_spells_every_label_and_holds_every_beginning_once(labels: list[list[int]]) -> None:
     tree = LabelTree.build(labels)
-    paths = []
-    for node in range(len(tree.tokens)):
-        path, at = [], node
-        while at >= 0:
-            path.append(tree.tokens[at])
-            at = tree.parents[at]
-        paths.append(tuple(path[::-1]))
-        assert tree.depths[node] == len(path) - 1
-        assert tree.ancestors()[node].sum() == len(path)
+    paths = [tuple(tree.tokens[at] for at in path) for path in tree.paths]
+    for node, path in enumerate(tree.paths):
+        assert path[-1] == node
+        assert np.flatnonzero(tree.ancestors()[node]).tolist() == sorted(path)
     assert len(set(paths)) == len(paths)
     assert set(paths) == {tuple(label[:end]) for label in labels for end in range(1, len(label))}
     for label, steps in zip(labels, tree.steps, strict=True):
@@ -89,6 +84,24 @@ def test_fast_scores_equal_the_plain_way(tiny: LocalLLM, batch_tokens: int, labe
     loaded = tiny._load_scorer()
     scorer = LabelScorer(loaded.model, loaded.tokenizer, batch_tokens=batch_tokens)
     assert_equal_to_plain(scorer, labels, atol=1e-4)
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 5])
+def test_many_labels_take_no_more_memory_and_have_the_same_scores(
+    tiny: LocalLLM, nodes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = tiny._load_scorer()
+    rows, vocabulary = len(SUFFIXES), scorer.model.config.vocab_size
+    monkeypatch.setattr("nlkit.annotate.scoring.LOGITS", nodes * rows * vocabulary)
+    sizes: list[int] = []
+    hook = scorer.model.register_forward_hook(lambda _m, _i, output: sizes.append(output.logits.shape[1]))
+    scores = fast(scorer, SUFFIXES, LABELS)
+    hook.remove()
+    after_nodes = sizes[2:]  # the first two are the prefix and the prompts
+    assert sum(after_nodes) == len(LabelTree.build([scorer.encode(c) for c in LABELS]).tokens)
+    assert max(after_nodes) <= nodes
+    plain = plain_scores(scorer.model, scorer.tokenizer, [PREFIX + s for s in SUFFIXES], LABELS)
+    np.testing.assert_allclose(scores, plain, atol=1e-4)
 
 
 @given(budget=st.integers(1, 400))

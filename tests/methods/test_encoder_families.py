@@ -6,18 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from datasets import DatasetDict
 
 import nlkit as nk
-from nlkit.data import packaged as assets
-from tests.models.test_encoder import mpnet, save
+from tests.models.test_encoder import family
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    torch.manual_seed(0)
-    return save(mpnet(), tmp_path_factory.mktemp("mpnet"), assets.resolve_model("minilm"))
+    return family("mpnet", tmp_path_factory.mktemp("mpnet"))
 
 
 @pytest.mark.parametrize("method", ["KNNRelabel", "SiDyP", "NoiseAL"])
