@@ -33,7 +33,7 @@ SMOKE: dict[str, dict[str, Any]] = {
     },
     "refining": {
         "sets": ("r8 symmetric",), "seeds": (0,), "train_size": 200, "test_size": 100,
-        "settings": {"epochs": 4, "diffusion_epochs": 4},
+        "settings": {"epochs": 4},
     },
 }  # fmt: skip
 

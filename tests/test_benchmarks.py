@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from benchmarks import accuracy, cost, overview, refining, running, speed, widgets
+from benchmarks import accuracy, cost, overview, refining, run, running, speed, widgets
 from nlkit.course import plots
 from nlkit.course.widgets import Explorer, explorer
 
@@ -151,6 +151,13 @@ def test_sidyp_its_rivals_and_ablations_have_a_row_each(monkeypatch: pytest.Monk
     steps = runs.set_index("method").loc["sidyp"]
     assert 0.2 < steps["noise"] < 0.6
     assert steps[["auc", "prior_right", "accuracy_after", "harm_rate"]].between(0, 1).all()
+
+
+def test_all_methods_know_the_settings_of_the_smoke_run() -> None:
+    wanted = run.SMOKE["refining"]
+    sizes = wanted["train_size"], wanted["test_size"]
+    found = refining.jobs(wanted["sets"], wanted["seeds"], {"profile": "quick", **wanted["settings"]}, *sizes)
+    assert {job["run"] for job in found} == set(refining.CONFIGS)
 
 
 def test_a_set_labelled_by_the_llm_is_the_same_for_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
