@@ -5,30 +5,27 @@ hatch or a line style always says the same as the colour. Figures have a white g
 read on a dark page too.
 """
 
-from nlkit.course.plots.annotator import (
-    draw_answer,
-    draw_coverage,
-    draw_label_shares,
-    draw_questions,
-    draw_shots,
-)
 from nlkit.course.plots.calibration import draw_confidences, draw_reliability
-from nlkit.course.plots.comparison import draw_differences, draw_methods, draw_spread, draw_sweep
+from nlkit.course.plots.comparison import (
+    draw_differences,
+    draw_methods,
+    draw_recalls,
+    draw_spread,
+    draw_sweep,
+)
 from nlkit.course.plots.diffusion import (
     draw_answers,
     draw_branches,
     draw_chain_bars,
     draw_noised,
     draw_schedule,
-    draw_ternary_chain,
-    ternary,
 )
-from nlkit.course.plots.figures import PALETTE, figure, png, show
-from nlkit.course.plots.llm_noise import draw_fitted_pace
-from nlkit.course.plots.loop import draw_lessons, draw_right_lessons, draw_set_losses
+from nlkit.course.plots.figures import figure, panels, png, show
+from nlkit.course.plots.llm import draw_answer, draw_coverage, draw_label_shares, draw_questions, draw_shots
 from nlkit.course.plots.memorisation import (
     draw_accuracy,
     draw_fitted,
+    draw_fitted_pace,
     draw_label_histogram,
     draw_sample_path,
     draw_separation,
@@ -40,63 +37,30 @@ from nlkit.course.plots.noise import (
     draw_rate_spread,
     draw_transition_matrix,
 )
-from nlkit.course.plots.partition import (
-    MARKERS,
+from nlkit.course.plots.noiseal import (
     draw_finders,
+    draw_lessons,
     draw_partition,
+    draw_right_lessons,
+    draw_set_losses,
     draw_set_quality,
     draw_threshold_path,
 )
-from nlkit.course.plots.prior import draw_candidates, draw_cases
-from nlkit.course.plots.recall import draw_recalls
-from nlkit.course.plots.trajectories import draw_suspicion, draw_trajectories, project_trajectories
+from nlkit.course.plots.prior import (
+    draw_candidates,
+    draw_cases,
+    draw_suspicion,
+    draw_trajectories,
+    project_trajectories,
+)
 
 __all__ = [
-    "MARKERS",
-    "PALETTE",
-    "draw_accuracy",
-    "draw_answer",
-    "draw_answers",
-    "draw_branches",
-    "draw_candidates",
-    "draw_cases",
-    "draw_chain_bars",
-    "draw_confidences",
-    "draw_coverage",
-    "draw_differences",
-    "draw_finders",
-    "draw_fitted",
-    "draw_fitted_pace",
-    "draw_label_histogram",
-    "draw_label_shares",
-    "draw_label_truth",
-    "draw_lessons",
-    "draw_methods",
-    "draw_noise_cost",
-    "draw_noised",
-    "draw_partition",
-    "draw_questions",
-    "draw_rate_spread",
-    "draw_recalls",
-    "draw_reliability",
-    "draw_right_lessons",
-    "draw_sample_path",
-    "draw_schedule",
-    "draw_separation",
-    "draw_set_losses",
-    "draw_set_quality",
-    "draw_shots",
-    "draw_spread",
-    "draw_suspicion",
-    "draw_sweep",
-    "draw_ternary_chain",
-    "draw_threshold_path",
-    "draw_trajectories",
-    "draw_transition_matrix",
-    "figure",
-    "fitted_shares",
-    "png",
-    "project_trajectories",
-    "show",
-    "ternary",
-]
+    "draw_accuracy", "draw_answer", "draw_answers", "draw_branches", "draw_candidates", "draw_cases",
+    "draw_chain_bars", "draw_confidences", "draw_coverage", "draw_differences", "draw_finders", "draw_fitted",
+    "draw_fitted_pace", "draw_label_histogram", "draw_label_shares", "draw_label_truth", "draw_lessons",
+    "draw_methods", "draw_noise_cost", "draw_noised", "draw_partition", "draw_questions", "draw_rate_spread",
+    "draw_recalls", "draw_reliability", "draw_right_lessons", "draw_sample_path", "draw_schedule",
+    "draw_separation", "draw_set_losses", "draw_set_quality", "draw_shots", "draw_spread", "draw_suspicion",
+    "draw_sweep", "draw_threshold_path", "draw_trajectories", "draw_transition_matrix", "figure",
+    "fitted_shares", "panels", "png", "project_trajectories", "show",
+]  # fmt: skip

@@ -1,20 +1,15 @@
-"""Methods side by side."""
+"""Methods side by side: accuracies, their spread, paired differences, sweeps, and recalls class by class."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
-from nlkit.course.plots.figures import HATCHES, PALETTE, legend_beside, line_style, spread
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = ["draw_differences", "draw_methods", "draw_spread", "draw_sweep"]
+from nlkit.course.plots import look
 
 
 def draw_methods(table: pd.DataFrame, ax: Axes, *, bound: str | None = None, low: float | None = None) -> str:
@@ -29,27 +24,18 @@ def draw_methods(table: pd.DataFrame, ax: Axes, *, bound: str | None = None, low
     low : float, optional
         Where the axis begins, a share; said in the axis label when it is not 0.
     """
-    names, values = list(table["method"]), 100 * table["accuracy"].to_numpy(np.float64)
-    start = 0.0 if low is None else 100 * low
-    for number, (name, value) in enumerate(zip(names, values, strict=True)):
-        ax.barh(
-            number, value - start, left=start, color="0.85" if name == bound else PALETTE[number],
-            hatch=HATCHES[number % len(HATCHES)], edgecolor="black", linewidth=0.7,
-        )  # fmt: skip
-        ax.text(value, number, f" {value:.1f} %", va="center", fontweight="bold")
+    start, words = 100 * (low or 0.0), []
+    for number, (name, share) in enumerate(zip(table["method"], table["accuracy"], strict=True)):
+        value, style, kind = 100 * share, look.bars(number), ""
         if name == bound:
+            style, kind = style | {"color": "0.85"}, " (upper bound)"
             ax.axvline(value, color="0.3", linestyle=":", linewidth=1)
-    ax.set_yticks(range(len(names)), names)
-    ax.invert_yaxis()
-    span = 100 - start
-    ax.set_xlim(start, 100 + 0.12 * span)
-    ax.set_xlabel("test accuracy (%)" + (f"; the axis begins at {start:.0f}" if start else ""))
-    sns.despine(ax=ax)
-    listed = ", ".join(
-        f"{name}{' (upper bound)' if name == bound else ''} {value:.1f}"
-        for name, value in zip(names, values, strict=True)
-    )
-    return f"Test accuracy in percent: {listed}."
+        ax.barh(number, value - start, left=start, **style, **look.EDGE)
+        ax.text(value, number, f" {value:.1f} %", va="center", fontweight="bold")
+        words.append(f"{name}{kind} {value:.1f}")
+    look.name_rows(ax, list(table["method"]))
+    look.finish(ax, grid=False, xlim=(start, 112 - 0.12 * start), xlabel=_from("test accuracy (%)", start))
+    return f"Test accuracy in percent: {', '.join(words)}."
 
 
 def draw_spread(
@@ -70,28 +56,21 @@ def draw_spread(
     size : float
         Of the letters; below 7 there are no numbers at the bars.
     """
-    words = []
+    names, words, low, high = [], [], 100 * low, 100 * high
     for number, (name, rows) in enumerate(runs.groupby("method", sort=False)):
         values = 100 * rows[value].to_numpy(np.float64)
-        special = name in marked
-        ax.barh(
-            number, values.mean() - 100 * low, left=100 * low, height=0.75, edgecolor="black", linewidth=0.6,
-            color=PALETTE[1] if special else "0.8", hatch=HATCHES[1] if special else "",
-        )  # fmt: skip
+        mean = values.mean()
+        style = look.bars(1) if name in marked else {"color": "0.8"}
+        ax.barh(number, mean - low, left=low, height=0.75, **style, **look.EDGE)
         ax.plot(values, np.full(len(values), number), "D", color="black", markersize=0.45 * size, alpha=0.7)
         if size >= 7:
-            ax.text(
-                max(values.max(), 100 * low), number, f"  {values.mean():.1f}", va="center", fontsize=size
-            )
+            ax.text(max(values.max(), low), number, f"  {mean:.1f}", va="center", fontsize=size)
         ends = f" ({values.min():.1f} to {values.max():.1f})" if len(values) > 1 else ""
-        words.append(f"{name} {values.mean():.1f}{ends}")
-    names = list(dict.fromkeys(runs["method"]))
-    ax.set_yticks(range(len(names)), names, fontsize=size)
+        names.append(str(name))
+        words.append(f"{name} {mean:.1f}{ends}")
+    look.name_rows(ax, names, fontsize=size)
     ax.tick_params(axis="x", labelsize=size)
-    ax.invert_yaxis()
-    ax.set_xlim(100 * low, 100 * (high + 0.08 * (high - low)))
-    ax.set_xlabel(xlabel + (f"; the axis begins at {100 * low:.0f}" if low and xlabel else ""))
-    sns.despine(ax=ax)
+    look.finish(ax, grid=False, xlim=(low, high + 0.08 * (high - low)), xlabel=_from(xlabel, low))
     return f"Means over runs and their range, {xlabel or value}: {'; '.join(words)}."
 
 
@@ -108,21 +87,15 @@ def draw_differences(table: pd.DataFrame, ax: Axes, *, against: str) -> str:
     """
     words = []
     ax.axvline(0, color="0.3", linestyle=":", linewidth=1)
-    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
-    for number, row in enumerate(rows):
-        d, low, high = (100 * row[f"difference{end}"] for end in ("", "_low", "_high"))
+    points = 100 * table[["difference", "difference_low", "difference_high"]].to_numpy(np.float64)
+    for number, (name, (d, low, high)) in enumerate(zip(table["method"], points, strict=True)):
         sure = low > 0 or high < 0
-        ax.errorbar(
-            d, number, xerr=[[d - low], [high - d]], fmt="o", capsize=4, markersize=7, linewidth=1.5,
-            color=PALETTE[(3 if d < 0 else 2) if sure else 7], markerfacecolor=None if sure else "white",
-        )  # fmt: skip
-        words.append(
-            f"{row['method']} {d:+.1f} ({low:+.1f} to {high:+.1f}{'' if sure else ', zero is within'})"
-        )
-    ax.set_yticks(range(len(table)), list(table["method"]))
-    ax.invert_yaxis()
-    ax.set_xlabel(f"difference of test accuracy to {against} (points)")
-    spread(ax)
+        style = {"color": look.PALETTE[3 if d < 0 else 2], "fmt": "o", "capsize": 4, "markersize": 7}
+        style |= {} if sure else {"color": look.PALETTE[7], "markerfacecolor": "white"}
+        ax.errorbar(d, number, xerr=[[d - low], [high - d]], **style)
+        words.append(f"{name} {d:+.1f} ({low:+.1f} to {high:+.1f}{'' if sure else ', zero is within'})")
+    look.name_rows(ax, list(table["method"]))
+    look.finish(ax, xlabel=f"difference of test accuracy to {against} (points)")
     told = "; ".join(words)
     return f"Differences of test accuracy to {against}, in points, with 95 percent intervals: {told}."
 
@@ -133,29 +106,52 @@ def draw_sweep(table: pd.DataFrame, ax: Axes, *, x: str, y: str = "test accuracy
     Parameters
     ----------
     table : DataFrame
-        Columns `x` (numbers or names), `y` (shares) and `by`, as from `notebooks.build.sweep`.
+        Columns `x` (numbers or names), `y` (shares) and `by`, as from `nlkit.course.sweeping`.
     """
     numeric = pd.api.types.is_numeric_dtype(table[x]) and not pd.api.types.is_bool_dtype(table[x])
-    places = sorted(table[x].unique()) if numeric else list(dict.fromkeys(table[x].astype(str)))
-    words = []
+    names, words = list(dict.fromkeys(table[x].astype(str))), []
     for number, (name, rows) in enumerate(table.groupby(by, sort=False)):
-        at = rows[x] if numeric else rows[x].astype(str).map(places.index)
-        found = 100 * rows[y].groupby(at).agg(["mean", "min", "max"])
-        off = np.stack([found["mean"] - found["min"], found["max"] - found["mean"]])
-        ax.errorbar(
-            found.index.to_numpy(np.float64), found["mean"], yerr=off, **line_style(number),
-            markersize=7, capsize=3, label=str(name),
-        )  # fmt: skip
-        listed = ", ".join(
-            f"{place if numeric else places[int(place)]}: {mean:.1f}"
-            for place, mean in zip(found.index, found["mean"], strict=True)
-        )
-        words.append(f"{name} {listed}")
+        at = rows[x] if numeric else rows[x].astype(str).map(names.index)
+        mean, off = look.mean_and_range(100 * rows[y], at)
+        style = look.line(number, markersize=7)
+        ax.errorbar(mean.index.to_numpy(np.float64), mean, yerr=off, **style, capsize=3, label=str(name))
+        listed = (f"{place if numeric else names[place]}: {value:.1f}" for place, value in mean.items())
+        words.append(f"{name} {', '.join(listed)}")
     if numeric:
-        ax.set_xticks(places)
+        ax.set_xticks(sorted(table[x].unique()))
     else:
-        ax.set_xticks(range(len(places)), places)
-    ax.set(xlabel=x.replace("_", " "), ylabel=f"{y} (%)")
-    legend_beside(ax)
-    spread(ax)
+        ax.set_xticks(range(len(names)), names)
+    look.finish(ax, xlabel=x.replace("_", " "), ylabel=f"{y} (%)", legend=look.BESIDE)
     return f"{y[0].upper()}{y[1:]} in percent by {x.replace('_', ' ')}: {'; '.join(words)}."
+
+
+def draw_recalls(recall: Mapping[str, ArrayLike], class_names: Sequence[str], ax: Axes) -> str:
+    """Draw a row a class with a mark for each method.
+
+    Parameters
+    ----------
+    recall : mapping of str to array, shape (C,)
+        Method to recalls (`nlkit.metrics.recall_by_class`); NaN is not drawn.
+    class_names : sequence of str, C of them
+        From top to bottom.
+
+    Returns
+    -------
+    str
+        The figure in words.
+    """
+    shares, words = {}, []
+    for name, values in recall.items():
+        shares[name] = 100 * look.array(f"recall of {name!r}", values, len(class_names))
+        known = [f"{c} {v:.0f}" for c, v in zip(class_names, shares[name], strict=True) if not np.isnan(v)]
+        words.append(f"{name}: {', '.join(known)}")
+    for c in range(len(class_names)):
+        ax.axhline(c, color="0.9", linewidth=1, zorder=0)
+    look.side_by_side(ax, shares, class_names, 7)
+    look.finish(ax, xlim=(-3, 103), xlabel="recall on the test texts (%)", legend=look.BESIDE)
+    return f"Recall of each class in percent. {'; '.join(words)}."
+
+
+def _from(label: str, low: float) -> str:
+    """Return an axis label that says where the axis begins."""
+    return f"{label}; the axis begins at {low:.0f}" if low and label else label

@@ -1,60 +1,49 @@
-"""What all figures share: colours with a second mark, a white ground, and a PNG with words."""
+"""Figures and panels with a white ground, outside pyplot, and their display as a PNG with words."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = [
-    "HATCHES",
-    "LINE_MARKERS",
-    "PALETTE",
-    "STYLES",
-    "figure",
-    "legend_beside",
-    "line_style",
-    "png",
-    "show",
-    "spread",
-]
-
-PALETTE: list[Any] = list(sns.color_palette("colorblind"))
-"""Ten colours that most readers can tell apart."""
-
-STYLES = ("-", "--", ":", "-.")
-HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
-LINE_MARKERS = ("o", "s", "^", "D", "v", "P")
-
 
 def figure(
-    rows: int = 1,
-    columns: int = 1,
-    width: float = 7.0,
-    height: float = 4.0,
-    margins: tuple[float, float, float, float] | None = None,
-) -> tuple[Figure, Any]:
+    rows: int = 1, columns: int = 1, width: float = 7.0, height: float = 4.0,
+    margins: tuple[float, float, float, float] | None = None, **spaces: float,
+) -> tuple[Figure, Any]:  # fmt: skip
     """Return a figure with a white ground and its axes (an array if there are several), outside pyplot.
 
     Nothing has to be closed afterwards, and no notebook shows it by itself: see `show`. Margins (left, right,
     bottom, top, as in ``subplots_adjust``) are found by a layout engine unless given; given is twice as fast.
+    With them `spaces` may be given as well: wspace, hspace.
     """
-    fig = Figure(figsize=(width, height), facecolor="white", layout=None if margins else "constrained")
+    fig = _blank(width, height, None if margins else "constrained")
     if margins:
-        fig.subplots_adjust(*(margins[i] for i in (0, 2, 1, 3)))
+        fig.subplots_adjust(*(margins[i] for i in (0, 2, 1, 3)), **spaces)
+    return fig, fig.subplots(rows, columns, subplot_kw={"facecolor": "white"})
+
+
+def panels(
+    columns: Sequence[int], heights: Sequence[float], width: float, height: float
+) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure with rows of axes: how many in each row, and the ratio of the rows' heights."""
+    fig = _blank(width, height, "constrained")
+    grid = fig.add_gridspec(len(columns), 1, height_ratios=heights)
+    return fig, [
+        list(grid[i].subgridspec(1, n).subplots(squeeze=False, subplot_kw={"facecolor": "white"})[0])
+        for i, n in enumerate(columns)
+    ]
+
+
+def _blank(width: float, height: float, layout: Any) -> Figure:
+    fig = Figure(figsize=(width, height), facecolor="white", layout=layout)
     FigureCanvasAgg(fig)
-    axes = fig.subplots(rows, columns)
-    for ax in np.atleast_1d(axes).ravel():
-        ax.set_facecolor("white")
-    return fig, axes
+    return fig
 
 
 def png(fig: Figure, dpi: int = 100) -> bytes:
@@ -92,23 +81,3 @@ def show(fig: Figure, alt: str, dpi: int = 100) -> None:
     shown.display(
         shown.HTML(f"<details><summary>This figure in words</summary><p>{escape(words)}</p></details>")
     )
-
-
-def line_style(number: int) -> dict[str, Any]:
-    """Return what sets line `number` apart, from 0: colour, line style and marker, each by itself."""
-    return {
-        "linestyle": STYLES[number % len(STYLES)],
-        "color": PALETTE[number % len(PALETTE)],
-        "marker": LINE_MARKERS[number % len(LINE_MARKERS)],
-    }
-
-
-def legend_beside(ax: Axes, **settings: Any) -> None:
-    """Write the legend to the right of an axis, where it covers nothing."""
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), **settings)
-
-
-def spread(ax: Axes) -> None:
-    """Give an axis a pale grid and no box."""
-    ax.grid(alpha=0.3)
-    sns.despine(ax=ax)

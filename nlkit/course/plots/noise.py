@@ -1,22 +1,18 @@
-"""Label noise, drawn: transition matrices, what a label says, how far a rate is off, and what noise costs."""
+"""Label noise: transition matrices, what a label says, how far a rate is off, and what noise costs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
-from nlkit.course.plots.figures import HATCHES, PALETTE, legend_beside, line_style, spread
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = ["draw_label_truth", "draw_noise_cost", "draw_rate_spread", "draw_transition_matrix"]
+from nlkit.course.plots import look
 
 MOST_NUMBERS = 12
 """Classes up to which a matrix has room for numbers."""
@@ -49,44 +45,30 @@ def draw_transition_matrix(
     str
         The figure in words.
     """
-    T = np.asarray(matrix, np.float64)
-    if T.shape != (len(label_names), len(label_names)):
-        raise ValueError(f"matrix has shape {T.shape}; with {len(label_names)} names it must be square")
-    C = len(T)
+    C = len(label_names)
+    T = look.array("matrix", matrix, C, C)
     ax.imshow(np.nan_to_num(T), cmap="cividis", vmin=0, vmax=1)
+    ax.set(xticks=[], yticks=[], title=title)
     if numbers:
-        for i, j in np.ndindex(C, C):
-            if T[i, j] >= 0.005 and C <= MOST_NUMBERS:
-                ax.text(
-                    j, i, f"{100 * T[i, j]:.0f}", ha="center", va="center", fontsize=8,
-                    color="black" if T[i, j] > 0.55 else "white",
-                )  # fmt: skip
-        small = name_size(C)
+        for i, j in np.argwhere(T >= 0.005) if C <= MOST_NUMBERS else ():
+            colour = "black" if T[i, j] > 0.55 else "white"
+            ax.text(j, i, f"{100 * T[i, j]:.0f}", ha="center", va="center", fontsize=8, color=colour)
         turned = {"rotation": 45, "ha": "right"} if C <= MOST_NUMBERS else {"rotation": 90}
-        ax.set_xticks(range(C), label_names, fontsize=small, **turned)
-        ax.set_yticks(range(C), label_names, fontsize=small)
-        ax.set_xlabel("noisy label (percent of each row)")
-        ax.set_ylabel("true label")
-    else:
-        ax.set_xticks([])
-        ax.set_yticks([])
-    ax.set_title(title)
+        ax.set_xticks(range(C), label_names, fontsize=name_size(C), **turned)
+        ax.set_yticks(range(C), label_names, fontsize=name_size(C))
+        ax.set(xlabel="noisy label (percent of each row)", ylabel="true label")
     marked = ""
     if mark is not None:
-        row, column = mark
-        frame = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=PALETTE[3], linewidth=3)
+        i, j = mark
+        frame = Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=look.PALETTE[3], linewidth=3)
         ax.add_patch(frame)
-        marked = (
-            f" Framed: {label_names[row]} labelled {label_names[column]}, {100 * T[row, column]:.0f} percent."
-        )
-    off = T.copy()
-    np.fill_diagonal(off, -1.0)
-    off = np.nan_to_num(off, nan=-1.0)
+        marked = f" Framed: {label_names[i]} labelled {label_names[j]}, {100 * T[i, j]:.0f} percent."
+    off = np.nan_to_num(np.where(np.eye(C), -1.0, T), nan=-1.0)
     i, j = divmod(int(off.argmax()), C)
-    kept = np.diag(T)[~np.isnan(np.diag(T))]
+    kept = 100 * np.diag(T)
     return (
         f"Transition matrix{f' ({title})' if title else ''} of {C} classes. Rows are true labels, columns "
-        f"noisy labels. Between {100 * kept.min():.0f} and {100 * kept.max():.0f} percent of a class keep "
+        f"noisy labels. Between {np.nanmin(kept):.0f} and {np.nanmax(kept):.0f} percent of a class keep "
         f"their label; the most frequent mistake is {label_names[i]} labelled {label_names[j]}, "
         f"{100 * max(off[i, j], 0):.0f} percent of its row.{marked}"
     )
@@ -101,22 +83,17 @@ def draw_label_truth(table: pd.DataFrame, ax: Axes) -> str:
         Columns class_name; labelled, how many texts carry the label; right, the share of them whose true
         class it is (NaN where there are none); expected, that share by Bayes' rule.
     """
-    place = np.arange(len(table))
-    right, expected = 100 * table["right"].fillna(0.0), 100 * table["expected"]
-    ax.barh(
-        place, right, color=PALETTE[0], hatch=HATCHES[1], edgecolor="black", linewidth=0.6,
-        label="of the labels here",
-    )  # fmt: skip
-    ax.plot(expected, place, "D", color=PALETTE[3], markersize=6, label="expected by Bayes' rule")
-    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
-    ax.set_yticks(place, [f"{row['class_name']} ({row['labelled']})" for row in rows], parse_math=False)
-    ax.invert_yaxis()
-    ax.set(xlim=(0, 100), xlabel="labels that are right (%)", ylabel="noisy label (texts that carry it)")
-    legend_beside(ax)
-    spread(ax)
-    listed = ", ".join(
-        f"{row['class_name']} {_percent(row['right'])} (expected {_percent(row['expected'])})" for row in rows
-    )
+    place, name = np.arange(len(table)), table["class_name"]
+    right, expected = table["right"], table["expected"]
+    bars: dict[str, Any] = {"label": "of the labels here", "hatch": "//", **look.RIGHT, **look.EDGE}
+    ax.barh(place, 100 * right.fillna(0.0), **bars)
+    marks: dict[str, Any] = {"label": "expected by Bayes' rule", "color": look.PALETTE[3], "markersize": 6}
+    ax.plot(100 * expected, place, "D", **marks)
+    look.name_rows(ax, [f"{c} ({n})" for c, n in zip(name, table["labelled"], strict=True)])
+    ax.set(xlabel="labels that are right (%)", ylabel="noisy label (texts that carry it)")
+    look.finish(ax, xlim=(0, 100), legend=look.BESIDE)
+    said = zip(name, map(look.percent, right), map(look.percent, expected), strict=True)
+    listed = ", ".join(f"{c} {share} (expected {other})" for c, share, other in said)
     return f"Share of right labels among the texts that carry a label: {listed}."
 
 
@@ -128,30 +105,23 @@ def draw_rate_spread(table: pd.DataFrame, ax: Axes) -> str:
     table : DataFrame
         From `nlkit.noise.rate_spread`.
     """
-    n, wanted = table["n"], 100 * table["wanted"]
+    n, wanted, low, high = table["n"], *(100 * table[c] for c in ("wanted", "low", "high"))
     two = 200 * table["expected_sd"]
-    ax.fill_between(
-        n, wanted - two, wanted + two, color=PALETTE[0], alpha=0.2, label="two standard deviations"
-    )
+    band: dict[str, Any] = {"color": look.PALETTE[0], "alpha": 0.2, "label": "two standard deviations"}
+    ax.fill_between(n, wanted - two, wanted + two, **band)
     ax.plot(n, wanted, "--", color="0.3", label="wanted")
-    off = np.stack([wanted - 100 * table["low"], 100 * table["high"] - wanted])
-    ax.errorbar(
-        n, wanted, yerr=np.maximum(off, 0.0), fmt="o", color=PALETTE[0], capsize=4,
-        label="achieved in 95 of 100 draws",
-    )  # fmt: skip
+    off = np.stack([wanted - low, high - wanted]).clip(0)
+    style: dict[str, Any] = {"color": look.PALETTE[0], "capsize": 4, "label": "achieved in 95 of 100 draws"}
+    ax.errorbar(n, wanted, yerr=off, fmt="o", **style)
     ax.set_xscale("log")
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xticks(n, [f"{value:,}" for value in n])
     ax.set(xlabel="labels (logarithmic scale)", ylabel="share of wrong labels (%)")
-    legend_beside(ax)
-    spread(ax)
-    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
-    listed = "; ".join(
-        f"of {r['n']} labels {100 * r['low']:.1f} to {100 * r['high']:.1f} percent" for r in rows
-    )
-    return (
-        f"Achieved noise rates, 95 of 100 draws, for a wanted one of {wanted.iloc[-1]:.0f} percent: {listed}."
-    )
+    look.finish(ax, legend=look.BESIDE)
+    rows = zip(n, low, high, strict=True)
+    listed = "; ".join(f"of {k} labels {a:.1f} to {b:.1f} percent" for k, a, b in rows)
+    at = wanted.iloc[-1]
+    return f"Achieved noise rates, 95 of 100 draws, for a wanted one of {at:.0f} percent: {listed}."
 
 
 def draw_noise_cost(costs: pd.DataFrame, ax: Axes) -> str:
@@ -164,25 +134,10 @@ def draw_noise_cost(costs: pd.DataFrame, ax: Axes) -> str:
     """
     words = []
     for number, (kind, rows) in enumerate(costs.groupby("kind", sort=False)):
-        by_rate = 100 * rows.groupby("rate")["accuracy"].agg(["mean", "min", "max"])
-        x = 100 * by_rate.index.to_numpy() + 0.6 * (number - 1)  # beside each other, not on top
-        off = np.stack([by_rate["mean"] - by_rate["min"], by_rate["max"] - by_rate["mean"]])
-        ax.errorbar(
-            x, by_rate["mean"], yerr=off, capsize=3, **line_style(number), markersize=6, label=str(kind),
-        )  # fmt: skip
-        listed = ", ".join(
-            f"{at:.0f} percent: {mean:.0f}"
-            for at, mean in zip(100 * by_rate.index.to_numpy(), by_rate["mean"], strict=True)
-        )
-        words.append(f"{kind} noise: {listed}")
-    ax.set(xlabel="wrong labels (%)", ylabel="test accuracy (%)")
-    ax.legend(frameon=False, title="noise")
-    spread(ax)
-    return (
-        "Test accuracy in percent by the rate of wrong labels, means over draws with their range. "
-        f"{'; '.join(words)}."
-    )
-
-
-def _percent(share: float) -> str:
-    return "unknown" if np.isnan(share) else f"{100 * share:.0f} percent"
+        mean, off = look.mean_and_range(100 * rows["accuracy"], 100 * rows["rate"])
+        beside = mean.index + 0.6 * (number - 1)  # not on top of each other
+        ax.errorbar(beside, mean, yerr=off, capsize=3, **look.line(number, markersize=6), label=kind)
+        words.append(f"{kind} noise: " + ", ".join(f"{at:.0f} percent: {y:.0f}" for at, y in mean.items()))
+    look.finish(ax, xlabel="wrong labels (%)", ylabel="test accuracy (%)", legend={"title": "noise"})
+    said = "Test accuracy in percent by the rate of wrong labels, means over draws with their range."
+    return f"{said} {'; '.join(words)}."

@@ -1,26 +1,152 @@
-"""The neighbours' prior: its three cases, and one text's candidates with the neighbours that voted."""
+"""SiDyP before diffusion: trajectories, suspicion, and the candidates that a text's neighbours vote for."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
+from sklearn.decomposition import PCA
 
 from nlkit._util import invalid
-from nlkit.course.plots.figures import HATCHES, PALETTE, spread
+from nlkit.course.plots import look
 from nlkit.methods.sidyp.prior import CASES
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = ["draw_candidates", "draw_cases"]
+from nlkit.metrics import detection_report
 
 LINE = 0.55
 """Height of a neighbour's line, where a bar has 1."""
+
+
+def project_trajectories(trajectory: ArrayLike) -> NDArray[np.float64]:
+    """Project embeddings to the plane in which all epochs together spread most (PCA).
+
+    Parameters
+    ----------
+    trajectory : array, shape (E, N, D)
+        Sentence embeddings of N texts after each of E epochs, in one branch; D at least 2.
+
+    Returns
+    -------
+    ndarray, shape (E, N, 2)
+        Distances are comparable between epochs: one plane serves all. Each axis points to where its largest
+        loading is positive, so the picture does not flip from run to run.
+    """
+    z = np.asarray(trajectory)
+    if z.ndim != 3 or 0 in z.shape or z.shape[2] < 2:
+        invalid("trajectory", f"array of shape {z.shape}", "shape (E, N, D), none 0, D at least 2")
+    plane: NDArray[np.float64] = PCA(2, svd_solver="covariance_eigh").fit_transform(z.reshape(-1, z.shape[2]))
+    return plane.reshape(*z.shape[:2], 2)
+
+
+def draw_trajectories(
+    points: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, label_names: Sequence[str], ax: Axes
+) -> str:
+    """Draw the paths of n texts: from a small dot after the first epoch to a large mark after the last.
+
+    Colour and mark are the observed label's. Suspects have a dashed path and a hollow mark.
+
+    Parameters
+    ----------
+    points : array, shape (E, n, 2)
+        From `project_trajectories`, of chosen texts.
+    noisy_label : array of int, shape (n,)
+        Observed labels; −1 is missing.
+    suspect : array of bool, shape (n,)
+        Whether the label is suspected to be wrong.
+    label_names : sequence of str, C of them
+
+    Returns
+    -------
+    str
+        The figure in words: how far suspects and others are from the middle of their class.
+    """
+    label, doubted = np.asarray(noisy_label), np.asarray(suspect, bool)
+    p = look.array("points", points, "E", len(label), 2)
+    if doubted.shape != label.shape:
+        invalid("suspect", f"array of shape {doubted.shape}", f"shape {label.shape}, as noisy_label")
+    marks = {c: look.line(c, linestyle="", markersize=8) for c in label.tolist()}
+    if -1 in marks:
+        marks[-1] |= {"color": "0.4", "marker": "*"}
+    for path, c, hollow in zip(p.transpose(1, 2, 0), label.tolist(), doubted, strict=True):
+        colour = marks[c]["color"]
+        ax.plot(*path, "--" if hollow else "-", color=colour, linewidth=1.1, alpha=0.8)
+        ax.plot(*path[:, :1], "o", color=colour, markersize=3)
+        fill = "white" if hollow else colour
+        ax.plot(*path[:, -1:], **marks[c], markeredgewidth=1.4, zorder=3, markerfacecolor=fill)
+    grey: dict[str, Any] = {"color": "0.3", "marker": "o", "markersize": 8}
+    entries = [(label_names[c], marks[c]) for c in sorted(marks) if c >= 0]
+    entries += [("no label", marks[-1])] if -1 in marks else []
+    entries += [
+        ("believed", grey), ("suspect", grey | {"linestyle": "--", "markerfacecolor": "white"}),
+        ("after the first epoch", grey | {"linestyle": "", "markersize": 3}),
+    ]  # fmt: skip
+    handles = [Line2D([], [], label=name, **entry) for name, entry in entries]
+    ax.set(xlabel="first principal component", ylabel="second principal component")
+    legend = look.BESIDE | {"handles": handles}
+    look.finish(ax, grid=False, aspect="equal", adjustable="datalim", legend=legend)
+    said = f"Paths of {len(label)} texts' sentence embeddings over {len(p)} epochs, in two dimensions."
+    return f"{said} {_distances(p, label, doubted)}"
+
+
+def _distances(p: NDArray[np.float64], label: NDArray[Any], doubted: NDArray[np.bool_]) -> str:
+    """Say how far the texts are from the middle of their class, after the first and the last epoch."""
+    distance = np.full(p.shape[:2], np.nan)
+    for c in set(label[label >= 0].tolist()):
+        members = label == c
+        # The trusted ones say where a class is; a class that has none is where its texts are.
+        centre = members & ~doubted if (members & ~doubted).any() else members
+        distance[:, members] = np.linalg.norm(p[:, members] - p[:, centre].mean(1, keepdims=True), axis=-1)
+    parts = []
+    for name, group in (("believed", ~doubted & (label >= 0)), ("suspect", doubted & (label >= 0))):
+        if group.any():
+            first, last = distance[[0, -1]][:, group].mean(1)
+            parts.append(f"the {group.sum()} {name} from {first:.2f} to {last:.2f}")
+    if not parts:
+        return "None has a label."
+    return (
+        "Mean distance to the middle of the observed label's believed texts, after the first and after the "
+        f"last epoch: {'; '.join(parts)}."
+    )
+
+
+def draw_suspicion(
+    score: ArrayLike, noisy_label: ArrayLike, label: ArrayLike, ax: Axes, *, title: str = "", bins: int = 25
+) -> str:
+    """Draw how a score is spread among the texts whose label is right, and among those whose is wrong.
+
+    Parameters
+    ----------
+    score : array, shape (N,)
+        Larger is more suspicious; NaN (no label) is left out.
+    noisy_label, label : array of int, shape (N,)
+        Observed and true labels.
+
+    Returns
+    -------
+    str
+        The figure in words, with the area under the ROC curve.
+    """
+    s, z, y = np.asarray(score, np.float64), np.asarray(noisy_label), np.asarray(label)
+    known = ~np.isnan(s) & (z >= 0) & (y >= 0)
+    s, z, y = s[known], z[known], y[known]
+    edges = np.linspace(s.min(), s.max() + 1e-9, bins + 1).tolist()
+    auc, words = detection_report(s, z, y)["auc"], []
+    styles = (look.outline(**look.RIGHT), look.outline(**look.WRONG, linestyle="--"))
+    for name, group, style in zip(("right", "wrong"), (z == y, z != y), styles, strict=True):
+        ax.hist(s[group], edges, histtype="stepfilled", label=f"label is {name}", **style)
+        words += [f"{name} {np.median(s[group]):.2f}"] if group.any() else []
+    told = "" if np.isnan(auc) else f"area under the ROC curve {auc:.2f}"
+    look.finish(ax, xlabel="suspicion", ylabel="texts")
+    ax.set_title("\n".join(filter(None, (title, told))), fontsize=10 if told else None)
+    return (
+        f"Histograms of the suspicion{f' by {title}' if title else ''}, of texts with a right and with a "
+        f"wrong label; medians: {', '.join(words)}{f'; {told}' if told else ''}."
+    )
 
 
 def draw_candidates(
@@ -48,50 +174,36 @@ def draw_candidates(
     str
         The figure in words.
     """
-    w = np.asarray(weight, np.float64)
-    if w.shape != (len(label_names),):
-        invalid("weight", f"array of shape {w.shape}", f"shape ({len(label_names)},), a weight a class")
-    vote = neighbours["label"].to_numpy(np.int64)
+    w, vote = look.array("weight", weight, len(label_names)), neighbours["label"].to_numpy(np.int64)
     count = np.bincount(vote, minlength=len(w))
-    rows = [c for c in np.lexsort((-count, -w)) if w[c] > 0 or count[c] > 0]
-    names, words, ticks, y = [], [], [], 0.0
+    rows = [int(c) for c in np.lexsort((-count, -w)) if w[c] > 0 or count[c] > 0]
+    words, ticks, y = [], [], 0.0
     for number, c in enumerate(rows):
-        ax.barh(
-            y, 100 * w[c], height=0.8, color=PALETTE[number % len(PALETTE)],
-            hatch=HATCHES[number % len(HATCHES)], edgecolor="black", linewidth=0.7,
-        )  # fmt: skip
-        told = f"{100 * w[c]:.0f} %" if w[c] > 0 else "no candidate"
-        ax.text(100 * w[c] + 1, y, told, va="center", fontweight="bold")
+        ax.barh(y, 100 * w[c], height=0.8, **look.bars(number), **look.EDGE)
+        said = f"{100 * w[c]:.0f} %" if w[c] > 0 else "no candidate"
+        ax.text(100 * w[c] + 1, y, said, va="center", fontweight="bold")
         ticks.append(y)
-        names.append(label_names[c])
-        words.append(f"{label_names[c]} {told.replace(' %', ' percent')}, {_voters(count[c])}")
-        voters = neighbours[vote == c]
+        voters = f"{count[c]} neighbour{'' if count[c] == 1 else 's'}"
+        words.append(f"{label_names[c]} {said.replace('%', 'percent')}, {voters}")
+        own = neighbours[vote == c]
         lines = [
             f"{distance:.2f}  {textwrap.shorten(str(text), width, placeholder=' …')}"
-            for text, distance in zip(voters["text"][:shown], voters["distance"][:shown], strict=True)
+            for text, distance in zip(own["text"][:shown], own["distance"][:shown], strict=True)
         ]
-        if len(voters) > shown:
-            lines.append(f"and {len(voters) - shown} more, up to {voters['distance'].max():.2f} away")
-        y += 0.2
-        for line in lines:
-            y += LINE
+        if len(own) > shown:
+            lines.append(f"and {len(own) - shown} more, up to {own['distance'].max():.2f} away")
+        for number_below, line in enumerate(lines, start=1):
             # Texts may hold dollar signs, which are no formulas.
-            ax.text(1, y, line, va="center", fontsize=8, color="0.2", parse_math=False)
-        y += 1.0
-    ax.set_yticks(ticks, names, fontweight="bold")
-    for tick in ax.get_yticklabels():
-        tick.set_parse_math(False)
-    ax.set(
-        xlim=(0, 112),
-        ylim=(max(y - 0.5, 0.5), -0.6),
-        xlabel="weight (%); below it the neighbours: distance and text",
-    )
-    ax.set_xticks(range(0, 101, 20))
-    ax.spines[["top", "right"]].set_visible(False)
+            at = y + 0.2 + number_below * LINE
+            ax.text(1, at, line, va="center", fontsize=8, color="0.2", parse_math=False)
+        y += 1.2 + LINE * len(lines)
+    look.name_rows(ax, [label_names[c] for c in rows], ticks, fontweight="bold")
+    ax.set(xlabel="weight (%); below it the neighbours: distance and text", xticks=range(0, 101, 20))
+    look.finish(ax, grid=False, xlim=(0, 112), ylim=(max(y - 0.5, 0.5), -0.6))
     nearest = ""
     if len(neighbours):
-        first = neighbours.iloc[0]
-        nearest = f" The nearest neighbour, {first['distance']:.2f} away, is labelled {label_names[vote[0]]}."
+        distance = neighbours["distance"].iloc[0]
+        nearest = f" The nearest neighbour, {distance:.2f} away, is labelled {label_names[vote[0]]}."
     return f"Candidates for the label of one text, with their neighbours: {'; '.join(words)}.{nearest}"
 
 
@@ -110,33 +222,20 @@ def draw_cases(report: pd.DataFrame, ax: Axes, *, title: str = "", names: bool =
     str
         The figure in words.
     """
-    rows = report.set_index("case").reindex(list(CASES)).fillna({"n": 0})
-    share = 100 * rows["n"].to_numpy(np.float64) / max(1.0, rows["n"].sum())
-    right = np.nan_to_num(rows["right"].to_numpy(np.float64))
-    place = range(len(CASES))
-    ax.bar(
-        place, share * right, color=PALETTE[0], edgecolor="black", linewidth=0.7, label="likeliest is true"
-    )
-    ax.bar(
-        place, share * (1 - right), bottom=share * right, color=PALETTE[3], hatch="//", edgecolor="black",
-        linewidth=0.7, label="likeliest is wrong",
-    )  # fmt: skip
-    words = []
-    for x, (case, s, r) in enumerate(zip(CASES, share, right, strict=True)):
-        told = f"{100 * r:.0f} % true" if s else "none"
-        if names:
-            ax.text(x, s + 1.5, told, ha="center")
-        words.append(f"{case} {s:.0f} percent, {told.replace(' % true', ' percent of them true')}")
-    ax.set(ylim=(0, 112), title=title)
-    ax.set_yticks(range(0, 101, 25))
-    ax.set_xticks(place, CASES if names else [case[0] for case in CASES])
+    n, right = report.set_index("case").reindex(list(CASES))[["n", "right"]].fillna(0).to_numpy(float).T
+    share, place = 100 * n / max(1.0, n.sum()), range(len(CASES))
+    true = ("likeliest is true", share * right, look.RIGHT)
+    top = look.stack(ax, place, true, ("likeliest is wrong", share * (1 - right), look.WRONG))
+    said = [f"{100 * r:.0f} % true" if s else "none" for s, r in zip(share, right, strict=True)]
     if names:
+        ax.bar_label(top, said, padding=3)
         ax.set_ylabel("texts (%)")
-        ax.legend(frameon=False, loc="upper right")
+    ax.set_xticks(place, CASES if names else [case[0] for case in CASES])
     ax.set_axisbelow(True)
-    spread(ax)
+    legend = names and {"loc": "upper right"}
+    look.finish(ax, ylim=(0, 112), yticks=range(0, 101, 25), title=title, legend=legend)
+    words = [
+        f"{case} {s:.0f} percent, {told.replace('% true', 'percent of them true')}"
+        for case, s, told in zip(CASES, share, said, strict=True)
+    ]
     return f"Cases of the prior{f' ({title})' if title else ''}: {'; '.join(words)}."
-
-
-def _voters(n: int) -> str:
-    return f"{n} neighbour{'' if n == 1 else 's'}"
