@@ -131,7 +131,11 @@ nk.plots.show(fig, alt)
 assert sets.shape == (epochs, len(texts))
 assert np.isin(sets, list("RHP")).all(), "every sample is in exactly one set"
 first = nk.partition.partition_samples(
-    strong[0], weak[0], noisy_label, *[np.full(len(texts), 1 / len(names))] * 2, margin=margin,
+    strong[0],
+    weak[0],
+    noisy_label,
+    *[np.full(len(texts), 1 / len(names))] * 2,
+    margin=margin,
     cap=0.99,
 )
 assert (first.set == sets[0]).all(), "all thresholds start at 1/C"

@@ -216,8 +216,8 @@ detection.round(2)
 #   that other one's centroid is among *their* texts. The margin still works.
 # - **Both** takes nearly the same suspects as the margin here. On the language model's labels the two scores
 #   agree enough to be joined; on asymmetric noise they contradict each other, and the margin is believed.
-#   Joining them pays where mistakes cover whole topics and are learnt early (the README tells of such
-#   labels); on these texts it gains nothing.
+#   Joining them pays where mistakes cover whole topics and are learnt early (the
+#   [benchmarks page](../benchmarks/README.md) tells of such labels); on these texts it gains nothing.
 # - The estimated noise rate is near the truth for the default score and far off for relative distance,
 #   which ranks nearly as well. Ranking and counting are two questions.
 

@@ -49,8 +49,8 @@ results = ""
 # %% [markdown]
 # The cell above holds all settings. With `noise = "llm"` the language model labels the training texts, and
 # `noise_rate` is not used. `neighbours` is SiDyP's K: five, as in notebook 00, because small topics have only
-# a handful of the 300 texts. It was chosen there by test scores, so this notebook illustrates; the README
-# reports results with the default and other texts.
+# a handful of the 300 texts. It was chosen there by test scores, so this notebook illustrates; the
+# [benchmarks page](../benchmarks/README.md) reports results with the default and other texts.
 
 # %%
 import numpy as np
@@ -358,8 +358,8 @@ parts.round(3)
 # %% [markdown]
 # - **Prior not moved**: about the same. The "dynamic" in the name does little on these texts.
 # - **One branch**: worse in the recorded run, by some points. When the same language model labelled the texts
-#   in another number format (bf16; one label in seventeen was another), it was slightly better; and in the
-#   README's three runs on more texts there is no difference. One run cannot tell a small effect from chance.
+#   in another number format (bf16; one label in seventeen was another), it was slightly better; and in three
+#   runs on more texts ([benchmarks page](../benchmarks/README.md)) there is no difference. One run cannot tell a small effect from chance.
 # - **Suspects by distance**, as published: clearly worse, in calibration above all. Notebook 07 showed that
 #   this score finds fewer of the wrong labels. What is done about suspects can be no better than who is
 #   suspected.

@@ -334,7 +334,8 @@ places.round(1)
 # - Asymmetric noise of 0.4 is the hardest: two in five texts of a class carry the same wrong label, and what
 #   has a rule looks right.
 #
-# This holds for this size and this profile. The README has more training texts, profile `class`, and labels
+# This holds for this size and this profile. The [benchmarks page](../benchmarks/README.md)
+# has more training texts, profile `class`, and labels
 # by a language model, where the order is another one.
 
 # %% tags=["check"]
