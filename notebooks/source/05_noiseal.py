@@ -449,6 +449,22 @@ if sized.as_given:
     assert mean_recall[few, NOBODY] < mean_recall[few, EARLY] - 0.1
     assert recall.groupby(["texts", "method"])["accuracy"].first()[few, NOBODY] > 0.65, "bearable accuracy"
 
+# %% [markdown]
+# ## 7. The method on one page
+#
+# [`plain.py`](../nlkit/methods/noiseal/plain.py) is all of NoiseAL in two hundred lines, slow and plain; the
+# tests hold the method that you ran here against it. Read its loop, at the end,
+# first: train, predict, partition, query, set targets.
+# [In equations](../nlkit/methods/noiseal/README.md), each with the function that computes it.
+
+# %%
+from IPython.display import HTML, Code
+
+from nlkit.methods.noiseal import plain
+
+page = Code(filename=plain.__file__)._repr_html_()
+HTML(f"<details><summary>NoiseAL, the whole method</summary>{page}</details>")
+
 # %%
 setup.write(
     table=table, quality=run["quality"], ablations=runs, query_budget=query_budget,

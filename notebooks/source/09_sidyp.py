@@ -384,6 +384,22 @@ setup.write(
 )  # fmt: skip
 
 # %% [markdown]
+# ## 8. The method on one page
+#
+# [`plain.py`](../nlkit/methods/sidyp/plain.py) is all of SiDyP in two hundred lines, slow and plain; the
+# tests hold the method that you ran here against it. Read its last function
+# first: first stage, suspects, prior, refinement, prediction.
+# [In equations](../nlkit/methods/sidyp/README.md), each with the function that computes it.
+
+# %%
+from IPython.display import HTML, Code
+
+from nlkit.methods.sidyp import plain
+
+page = Code(filename=plain.__file__)._repr_html_()
+HTML(f"<details><summary>SiDyP, the whole method</summary>{page}</details>")
+
+# %% [markdown]
 # ## Takeaways
 #
 # - SiDyP turns labels of which nearly half are wrong into a classifier far above CE, and better calibrated.
