@@ -1,16 +1,17 @@
-"""The explorer of the neighbours' prior: pure part against its twin, controls, words, failures."""
+"""The explorer of the neighbours' prior: pure part against the plain one, controls, words, failures."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from nlkit.course import plots, widgets
 from nlkit.course.widgets import prior as module
+from nlkit.methods.sidyp import plain
 from nlkit.methods.sidyp.prior import CASES, nearest_trusted, neighbour_prior
 from tests.methods.sidyp.test_detection import C, clusters
-from tests.reference import prior as twin
 
 N, K = 60, 12
 EVIL = "<script>alert('x')</script>"
@@ -34,16 +35,16 @@ def explorer(data):
 
 class TestCompute:
     @pytest.mark.parametrize(("k", "certain", "dominant"), [(1, 0.9, 0.8), (4, 0.7, 0.6), (K, 1.0, 0.95)])
-    def test_equals_its_twin(self, data, k, certain, dominant):
+    def test_equals_the_plain_one(self, data, k, certain, dominant):
         number, distance, noisy, suspect, y, x = data
         view = widgets.compute_prior(
             number, distance, noisy, suspect, y, C, k=k, gamma=certain, delta=dominant
         )
-        _, u = twin.neighbour_distribution(x.tolist(), noisy.tolist(), suspect.tolist(), C, k)
-        slow = [twin.candidates(row, certain, dominant) for row in u]
-        np.testing.assert_allclose(view.prior.weight, [w for w, _ in slow], atol=1e-6)
-        assert view.prior.case.tolist() == [case for _, case in slow]
-        hits = [int(np.argmax(w)) == truth for (w, _), truth in zip(slow, y.tolist(), strict=True)]
+        x, label, suspect, y = (torch.from_numpy(part) for part in (x, noisy, suspect, y))
+        weight = plain.neighbour_prior(x, label.masked_fill(suspect, -1), C, k, certain, dominant)
+        np.testing.assert_allclose(view.prior.weight, weight, atol=1e-6)
+        assert (view.prior.case == "certain").tolist() == (weight == 1).any(-1).tolist()
+        hits = (weight.argmax(-1) == y).numpy()
         assert view.right == pytest.approx(np.mean(hits))
         assert view.report["n"].sum() == N
 

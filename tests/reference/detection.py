@@ -57,26 +57,6 @@ def suspicion(
     return scores
 
 
-def margin(dynamics: Sequence[Sequence[Sequence[Vector]]], label: Sequence[int]) -> list[float]:
-    """How much more than its label another class is predicted, on average over branches and epochs."""
-    scores = []
-    for i, own in enumerate(label):
-        if own < 0:
-            scores.append(math.nan)
-            continue
-        said = [epoch[i] for branch in dynamics for epoch in branch]
-        p = [mean(of_class) for of_class in zip(*said, strict=True)]
-        scores.append(max(q for c, q in enumerate(p) if c != own) - p[own])
-    return scores
-
-
-def detect(score: Sequence[float], rate: float) -> list[bool]:
-    """The most suspicious share, of equal scores the earlier; a text without a score is never suspect."""
-    known = [i for i, s in enumerate(score) if not math.isnan(s)]
-    worst = sorted(known, key=lambda i: (-score[i], i))[: round(rate * len(known))]
-    return [i in worst for i in range(len(score))]
-
-
 def rank(score: Sequence[float], i: int) -> float:
     """The place of a text's score among all that have one, from 0 (lowest) to 1; equal scores share it."""
     known = [s for s in score if not math.isnan(s)]

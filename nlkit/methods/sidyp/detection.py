@@ -8,8 +8,8 @@ After the published description of SiDyP (arXiv 2505.19675) and with what this p
 - `detect`: the most suspicious texts are taken for mislabelled; how many is given or estimated.
 - `detect_by_both`: who is suspect by either of two scores, as long as these agree by and large (ours).
 
-All of it is vectorised over samples; ``tests/reference/detection.py`` says it one text at a time. No true
-label is read.
+All of it is vectorised over samples; `nlkit.methods.sidyp.plain` and ``tests/reference/detection.py`` say it
+in loops. No true label is read.
 """
 
 from __future__ import annotations

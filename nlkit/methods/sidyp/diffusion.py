@@ -6,8 +6,7 @@ denoiser sees where the label is, how much noise there is, the observed label an
 and gives class logits; the next, less noisy vector is drawn around the corner of the likeliest class.
 
 M branches are trained and sampled as one batched computation: every tensor has a leading axis M, and each
-branch has weights of its own. `tests/reference/diffusion.py` says the forward and the reverse process in
-plain loops.
+branch has weights of its own. `nlkit.methods.sidyp.plain` says the forward and the reverse process in loops.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a trained denoiser says: its condition, its answers to observed labels, and the sum over them.
 
 After the published description of SiDyP (arXiv 2505.19675). All samples, branches and observed labels are
-asked at once; ``tests/reference/refinement.py`` says the same one sample at a time.
+asked at once; `nlkit.methods.sidyp.plain` says the same in loops.
 """
 
 from __future__ import annotations

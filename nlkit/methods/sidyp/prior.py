@@ -5,8 +5,8 @@ texts that are not suspect (`nlkit.methods.sidyp.detection`) say which labels ma
 (certain), two (dominant) or more (uncertain). Later the reverse chain's answers move that prior
 (`reinforce`): it is dynamic.
 
-All of it is vectorised over samples; ``tests/reference/prior.py`` says it one text at a time. No true label
-is read.
+All of it is vectorised over samples; `nlkit.methods.sidyp.plain` says it one text at a time. No true label is
+read.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ answered J times by the reverse chain; an answer among its candidates gains weig
 random level, and the denoiser learns to find it again, from the observed label and from what is known of the
 text.
 
-Everything runs over all samples and branches at once; ``tests/reference/refinement.py`` says the same one
-sample at a time.
+Everything runs over all samples and branches at once; `nlkit.methods.sidyp.plain` says the same one branch at
+a time.
 """
 
 from __future__ import annotations

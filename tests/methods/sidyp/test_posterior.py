@@ -1,4 +1,4 @@
-"""What a denoiser says: its condition, and the sum over observed labels, against naive twins."""
+"""What a denoiser says: its condition, and the sum over observed labels, against plain loops."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from nlkit.methods.sidyp import plain
 from nlkit.methods.sidyp import posterior as module
 from nlkit.methods.sidyp.config import SiDyPConfig
-from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar
+from nlkit.methods.sidyp.diffusion import Denoiser
 from nlkit.methods.sidyp.posterior import answer_probabilities, conditions, new_denoiser, posterior, refined
-from tests.reference import diffusion
-from tests.reference import refinement as twin
 
 M, N, C, P = 2, 5, 3, 4
 
@@ -37,40 +36,25 @@ def asked(n: int = N, seed: int = 0) -> tuple[Denoiser, Tensor, Tensor]:
         return denoiser, torch.randn(M, n, P), torch.rand(M, n, C).softmax(-1)
 
 
-def naive_answer(
-    denoiser: Denoiser, condition: Tensor, m: int, i: int, observed: int, config: SiDyPConfig
-) -> list[float]:
-    """P_diff of one text, branch and observed label, by the noise that the config's seed gives."""
-    drawn = torch.Generator().manual_seed(config.seed)
-    noise = [
-        [torch.randn(M, 1, C, generator=drawn)[m, 0].tolist() for _ in range(config.prediction_steps + 1)]
-        for _ in range(config.chains)
-    ]
+def naive_answer(denoiser: Denoiser, condition: Tensor, m: int, label: Tensor, config: SiDyPConfig) -> Tensor:
+    """P_diff,m of each text and its label, (N, C), by the noise that the config's seed gives."""
+    generator, (_, n, _) = torch.Generator().manual_seed(config.seed), condition.shape
+    shape = (config.chains, config.prediction_steps + 1, M, 1, C)
+    noise = torch.stack([torch.randn(shape[2:], generator=generator) for _ in range(shape[0] * shape[1])])
 
-    def denoise(state: list[float], level: float) -> list[float]:
+    def denoise(s_t: Tensor, level: Tensor, observed: Tensor, known: Tensor) -> Tensor:
         # Another text's condition stands at the other branches' places: it must not matter.
-        s, seen, encoded = torch.zeros(M, 1, C), torch.zeros(M, 1, C), torch.ones(M, 1, P)
-        s[m, 0], encoded[m, 0] = torch.tensor(state), condition[m, i]
-        seen[m, 0] = torch.tensor(diffusion.to_simplex(observed, C, config.simplex_scale))
-        with torch.no_grad():
-            logits: Tensor = denoiser(s, torch.full((M, 1), level), seen, encoded)[m, 0]
-        return logits.tolist()
+        inputs = torch.zeros(M, n, C), torch.ones(M, n), torch.zeros(M, n, C), torch.ones(M, n, P)
+        for value, part in zip(inputs, (s_t, level, plain.to_simplex(observed, C), known), strict=True):
+            value[m] = part
+        logits: Tensor = denoiser(*inputs)[m]
+        return logits
 
-    return twin.answered(denoise, noise, alpha_bar(config.prediction_steps).tolist(), config.simplex_scale)
+    chains = noise.reshape(shape)[:, :, m].expand(-1, -1, n, -1)
+    return torch.stack([plain.p_sample_loop(denoise, label, condition[m], e) for e in chains]).mean(0)
 
 
 class TestConditions:
-    @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
-    def test_equal_their_twin(self, seed: int, epochs: int, width: int, text_width: int) -> None:
-        rng = np.random.default_rng(seed)
-        z = rng.normal(size=(M, epochs, N, width)).astype(np.float16)
-        text = rng.normal(size=(N, text_width)).astype(np.float32)
-        found = conditions(z, text)
-        assert found.shape == (M, N, 2 * width + text_width)
-        for m, i in np.ndindex(M, N):
-            wanted = twin.condition(z[m, :, i].tolist(), text[i].tolist())
-            np.testing.assert_allclose(found[m, i], wanted, rtol=1e-3, atol=1e-4)
-
     def test_the_width_does_not_depend_on_the_number_of_epochs(self) -> None:
         rng = np.random.default_rng(0)
         text = rng.normal(size=(N, 7))
@@ -100,12 +84,11 @@ class TestPosterior:
         assert found.shape == (N, C)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
-        for i in range(N):
-            wanted = twin.posterior(
-                lambda m, c, i=i: naive_answer(denoiser, condition, m, i, c, config),
-                p_observed[:, i].tolist(),
-            )
-            np.testing.assert_allclose(found[i], wanted, atol=1e-4)
+        wanted = torch.zeros(N, C)
+        for m, c in np.ndindex(M, C):
+            label = torch.full((N,), c)
+            wanted += naive_answer(denoiser, condition, m, label, config) * p_observed[m, :, c, None] / M
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
         # It says something of its own: more than half of the texts are not told the same.
         assert len(np.unique(found.round(3), axis=0)) > N // 2
 
@@ -195,9 +178,8 @@ class TestRefined:
         label, config = np.array([2, 0, -1, 1, 1]), settings(seed=3)
         found = refined(denoiser, condition, p_observed, label, config)
         np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
-        for i in np.flatnonzero(label >= 0):
-            answers = [naive_answer(denoiser, condition, m, i, int(label[i]), config) for m in range(M)]
-            np.testing.assert_allclose(found[i], np.mean(answers, axis=0), atol=1e-4)
+        answers = [naive_answer(denoiser, condition, m, torch.from_numpy(label), config) for m in range(M)]
+        np.testing.assert_allclose(found[label >= 0], torch.stack(answers).mean(0)[label >= 0], atol=1e-4)
 
     def test_where_the_label_is_missing_it_is_the_posterior(self) -> None:
         denoiser, condition, p_observed = asked()

@@ -1,4 +1,4 @@
-"""The neighbours' prior: naive twins, invariants, edges."""
+"""The neighbours' prior: invariants, edges (`test_plain` has more)."""
 
 from __future__ import annotations
 
@@ -20,24 +20,22 @@ from nlkit.methods.sidyp.prior import (
     vote,
 )
 from tests.methods.sidyp.test_detection import C, clusters, samples
-from tests.reference import diffusion
-from tests.reference import prior as twin
 
 
 class TestPrior:
-    @given(samples(), st.integers(1, 12), st.floats(0.3, 1.0), st.floats(0.3, 1.0))
-    def test_equals_its_twin(self, case: dict[str, Any], k: int, gamma: float, delta: float) -> None:
+    @given(samples(), st.integers(1, 12))
+    def test_neighbours_are_the_nearest_trusted_others(self, case: dict[str, Any], k: int) -> None:
         x, label, suspect = case["embedding"], case["label"], case["suspect"]
-        if (suspect | (label < 0)).all():
+        trusted = np.flatnonzero(~suspect & (label >= 0))
+        if not len(trusted):
             with pytest.raises(ValueError, match="nothing can be read off"):
                 neighbour_prior(x, label, suspect, C, k=k)
             return
-        found = neighbour_prior(x, label, suspect, C, k=k, gamma=gamma, delta=delta)
-        near, u = twin.neighbour_distribution(x.tolist(), label.tolist(), suspect.tolist(), C, k)
-        assert [[j for j in row if j >= 0] for row in found.neighbours.tolist()] == near
-        wanted = [twin.candidates(row, gamma, delta) for row in u]
-        np.testing.assert_allclose(found.weight, [w for w, _ in wanted], atol=1e-7)
-        assert found.case.tolist() == [c for _, c in wanted]
+        found = neighbour_prior(x, label, suspect, C, k=k)
+        for i, row in enumerate(found.neighbours.tolist()):
+            others = trusted[trusted != i]
+            nearest = others[np.argsort(np.linalg.norm(x[others] - x[i], axis=1), kind="stable")][:k]
+            assert [j for j in row if j >= 0] == nearest.tolist()
 
     @given(samples(), st.integers(1, 8), st.floats(0.3, 1.0), st.floats(0.3, 1.0))
     def test_fewer_of_the_neighbours_give_the_prior_of_fewer(
@@ -171,18 +169,6 @@ def test_candidates_keep_one_two_or_all() -> None:
 
 
 class TestReinforce:
-    @given(st.integers(0, 10_000), st.integers(1, 6))
-    def test_equals_its_twin(self, seed: int, rounds: int) -> None:
-        rng = np.random.default_rng(seed)
-        weight = rng.random((2, 4, C)) * (rng.random((2, 4, C)) < 0.7) + 1e-3 * np.eye(C)[0]
-        weight /= weight.sum(-1, keepdims=True)
-        answer = rng.integers(0, C, (2, 4))
-        fast = reinforce(weight, answer, rounds)
-        for m, i in np.ndindex(2, 4):
-            slow = diffusion.updated(weight[m, i].tolist(), int(answer[m, i]), rounds)
-            np.testing.assert_allclose(fast[m, i], slow, atol=1e-9)
-        np.testing.assert_allclose(fast.sum(-1), 1)
-
     @given(st.integers(0, C - 1), st.integers(0, C - 1))
     def test_a_one_hot_prior_is_a_fixed_point(self, own: int, answer: int) -> None:
         assert reinforce(np.eye(C)[own], answer, 4).tolist() == np.eye(C)[own].tolist()
