@@ -1,8 +1,9 @@
-"""SiDyP (KDD 2025, arXiv 2505.19675) on one page; README.md has the equations, tests hold `nk.SiDyP` to it.
+"""SiDyP on one page: labels that may be wrong, refined by simplex diffusion with a dynamic prior.
 
-Sizes: M branches, E epochs, N texts (B in a batch), D embedding, P condition, C classes. No label: −1.
+The whole method, to be read from its last function; `nlkit.SiDyP` is the one to use, and tests hold it to
+this page. After the published description (arXiv 2505.19675); README.md beside it has the equations. Sizes:
+M branches, E epochs, N texts, B in a batch, D embedding, P condition, C classes. A missing label is −1.
 """
-# mypy: disable-error-code="no-untyped-call,no-any-return"
 
 from typing import Any
 
@@ -10,19 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-
-def sidyp(x: Tensor, label: Tensor, C: int, noise_rate: float | None = None) -> tuple[Tensor, Tensor]:
-    """Return P(y | x, ỹ), or P(y | x) where a text has no label, (N, C); and who was suspect (N,)."""
-    z, p = first_stage(x, label, C)  # trajectories (M, E, N, D), class probabilities (M, E, N, C)
-    early = p[:, : (p.shape[1] + 1) // 2]  # before wrong labels are memorised
-    suspect = detect(margin_score(early, label), noise_rate) | detect(distance_score(z, label, C), noise_rate)
-    prior = neighbour_prior(x, label.masked_fill(suspect, -1), C)
-    condition = encode_condition(z, x)  # (M, N, P)
-    denoisers = refine(condition, label, prior)
-    p_label = F.one_hot(label.clamp(min=0), C).where(label[:, None] >= 0, p[:, -1])  # (M, N, C)
-    return posterior(denoisers, condition, p_label), suspect
+from torch.optim.swa_utils import AveragedModel
 
 
 def first_stage(x: Tensor, label: Tensor, C: int, M: int = 3, E: int = 10, alpha: float = 5.0) -> Any:
@@ -31,12 +20,12 @@ def first_stage(x: Tensor, label: Tensor, C: int, M: int = 3, E: int = 10, alpha
     branches = [nn.Sequential(nn.Linear(D, D), nn.GELU(), nn.Linear(D, C)) for _ in range(M)]
     optimizer = torch.optim.AdamW(nn.ModuleList(branches).parameters(), 3e-3)
     for weight in [0.0, *[alpha] * (E - 1)]:  # α is 0 in the first epoch
-        for batch in labelled[torch.randperm(len(labelled))].split(64):
+        for batch in torch.split(labelled[torch.randperm(len(labelled))], 64):
             logits = torch.stack([branch(x[batch]) for branch in branches])  # (M, B, C)
             loss = F.cross_entropy(logits.flatten(0, 1), label[batch].repeat(M))
             loss = loss + weight * co_regularisation(logits)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
         z.append(torch.stack([branch[:2](x) for branch in branches]).detach())
         p.append(torch.stack([branch(x).softmax(-1) for branch in branches]).detach())
@@ -123,13 +112,13 @@ def p_sample_loop(denoise: Any, observed: Tensor, condition: Tensor, noise: Tens
     for t in range(len(noise) - 1, 0, -1):
         logits = denoise(s_t, a[t].expand(len(s_t)), observed, condition)
         s_t = q_sample(to_simplex(logits.argmax(-1), s_t.shape[-1], k), a[t - 1], noise[-t], k)
-    return logits.softmax(-1)
+    return F.softmax(logits, -1)
 
 
 def encode_condition(z: Tensor, x: Tensor) -> Tensor:
     """Return mean and drift of the trajectories (M, E, N, D) and text embedding (N, D): (M, N, 3 D)."""
     z, x = F.normalize(z, dim=-1), F.normalize(x, dim=-1)
-    return torch.stack([torch.cat([b.mean(0), b[-1] - b[0], x], -1) for b in z]) * x.shape[-1] ** 0.5
+    return torch.stack([torch.cat([b.mean(0), b[-1] - b[0], x], -1) for b in z]).mul(x.shape[-1] ** 0.5)
 
 
 def sample_labels(w: Tensor, uniform: Tensor) -> Tensor:
@@ -148,7 +137,7 @@ def refine(condition: Tensor, label: Tensor, prior: Tensor, T: int = 500, J: int
     (M, _, P), C, a, certain = condition.shape, prior.shape[1], alpha_bar(T), (prior == 1).any(-1)
     sure, rest = (((label >= 0) & which).nonzero()[:, 0] for which in (certain, ~certain))
     nets = nn.ModuleList(Denoiser(C, P) for _ in range(M))
-    average: Any = AveragedModel(nets, multi_avg_fn=get_ema_multi_avg_fn(0.9)).eval()
+    average: Any = AveragedModel(nets, avg_fn=lambda old, new, _: old.lerp(new, 0.1)).eval()
     optimizer = torch.optim.AdamW(nets.parameters(), 3e-3)
     for epoch in range(20):
         warm, moved = epoch < 4, torch.stack([prior] * M)  # (M, N, C)
@@ -157,7 +146,7 @@ def refine(condition: Tensor, label: Tensor, prior: Tensor, T: int = 500, J: int
                 p = p_sample_loop(d, label[rest], condition[m, rest], torch.randn(11, len(rest), C))
                 moved[m, rest] = reinforce(moved[m, rest], p.argmax(-1), J)
         rows = sure if warm and len(sure) else torch.cat([sure, rest])
-        for batch in rows[torch.randperm(len(rows))].split(128):
+        for batch in torch.split(rows[torch.randperm(len(rows))], 128):
             t = torch.randint(1, T + 1, batch.shape)  # what is drawn is the same in all branches
             target = sample_labels(moved[:, batch], torch.rand(batch.shape))  # (M, B)
             s_t = q_sample(to_simplex(target, C), a[t], torch.randn(*batch.shape, C))  # (M, B, C)
@@ -166,7 +155,7 @@ def refine(condition: Tensor, label: Tensor, prior: Tensor, T: int = 500, J: int
             loss = F.cross_entropy(logits.flatten(0, 1), target.flatten())
             loss = loss + (not warm) * co_regularisation(logits)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             average.update_parameters(nets)
     return average.module
@@ -183,13 +172,25 @@ def posterior(denoisers: Any, condition: Tensor, p_clf: Tensor, chains: int = 8)
     return total / (M * chains)
 
 
+def sidyp(x: Tensor, label: Tensor, C: int, noise_rate: float | None = None) -> tuple[Tensor, Tensor]:
+    """Return P(y | x, ỹ), or P(y | x) where a text has no label, (N, C); and who was suspect (N,)."""
+    z, p = first_stage(x, label, C)  # trajectories (M, E, N, D), class probabilities (M, E, N, C)
+    early = p[:, : (p.shape[1] + 1) // 2]  # before wrong labels are memorised
+    suspect = detect(margin_score(early, label), noise_rate) | detect(distance_score(z, label, C), noise_rate)
+    prior = neighbour_prior(F.normalize(x), label.masked_fill(suspect, -1), C)
+    condition = encode_condition(z, x)  # (M, N, P)
+    denoisers = refine(condition, label, prior)
+    p_label = F.one_hot(label.clamp(min=0), C).where(label[:, None] >= 0, p[:, -1])  # (M, N, C)
+    return posterior(denoisers, condition, p_label), suspect
+
+
 if __name__ == "__main__":
     import nlkit as nk
 
     ds = nk.add_noise(nk.load_dataset("r8", train_size=600, test_size=400), "symmetric", rate=0.4, seed=0)
-    (train, test), N = (ds["train"], ds["test"]), len(ds["train"])
-    noisy, truth = torch.tensor(train["noisy_label"][:]), torch.tensor(train["label"][:])
-    x = 3 * torch.tensor(nk.TextEncoder(trainable_layers=0).embed([*train["text"], *test["text"]]))
+    (train, test), encode = (ds["train"], ds["test"]), nk.TextEncoder(trainable_layers=0).prepare
+    x = torch.cat([torch.from_numpy(row) for row in encode([*train["text"], *test["text"]])]).float()
+    noisy, truth, N = torch.tensor(train["noisy_label"][:]), torch.tensor(train["label"][:]), len(train)
     torch.manual_seed(0)
     p, suspect = sidyp(x, F.pad(noisy, (0, len(test)), value=-1), C=8)
     ce = nk.Baseline(loss="ce", profile="quick", epochs=30).fit(ds).evaluate(test)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pkgutil
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,7 +167,8 @@ class TestWhole:
         """Test accuracy of both and of CE's last epoch for three draws of noise and seeds."""
         n, truth = len(r8_small["train"]), np.array(r8_small["test"]["label"])
         texts = [*r8_small["train"]["text"], *r8_small["test"]["text"]]
-        x = 3 * torch.from_numpy(nk.TextEncoder(trainable_layers=0).embed(texts))
+        features = nk.TextEncoder(trainable_layers=0).prepare(texts)
+        x = torch.cat([torch.from_numpy(row) for row in features]).float()
         found: dict[str, list[float]] = {"plain": [], "full": [], "ce": []}
         for seed in (1, 2, 3):
             noisy = nk.add_noise(r8_small, kind="symmetric", rate=0.4, seed=seed)
@@ -183,3 +187,12 @@ class TestWhole:
     def test_both_beat_the_last_epoch_of_ce(self, accuracy: dict[str, np.ndarray]) -> None:
         assert (accuracy["plain"] > accuracy["ce"]).all()
         assert (accuracy["full"] > accuracy["ce"]).all()
+
+
+def test_the_readme_names_code_that_exists() -> None:
+    text = Path(plain.__file__).with_name("README.md").read_text("utf-8")
+    names = set(re.findall(r"`((?:\w+\.)+\w+)`", text)) - {"method.py", "plain.py", "nlkit.methods.sidyp"}
+    assert len(names) > 30
+    for name in names:
+        above = (Path(nk.__file__).parent / name.split(".")[0]).is_dir()
+        assert pkgutil.resolve_name(f"nlkit.{name}" if above else f"nlkit.methods.sidyp.{name}")
