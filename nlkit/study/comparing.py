@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit import __version__
 from nlkit._util import content_hash, invalid
 from nlkit.annotate.base import Annotator, annotator_name
+from nlkit.data.checks import class_numbers
 from nlkit.metrics import bootstrap_interval, evaluate_probabilities
 from nlkit.study.resuming import each
 
@@ -85,7 +86,7 @@ def compare(
     makers : mapping of str to callable
         From `contestants`; each is called with a seed.
     split : str
-        The split with true labels to evaluate on; samples whose label is missing (−1) are left out.
+        The split with true labels to evaluate on; samples whose label is missing (−1 or None) are left out.
     checkpoint : path, optional
         Folder in which the scores of each finished fit are kept; the same call goes on where it stopped.
         Annotators are told apart by their names. `nlkit.study.recorded.experiment` needs no folder: what it
@@ -141,7 +142,7 @@ def _seen(ds: DatasetDict, texts: list[str], label: NDArray[np.int64]) -> str:
 
 def _truth(ds: DatasetDict, split: str) -> tuple[list[str], NDArray[np.int64]]:
     """Return texts and true labels of the samples that have one."""
-    label = np.asarray(ds[split]["label"][:], np.int64)
+    label = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
     known = np.flatnonzero(label >= 0)
     texts = ds[split]["text"][:]
     return [texts[i] for i in known], label[known]
