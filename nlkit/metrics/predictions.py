@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import bootstrap
 from sklearn.metrics import f1_score
 
 from nlkit._util import invalid
@@ -219,13 +220,14 @@ def bootstrap_interval(
         Lower and upper end.
     """
     x = np.asarray(values, np.float64)
-    if x.ndim != 1 or not len(x):
-        invalid("values", f"array of shape {x.shape}", "shape (N,), N at least 1")
+    if x.ndim != 1 or len(x) < 2:
+        invalid("values", f"array of shape {x.shape}", "shape (N,), N at least 2")
     if not 0 < level < 1:
         invalid("level", level, "strictly between 0 and 1")
     if draws < 1:
         invalid("draws", draws, "at least 1")
-    rng = np.random.default_rng(seed)
-    means = np.array([x[rng.integers(0, len(x), len(x))].mean() for _ in range(draws)])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    ends = bootstrap(
+        (x,), np.mean, confidence_level=level, n_resamples=draws, method="percentile", batch=100,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval  # fmt: skip
+    return float(ends.low), float(ends.high)
