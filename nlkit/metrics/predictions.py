@@ -1,7 +1,4 @@
-"""Metrics: of predictions here, of splits, answers and corrections in `nlkit.metrics.labels`.
-
-What a method learns from never comes from here: these functions read true labels.
-"""
+"""Metrics of predictions: accuracy, calibration, coverage, and intervals."""
 
 from __future__ import annotations
 
@@ -9,34 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import bootstrap
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, recall_score
 
 from nlkit._util import invalid
-from nlkit.metrics.labels import (
-    annotation_report,
-    correction_report,
-    detection_report,
-    partition_report,
-    prior_report,
-)
 
 __all__ = [
-    "accuracy",
-    "annotation_report",
-    "bootstrap_interval",
-    "brier",
-    "calibration_error",
-    "correction_report",
-    "coverage_report",
-    "detection_report",
-    "ece",
-    "evaluate_probabilities",
-    "nll",
-    "partition_report",
-    "prior_report",
-    "recall_by_class",
-    "reliability",
-]
+    "accuracy", "bootstrap_interval", "brier", "calibration_error", "coverage_report", "ece",
+    "evaluate_probabilities", "nll", "recall_by_class", "reliability",
+]  # fmt: skip
 
 
 def _check(probability: ArrayLike, label: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -68,10 +45,10 @@ def recall_by_class(probability: ArrayLike, label: ArrayLike) -> NDArray[np.floa
     Accuracy is their mean by the size of the classes; their plain mean counts small classes as much.
     """
     p, y = _check(probability, label)
-    hits = np.bincount(y[p.argmax(1) == y], minlength=p.shape[1])
-    size = np.bincount(y, minlength=p.shape[1])
-    share: NDArray[np.float64] = hits / np.where(size > 0, size, np.nan)
-    return share
+    found: NDArray[np.float64] = recall_score(
+        y, p.argmax(1), labels=range(p.shape[1]), average=None, zero_division=np.nan
+    )
+    return found
 
 
 def nll(probability: ArrayLike, label: ArrayLike) -> float:
@@ -183,13 +160,10 @@ def coverage_report(confidence: ArrayLike, right: ArrayLike) -> pd.DataFrame:
     c, hit = np.asarray(confidence, np.float64), np.asarray(right, bool)
     if c.shape != hit.shape or c.ndim != 1 or not len(c):
         raise ValueError(f"confidence {c.shape} and right {hit.shape} must both be (N,), N at least 1")
-    known = ~np.isnan(c)
-    order = np.argsort(-c[known], kind="stable")
-    threshold, hits = c[known][order], np.cumsum(hit[known][order])
-    last = np.flatnonzero(np.append(threshold[1:] != threshold[:-1], True)[: len(threshold)])
+    by = pd.Series(hit).groupby(c).agg(["size", "sum"]).sort_index(ascending=False).cumsum()  # without NaN
     return pd.DataFrame({
-        "threshold": threshold[last], "answered": last + 1, "coverage": (last + 1) / len(c),
-        "accuracy": hits[last] / (last + 1),
+        "threshold": by.index.to_numpy(), "answered": by["size"].to_numpy(),
+        "coverage": (by["size"] / len(c)).to_numpy(), "accuracy": (by["sum"] / by["size"]).to_numpy(),
     })  # fmt: skip
 
 
