@@ -29,7 +29,7 @@ $(READY): pyproject.toml constraints.txt requirements/offline.txt
 	touch $(READY)
 
 demo: setup  ## run notebooks/00_start_here and print its table
-	$(BIN)/python -m nlkit.course.demo
+	$(BIN)/nlkit demo
 
 lab: setup  ## open the course in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab

@@ -124,7 +124,7 @@ class TestPackages:
 
     def test_damaged_assets(self, monkeypatch):
         monkeypatch.setattr(assets, "_recall", dict)
-        monkeypatch.setattr(assets, "_hash_file", lambda name, spec, path: "0" * 64)
+        monkeypatch.setattr(assets, "_hash_file", lambda path: "0" * 64)
         row = finding("dataset r8")
         assert row.status == "fail"
         assert "reuters-r8" in row.found

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlkit._util import atomic_write, invalid
+from nlkit.data.checks import class_numbers
 from nlkit.noise import KINDS
 from nlkit.study.recorded import Run, experiment, is_recorded
 from nlkit.training.config import PROFILES
@@ -71,11 +72,15 @@ def labeller(annotator: str, ds: DatasetDict, **settings: Any) -> Annotator:
 
 
 def reference(ds: DatasetDict) -> dict[str, int]:
-    """Return the true label of each training and validation text, for a simulated annotator."""
+    """Return the true label of each training and validation text (−1: missing), for a simulated annotator."""
     known: dict[str, int] = {}
     for split in ("validation", "train"):
-        known |= zip(ds[split]["text"][:], ds[split]["label"][:], strict=True)
+        known |= zip(ds[split]["text"][:], _numbers(ds, split, "label").tolist(), strict=True)
     return known
+
+
+def _numbers(ds: DatasetDict, split: str, column: str) -> NDArray[np.int64]:
+    return class_numbers(ds[split][column][:], f"ds[{split!r}][{column!r}]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +148,7 @@ class Setup:
 
         llm = labeller(self.annotator, self.clean)
         ds = label_with_llm(self.clean, llm, shots=1, seed=DEMONSTRATION_SEED)
-        return {split: np.asarray(ds[split]["noisy_label"][:]) for split in ("train", "validation")}
+        return {split: _numbers(ds, split, "noisy_label") for split in ("train", "validation")}
 
     @cached_property
     def ds(self) -> DatasetDict:
@@ -173,12 +178,12 @@ class Setup:
     @property
     def label(self) -> NDArray[np.int64]:
         """Their true labels, shape (N,): for looking and scoring only, no method sees them."""
-        return np.asarray(self.clean["train"]["label"][:], np.int64)
+        return _numbers(self.clean, "train", "label")
 
     @property
     def noisy_label(self) -> NDArray[np.int64]:
         """Their observed labels, shape (N,)."""
-        return np.asarray(self.ds["train"]["noisy_label"][:], np.int64)
+        return _numbers(self.ds, "train", "noisy_label")
 
     @property
     def names(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from nlkit.data.readers import DataError, Table
@@ -18,43 +18,25 @@ class HubSet(NamedTuple):
     text: str
     label: str
     test: str
-    files: Mapping[str, str] | None = None
+    files: dict[str, str] | None = None
 
 
-HUB: dict[str, HubSet] = {
+HUB = {
     # The main branch is a loading script, which `datasets` no longer runs; the pinned commit is in the hub's
     # own conversion to Parquet.
     "trec": HubSet(
-        "CogComp/trec",
-        "65752bf53af25bc935a0dce92fb5b6c930728450",
-        text="text",
-        label="coarse_label",
-        test="test",
-        files={"train": "default/train/0000.parquet", "test": "default/test/0000.parquet"},
+        "CogComp/trec", "65752bf53af25bc935a0dce92fb5b6c930728450", "text", "coarse_label", "test",
+        {"train": "default/train/0000.parquet", "test": "default/test/0000.parquet"},
     ),
     "ag_news": HubSet(
-        "fancyzhx/ag_news",
-        "eb185aade064a813bc0b7f42de02595523103ca4",
-        text="text",
-        label="label",
-        test="test",
+        "fancyzhx/ag_news", "eb185aade064a813bc0b7f42de02595523103ca4", "text", "label", "test"
     ),
     # The labels of SST-2's test split were never published; its validation split is the usual test set.
     "sst2": HubSet(
-        "stanfordnlp/sst2",
-        "8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb",
-        text="sentence",
-        label="label",
-        test="validation",
+        "stanfordnlp/sst2", "8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb", "sentence", "label", "validation"
     ),
-    "imdb": HubSet(
-        "stanfordnlp/imdb",
-        "e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
-        text="text",
-        label="label",
-        test="test",
-    ),
-}
+    "imdb": HubSet("stanfordnlp/imdb", "e6281661ce1c48d982bc483cf8a173c1bbeb5d31", "text", "label", "test"),
+}  # fmt: skip
 
 
 def from_hub(name: str, instead: Iterable[str]) -> tuple[dict[str, Table], list[str]]:
@@ -65,15 +47,12 @@ def from_hub(name: str, instead: Iterable[str]) -> tuple[dict[str, Table], list[
     import datasets
 
     wanted = HUB[name]
-    tables = {}
+    tables: dict[str, Table] = {}
     names: list[str] = []
     for split, part in (("train", "train"), ("test", wanted.test)):
         try:
             loaded = datasets.load_dataset(
-                wanted.repository,
-                revision=wanted.revision,
-                split=part,
-                data_files=dict(wanted.files) if wanted.files else None,
+                wanted.repository, revision=wanted.revision, split=part, data_files=wanted.files
             )
         except Exception as error:  # the hub's client raises many kinds, some of its HTTP library
             raise DataError(

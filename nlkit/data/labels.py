@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from nlkit._util import invalid
 from nlkit.data.checks import half_character, is_missing
 from nlkit.data.readers import DataError, Skipped, Table
 
-__all__ = ["Part", "check_columns", "check_given", "class_names_of", "to_part"]
+__all__ = ["Part", "check_columns", "class_names_of", "to_part"]
 
 
 @dataclass
@@ -44,46 +45,34 @@ class Part:
         return self.labels["noisy_label"] if "noisy_label" in self.labels else self.labels["label"]
 
 
-def check_columns(split: str, table: Table, text: str, columns: Mapping[str, str]) -> None:
-    """Raise DataError unless a table has rows, the text column and a column with labels."""
-    if not table.rows:
-        raise DataError(
-            f"the {split} split is empty ({len(table.skipped)} malformed rows)",
-            "Every split needs at least one row.",
-            file=table.file,
-        )
-    have = ", ".join(map(repr, table.columns))
-    if text not in table.columns:
-        raise DataError(
-            f"there is no column {text!r}",
-            f"It has {have}; pass text=… with the right name.",
-            file=table.file,
-        )
-    needed = [columns["label"]] if split == "test" else list(columns.values())
-    if not any(column in table.columns for column in needed):
-        wanted = " or ".join(map(repr, needed))
-        hint = "label=…" if split == "test" else "label=… or noisy_label=…"
-        raise DataError(
-            f"there is no column {wanted}",
-            f"It has {have}; pass {hint} with the right name.",
-            file=table.file,
-        )
+def check_columns(tables: Mapping[str, Table], text: str, labels: Mapping[str, str | None]) -> None:
+    """Raise DataError unless each table has rows, the text column and a column with labels.
 
-
-def check_given(tables: Mapping[str, Table], given: Mapping[str, str | None]) -> None:
-    """Refuse a label column that was asked for by name and is in none of the files: most likely a slip."""
-    for setting, column in given.items():
-        if column is None or any(column in table.columns for table in tables.values()):
+    A label column that is given by name (`labels`: None is none) must be in one of the tables at least: it is
+    most likely a slip if it is in none.
+    """
+    have = {split: ", ".join(map(repr, table.columns)) for split, table in tables.items()}
+    for split, table in tables.items():
+        if not table.rows:
+            problem = f"the {split} split is empty ({len(table.skipped)} malformed rows)"
+            raise DataError(problem, "Every split needs at least one row.", table.file)
+        needed = ["label"] if split == "test" else list(labels)
+        for settings, columns in ((["text"], [text]), (needed, [labels[name] or name for name in needed])):
+            if not any(column in table.columns for column in columns):
+                problem = f"there is no column {' or '.join(map(repr, columns))}"
+                hint = " or ".join(f"{setting}=…" for setting in settings)
+                raise DataError(
+                    problem, f"It has {have[split]}; pass {hint} with the right name.", table.file
+                )
+    for setting, given in labels.items():
+        if given is None or any(given in table.columns for table in tables.values()):
             continue
-        have = {split: ", ".join(map(repr, table.columns)) for split, table in tables.items()}
-        several = len(tables) > 1
-        listed = "; ".join(f"{split} has {names}" for split, names in have.items())
-        raise DataError(
-            f"there is no column {column!r}" + (" here, nor in the other files" if several else ""),
-            f"{listed if several else 'It has ' + have['train']}; pass {setting}=… with the right name, "
-            f"or leave {setting} out.",
-            file=tables["train"].file,
-        )
+        problem, found = f"there is no column {given!r}", f"It has {have['train']}"
+        if len(tables) > 1:
+            problem += " here, nor in the other files"
+            found = "; ".join(f"{split} has {columns}" for split, columns in have.items())
+        remedy = f"{found}; pass {setting}=… with the right name, or leave {setting} out."
+        raise DataError(problem, remedy, tables["train"].file)
 
 
 def _raw_label(value: Any) -> str | None:
@@ -106,107 +95,75 @@ def class_names_of(
 ) -> tuple[str, ...]:
     """Return the class names: those given, or those that the tables hold."""
     if given is None:
-        known = [
+        known = {
             tuple(table.class_names[column])
             for table in tables.values()
             for column in columns.values()
             if column in table.class_names
-        ]
-        given = known[0] if known and len(set(known)) == 1 else None
+        }
+        given = known.pop() if len(known) == 1 else None
     if given is not None:
-        names = tuple(given)
-        if (
-            isinstance(given, str)
-            or len(names) < 2
-            or len(set(names)) < len(names)
-            or not all(isinstance(name, str) and _raw_label(name) for name in names)
-        ):
+        names = () if isinstance(given, str) else tuple(given)
+        named = all(isinstance(name, str) and _raw_label(name) for name in names)
+        if not named or len(names) < 2 or len(set(names)) < len(names):
             invalid("label_names", given, 'at least two different, non-empty strings, none of them "-1"')
         return names
-    observed: set[str] = set()
-    for table in tables.values():
-        for column in columns.values():
-            if column not in table.columns:
-                continue
-            for value in table.columns[column]:
-                raw = _raw_label(value)
-                if raw is not None:
-                    observed.add(raw)
+    file = next(iter(tables.values())).file
+    held = [table.columns.get(column, ()) for table in tables.values() for column in columns.values()]
+    observed = sorted({raw for value in chain(*held) if (raw := _raw_label(value)) is not None})
     numbers = {_integer(raw) for raw in observed}
-    if observed and None not in numbers:
-        highest = max(n for n in numbers if n is not None)
-        if numbers != set(range(highest + 1)):
-            shown = ", ".join(sorted(observed)[:10])
+    if None not in numbers:
+        if numbers != set(range(len(numbers))):
+            problem = f"the labels are integers, but not all of 0 … C-1: {', '.join(observed[:10])}"
             raise DataError(
-                f"the labels are integers, but not all of 0 … C-1: {shown}",
-                "Pass label_names=[…] with every class in the order of its number.",
-                file=next(iter(tables.values())).file,
+                problem, "Pass label_names=[…] with every class in the order of its number.", file
             )
-        names = tuple(str(number) for number in range(highest + 1))
-    else:
-        names = tuple(sorted(observed))
-    if len(names) < 2:
-        raise DataError(
-            f"the labels hold {len(names)} class(es), and a classifier needs two",
-            "Check the label column, or pass label_names=[…].",
-            file=next(iter(tables.values())).file,
-        )
-    return names
+        observed = [str(number) for number in range(len(numbers))]
+    if len(observed) < 2:
+        problem = f"the labels hold {len(observed)} class(es), and a classifier needs two"
+        raise DataError(problem, "Check the label column, or pass label_names=[…].", file)
+    return tuple(observed)
 
 
 def to_part(table: Table, text: str, columns: Mapping[str, str], names: Sequence[str]) -> Part:
     """Return a table's texts and labels, checked; rows that cannot be used are left out and noted."""
     for value, row in zip(table.columns[text], table.rows, strict=True):
         if is_missing(value) or (isinstance(value, str) and not value.strip()):
-            raise DataError(
-                f"the text is missing (column {text!r})",
-                "Fill it in or delete the row.",
-                file=table.file,
-                row=row,
-            )
-        if not isinstance(value, str):
-            raise DataError(
-                f"the text is {type(value).__name__} {value!r}, not a string (column {text!r})",
-                "Write it as a string, or pass text=… with the right column.",
-                file=table.file,
-                row=row,
-            )
-        if (half := half_character(value)) is not None:
-            raise DataError(
-                f"the text holds half a character, the lone surrogate {half!r} (column {text!r})",
-                "Repair it (most emoji are a pair of \\u escapes in JSON) or delete the row.",
-                file=table.file,
-                row=row,
-            )
-    labels = {}
-    for standard, column in columns.items():
-        if column in table.columns:
-            labels[standard] = _to_numbers(table, column, names)
+            problem, remedy = "the text is missing", "Fill it in or delete the row."
+        elif not isinstance(value, str):
+            problem = f"the text is {type(value).__name__} {value!r}, not a string"
+            remedy = "Write it as a string, or pass text=… with the right column."
+        elif (half := half_character(value)) is not None:
+            problem = f"the text holds half a character, the lone surrogate {half!r}"
+            remedy = "Repair it (most emoji are a pair of \\u escapes in JSON) or delete the row."
+        else:
+            continue
+        raise DataError(f"{problem} (column {text!r})", remedy, table.file, row)
+    labels = {
+        standard: _to_numbers(table, column, names)
+        for standard, column in columns.items()
+        if column in table.columns
+    }
     return Part(table.file, list(table.columns[text]), labels, list(table.rows), list(table.skipped))
 
 
 def _to_numbers(table: Table, column: str, names: Sequence[str]) -> NDArray[np.int64]:
-    number_of = {name: number for number, name in enumerate(names)}
+    number_of: dict[str | None, int] = {None: -1} | {name: number for number, name in enumerate(names)}
     by_value = all(_integer(name) is not None for name in names)
-    numbers = np.full(len(table.rows), -1, dtype=np.int64)
-    for position, (value, row) in enumerate(zip(table.columns[column], table.rows, strict=True)):
+    numbers = []
+    for value, row in zip(table.columns[column], table.rows, strict=True):
         raw = _raw_label(value)
-        if raw is None:
-            continue
+        integer = _integer(raw) if raw is not None else None
         number = number_of.get(raw)
-        if number is None and (integer := _integer(raw)) is not None:
+        if number is None and integer is not None:
             if by_value:
                 number = number_of.get(str(integer))
             elif 0 <= integer < len(names):
                 number = integer
         if number is None:
-            shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-            raise DataError(
-                f"unknown label {value!r} (column {column!r})",
-                f"Use one of {shown}, a class number 0 … {len(names) - 1}, or -1 for missing; "
-                "or pass label_names=[…].",
-                file=table.file,
-                row=row,
-            )
-        numbers[position] = number
-    return numbers
+            shown = ", ".join(names[:12]) + ", …" * (len(names) > 12)
+            remedy = f"Use one of {shown}, a class number 0 … {len(names) - 1}, or -1 for missing"
+            problem = f"unknown label {value!r} (column {column!r})"
+            raise DataError(problem, f"{remedy}; or pass label_names=[…].", table.file, row)
+        numbers.append(number)
+    return np.array(numbers, np.int64)

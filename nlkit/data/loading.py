@@ -18,7 +18,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,8 +26,8 @@ from nlkit._util import invalid
 from nlkit.data import packaged as assets
 from nlkit.data.checks import check_count
 from nlkit.data.hub import HUB, from_hub
-from nlkit.data.labels import Part, check_columns, check_given, class_names_of, to_part
-from nlkit.data.readers import DataError, Table, read_tab, read_table
+from nlkit.data.labels import Part, check_columns, class_names_of, to_part
+from nlkit.data.readers import DataError, read_tab, read_table
 from nlkit.data.sampling import cut, draw
 
 if TYPE_CHECKING:
@@ -50,40 +50,6 @@ class DataWarning(UserWarning):
     """Rows of a file were left out; the message counts them."""
 
 
-@overload
-def load_dataset(
-    source: str | Mapping[str, str | os.PathLike[str]],
-    train_size: int | None = ...,
-    validation: float = ...,
-    seed: int = ...,
-    *,
-    test_size: int | None = ...,
-    text: str | None = ...,
-    label: str | None = ...,
-    noisy_label: str | None = ...,
-    label_names: Sequence[str] | None = ...,
-    encoding: str | None = ...,
-    return_report: Literal[False] = ...,
-) -> DatasetDict: ...
-
-
-@overload
-def load_dataset(
-    source: str | Mapping[str, str | os.PathLike[str]],
-    train_size: int | None = ...,
-    validation: float = ...,
-    seed: int = ...,
-    *,
-    test_size: int | None = ...,
-    text: str | None = ...,
-    label: str | None = ...,
-    noisy_label: str | None = ...,
-    label_names: Sequence[str] | None = ...,
-    encoding: str | None = ...,
-    return_report: Literal[True],
-) -> tuple[DatasetDict, pd.DataFrame]: ...
-
-
 def load_dataset(
     source: str | Mapping[str, str | os.PathLike[str]],
     train_size: int | None = None,
@@ -97,7 +63,7 @@ def load_dataset(
     label_names: Sequence[str] | None = None,
     encoding: str | None = None,
     return_report: bool = False,
-) -> DatasetDict | tuple[DatasetDict, pd.DataFrame]:
+) -> Any:
     """Load a data set as train, validation and test.
 
     Parameters
@@ -146,13 +112,14 @@ def load_dataset(
     given = {"text": text, "label": label, "noisy_label": noisy_label}
     _check_file_settings(source, given, {"label_names": label_names, "encoding": encoding})
     if isinstance(source, Mapping):
-        tables, names = _from_files(source, encoding or "utf-8"), label_names
+        if "train" not in source or set(source) - set(SPLITS):
+            allowed = 'a mapping with "train" and, if you have them, "validation" and "test"'
+            invalid("source", dict(source), allowed)
+        tables = {s: read_table(source[s], encoding or "utf-8") for s in SPLITS if s in source}
+        names = label_names
     elif source in OFFLINE:
-        files = list(assets.find(source).files.values())
-        tables = {
-            split: read_tab(path, label="label", text="text")
-            for split, path in zip(("train", "test"), files, strict=True)
-        }
+        files = assets.find(source).files.values()
+        tables = dict(zip(("train", "test"), map(read_tab, files), strict=True))
         names = sorted(set(tables["train"].columns["label"]))
     elif source in HUB:
         tables, names = from_hub(source, OFFLINE)
@@ -160,9 +127,7 @@ def load_dataset(
         invalid("source", source, f"one of {', '.join([*OFFLINE, *HUB])}, or a mapping of splits to files")
     columns = {setting: column or setting for setting, column in given.items()}
     text_column = columns.pop("text")
-    for split, table in tables.items():
-        check_columns(split, table, text_column, columns)
-    check_given(tables, {setting: given[setting] for setting in columns})
+    check_columns(tables, text_column, {setting: given[setting] for setting in columns})
     classes = class_names_of(names, tables, columns)
     parts = {split: to_part(table, text_column, columns, classes) for split, table in tables.items()}
     _sample(parts, train_size, validation, seed, test_size)
@@ -173,13 +138,14 @@ def load_dataset(
 
 
 def _check_settings(train_size: int | None, validation: float, seed: int, test_size: int | None) -> None:
+    def whole(value: object) -> bool:
+        return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
     for name, value in (("train_size", train_size), ("test_size", test_size)):
-        if value is not None and (
-            not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1
-        ):
+        if value is not None and not (whole(value) and value >= 1):
             invalid(name, value, "None (all) or an integer of at least 1")
-    whole = isinstance(validation, int | np.integer) and not isinstance(validation, bool)
-    if not (whole and validation >= 0) and not (isinstance(validation, float) and 0 <= validation < 1):
+    share = isinstance(validation, float) and 0 <= validation < 1
+    if not (share or (whole(validation) and validation >= 0)):
         invalid("validation", validation, "a fraction in [0, 1) or a count of at least 0")
     check_count("seed", seed)
 
@@ -188,28 +154,15 @@ def _check_file_settings(
     source: object, columns: Mapping[str, str | None], others: Mapping[str, object]
 ) -> None:
     """Check the settings that only files have; a named set would silently ignore them."""
-    if isinstance(source, Mapping):
-        for setting, column in columns.items():
-            if column is not None and not (isinstance(column, str) and column):
-                invalid(setting, column, f"the name of a column, or None for {setting!r}")
-        return
-    if source in OFFLINE or source in HUB:
-        for setting, value in (*columns.items(), *others.items()):
-            if value is not None:
-                invalid(
-                    setting,
-                    value,
-                    f"{source!r} has its own columns and classes; leave {setting} out, it is for your files",
-                )
-
-
-def _from_files(source: Mapping[str, str | os.PathLike[str]], encoding: str) -> dict[str, Table]:
-    unknown = set(source) - set(SPLITS)
-    if unknown or "train" not in source:
-        invalid(
-            "source", dict(source), 'a mapping with "train" and, if you have them, "validation" and "test"'
-        )
-    return {split: read_table(source[split], encoding) for split in SPLITS if split in source}
+    for setting, value in (*columns.items(), *others.items()):
+        if value is None:
+            continue
+        if isinstance(source, Mapping):
+            if setting in columns and not (isinstance(value, str) and value):
+                invalid(setting, value, f"the name of a column, or None for {setting!r}")
+        elif source in OFFLINE or source in HUB:
+            allowed = f"{source!r} has its own columns and classes; leave {setting} out, it is for your files"
+            invalid(setting, value, allowed)
 
 
 def _sample(
@@ -228,11 +181,8 @@ def _sample(
             part.leave_out((i for i, where in enumerate(taken) if where == other), f"same text in {other}")
         part.keep(np.array([i for i, where in enumerate(taken) if where is None], dtype=np.int64))
         if not part.texts:
-            raise DataError(
-                f"every text of the {split} split is also in a later one",
-                "Use separate texts.",
-                file=part.file,
-            )
+            problem = f"every text of the {split} split is also in a later one"
+            raise DataError(problem, "Use separate texts.", part.file)
         later.update(dict.fromkeys(part.texts, split))
     if test_size is not None:
         if "test" not in parts:
@@ -264,12 +214,12 @@ def _sample(
     if len(kept) < (train_size or 1):
         most = total - held_out - len(copies)
         gone = f" ({len(copies)} are copies of texts in validation)" if len(copies) else ""
+        field, value = ("validation", validation) if train_size is None else ("train_size", train_size)
         invalid(
-            "validation" if train_size is None else "train_size",
-            validation if train_size is None else train_size,
+            field, value,
             f"the training part has {total} texts; with {held_out} for validation at most {most} are left "
             f"for training{gone}, with validation=0 all {total}",
-        )
+        )  # fmt: skip
     train.leave_out(copies, "same text in validation")
     if held_out:
         parts["validation"] = Part(train.file, train.texts, train.labels, train.rows, [])
@@ -281,7 +231,7 @@ def _warn(parts: Mapping[str, Part]) -> None:
     for part in parts.values():
         if part.left_out:
             first = min(part.left_out)
-            counts = Counter(_kind(skipped.reason) for skipped in part.left_out)
+            counts = Counter(skipped.reason.split(" (")[0] for skipped in part.left_out)
             reasons = ", ".join(f"{count} × {reason}" for reason, count in counts.most_common())
             warnings.warn(
                 f"{part.file}: {len(part.left_out)} rows were left out ({reasons}); "
@@ -289,10 +239,6 @@ def _warn(parts: Mapping[str, Part]) -> None:
                 DataWarning,
                 stacklevel=3,
             )
-
-
-def _kind(reason: str) -> str:
-    return reason.split(" (", maxsplit=1)[0]
 
 
 def _report(parts: Mapping[str, Part]) -> pd.DataFrame:
@@ -308,12 +254,9 @@ def _to_datasets(parts: Mapping[str, Part], names: Sequence[str]) -> DatasetDict
     from datasets import ClassLabel, Dataset, DatasetDict, Features, NamedSplit, Value
 
     result = DatasetDict()
-    for split in SPLITS:
-        if split not in parts:
-            continue
+    for split in sorted(parts, key=SPLITS.index):
         part = parts[split]
         features = {"text": Value("string")} | {name: ClassLabel(names=list(names)) for name in part.labels}
-        result[split] = Dataset.from_dict(
-            {"text": part.texts, **part.labels}, features=Features(features), split=NamedSplit(split)
-        )
+        columns = {"text": part.texts, **part.labels}
+        result[split] = Dataset.from_dict(columns, features=Features(features), split=NamedSplit(split))
     return result

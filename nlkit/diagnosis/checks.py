@@ -137,8 +137,7 @@ def _assets() -> Iterable[Finding]:
         spec = assets.ASSETS[name]
         label = f"{spec.kind} {name}"
         if isinstance(asset, assets.AssetError):
-            problem = str(asset).split(" Install it ", maxsplit=1)[0]
-            yield Finding(label, "fail", problem, spec.remedy)
+            yield Finding(label, "fail", asset.problem, spec.remedy)
         else:
             size = sum(path.stat().st_size for path in asset.files.values()) / 1e6
             yield Finding(label, "ok", f"{spec.package} {spec.version}, {size:.0f} MB, SHA-256 right")

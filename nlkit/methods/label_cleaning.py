@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from nlkit.data.observed import Observed, label_names, observe
 from nlkit.methods.baselines import Baseline, BaselineConfig
 from nlkit.methods.sidyp.prior import neighbour_prior
+from nlkit.noise.instance import out_of_fold
 
 __all__ = [
     "ConfidentLearning",
@@ -209,7 +210,8 @@ def out_of_fold_probabilities(
         C. A class that the other folds lack has probability 0.
     folds : int
         Parts, stratified by label unless every class has fewer samples than that. With fewer samples in all,
-        each sample is a part; a single one is taken at its word.
+        each sample is a part. A single one is taken at its word, and all are where a part leaves one class
+        only to learn from.
     seed : int
         Of the cut.
 
@@ -221,24 +223,13 @@ def out_of_fold_probabilities(
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import KFold, StratifiedKFold
 
-    x, result = np.asarray(embedding, np.float64), np.zeros((len(label), n_classes))
     folds = min(folds, len(label))
     if folds < 2:
         return np.eye(n_classes)[label]
-    stratified = np.bincount(label).max() >= folds
-    cut = (StratifiedKFold if stratified else KFold)(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        # A class smaller than the folds is no mistake of the user's: some folds go without it.
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        parts = list(cut.split(x, label))
-    for others, part in parts:
-        classes = np.unique(label[others])
-        if len(classes) == 1:  # logistic regression wants two
-            result[part, classes[0]] = 1.0
-            continue
-        model: Any = LogisticRegression(max_iter=2000).fit(x[others], label[others])
-        result[np.ix_(part, model.classes_)] = model.predict_proba(x[part])
-    return result
+    kind = StratifiedKFold if np.bincount(label).max() >= folds else KFold
+    cut = kind(folds, shuffle=True, random_state=seed)
+    x = np.asarray(embedding, np.float64)
+    return out_of_fold(LogisticRegression(max_iter=2000), x, label, n_classes, cut)
 
 
 def confident_learning() -> Callable[..., Any]:

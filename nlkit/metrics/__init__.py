@@ -1,37 +1,30 @@
-"""Metrics: of predictions, and of labels (partition, detection, correction)."""
+"""Metrics: of predictions, and of labels (partition, detection, correction).
 
+What a method learns from never comes from here: these functions read true labels.
+"""
+
+from nlkit.metrics.labels import (
+    annotation_report,
+    correction_report,
+    detection_report,
+    partition_report,
+    prior_report,
+)
 from nlkit.metrics.predictions import (
     accuracy,
-    annotation_report,
     bootstrap_interval,
     brier,
     calibration_error,
-    correction_report,
     coverage_report,
-    detection_report,
     ece,
     evaluate_probabilities,
     nll,
-    partition_report,
-    prior_report,
     recall_by_class,
     reliability,
 )
 
 __all__ = [
-    "accuracy",
-    "annotation_report",
-    "bootstrap_interval",
-    "brier",
-    "calibration_error",
-    "correction_report",
-    "coverage_report",
-    "detection_report",
-    "ece",
-    "evaluate_probabilities",
-    "nll",
-    "partition_report",
-    "prior_report",
-    "recall_by_class",
-    "reliability",
-]
+    "accuracy", "annotation_report", "bootstrap_interval", "brier", "calibration_error", "correction_report",
+    "coverage_report", "detection_report", "ece", "evaluate_probabilities", "nll", "partition_report",
+    "prior_report", "recall_by_class", "reliability",
+]  # fmt: skip

@@ -1,41 +1,19 @@
-"""Metrics: of predictions here, of splits, answers and corrections in `nlkit.metrics.labels`.
-
-What a method learns from never comes from here: these functions read true labels.
-"""
+"""Metrics of predictions: accuracy, calibration, coverage, and intervals."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import f1_score
+from scipy.stats import bootstrap
+from sklearn.metrics import f1_score, recall_score
 
 from nlkit._util import invalid
-from nlkit.metrics.labels import (
-    annotation_report,
-    correction_report,
-    detection_report,
-    partition_report,
-    prior_report,
-)
 
 __all__ = [
-    "accuracy",
-    "annotation_report",
-    "bootstrap_interval",
-    "brier",
-    "calibration_error",
-    "correction_report",
-    "coverage_report",
-    "detection_report",
-    "ece",
-    "evaluate_probabilities",
-    "nll",
-    "partition_report",
-    "prior_report",
-    "recall_by_class",
-    "reliability",
-]
+    "accuracy", "bootstrap_interval", "brier", "calibration_error", "coverage_report", "ece",
+    "evaluate_probabilities", "nll", "recall_by_class", "reliability",
+]  # fmt: skip
 
 
 def _check(probability: ArrayLike, label: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -67,10 +45,10 @@ def recall_by_class(probability: ArrayLike, label: ArrayLike) -> NDArray[np.floa
     Accuracy is their mean by the size of the classes; their plain mean counts small classes as much.
     """
     p, y = _check(probability, label)
-    hits = np.bincount(y[p.argmax(1) == y], minlength=p.shape[1])
-    size = np.bincount(y, minlength=p.shape[1])
-    share: NDArray[np.float64] = hits / np.where(size > 0, size, np.nan)
-    return share
+    found: NDArray[np.float64] = recall_score(
+        y, p.argmax(1), labels=range(p.shape[1]), average=None, zero_division=np.nan
+    )
+    return found
 
 
 def nll(probability: ArrayLike, label: ArrayLike) -> float:
@@ -182,13 +160,10 @@ def coverage_report(confidence: ArrayLike, right: ArrayLike) -> pd.DataFrame:
     c, hit = np.asarray(confidence, np.float64), np.asarray(right, bool)
     if c.shape != hit.shape or c.ndim != 1 or not len(c):
         raise ValueError(f"confidence {c.shape} and right {hit.shape} must both be (N,), N at least 1")
-    known = ~np.isnan(c)
-    order = np.argsort(-c[known], kind="stable")
-    threshold, hits = c[known][order], np.cumsum(hit[known][order])
-    last = np.flatnonzero(np.append(threshold[1:] != threshold[:-1], True)[: len(threshold)])
+    by = pd.Series(hit).groupby(c).agg(["size", "sum"]).sort_index(ascending=False).cumsum()  # without NaN
     return pd.DataFrame({
-        "threshold": threshold[last], "answered": last + 1, "coverage": (last + 1) / len(c),
-        "accuracy": hits[last] / (last + 1),
+        "threshold": by.index.to_numpy(), "answered": by["size"].to_numpy(),
+        "coverage": (by["size"] / len(c)).to_numpy(), "accuracy": (by["sum"] / by["size"]).to_numpy(),
     })  # fmt: skip
 
 
@@ -219,13 +194,14 @@ def bootstrap_interval(
         Lower and upper end.
     """
     x = np.asarray(values, np.float64)
-    if x.ndim != 1 or not len(x):
-        invalid("values", f"array of shape {x.shape}", "shape (N,), N at least 1")
+    if x.ndim != 1 or len(x) < 2:
+        invalid("values", f"array of shape {x.shape}", "shape (N,), N at least 2")
     if not 0 < level < 1:
         invalid("level", level, "strictly between 0 and 1")
     if draws < 1:
         invalid("draws", draws, "at least 1")
-    rng = np.random.default_rng(seed)
-    means = np.array([x[rng.integers(0, len(x), len(x))].mean() for _ in range(draws)])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    ends = bootstrap(
+        (x,), np.mean, confidence_level=level, n_resamples=draws, method="percentile", batch=100,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval  # fmt: skip
+    return float(ends.low), float(ends.high)

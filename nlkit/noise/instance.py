@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from nlkit.data.checks import check_texts
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-__all__ = ["choose", "class_probabilities", "flip_by_instance", "flip_rates"]
+__all__ = ["choose", "class_probabilities", "flip_by_instance", "flip_rates", "out_of_fold"]
 
 # Standard deviation of the flip rate between samples.
 RATE_SPREAD = 0.1
@@ -71,6 +72,10 @@ def class_probabilities(
     ds: DatasetDict, labels: Mapping[str, Labels], C: int, features: Mapping[str, ArrayLike] | None, seed: int
 ) -> dict[str, Floats]:
     """Return split -> (n, C) class probabilities, out of fold for train; rows sum to 1."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import PredefinedSplit
+    from threadpoolctl import threadpool_limits
+
     inputs = _inputs(ds, list(labels), features)
     y = labels["train"]
     known = np.flatnonzero(y >= 0)
@@ -82,14 +87,50 @@ def class_probabilities(
         )
     result = {split: np.full((len(labels[split]), C), 1.0 / C) for split in labels}
     folds = np.random.default_rng([seed, 4]).permutation(len(known)) % min(5, len(known))
-    for fold in range(folds.max() + 1):
-        fitted = _fit(inputs["train"][known[folds != fold]], y[known[folds != fold]], C)
-        if fitted is not None:
-            result["train"][known[folds == fold]] = fitted(inputs["train"][known[folds == fold]])
-    if "validation" in labels:
-        fitted = _fit(inputs["train"][known], y[known], C)
-        assert fitted is not None
-        result["validation"] = fitted(inputs["validation"])
+    model, x = LogisticRegression(max_iter=200, tol=1e-3), inputs["train"][known]
+    # The products are small: more threads only wait for each other (much slower on a busy machine).
+    with threadpool_limits(1):
+        result["train"][known] = out_of_fold(model, x, y[known], C, PredefinedSplit(folds))
+        if "validation" in labels:
+            found = model.fit(x, y[known]).predict_proba(inputs["validation"])
+            result["validation"] = np.zeros((len(found), C))
+            result["validation"][:, model.classes_] = found
+    return result
+
+
+def out_of_fold(model: Any, x: Any, label: Labels, n_classes: int, cut: Any) -> Floats:
+    """Return what a classifier says of each sample after training on the other folds only.
+
+    Parameters
+    ----------
+    model
+        A classifier of scikit-learn's kind, not fitted.
+    x : (n, D) array or sparse matrix
+    label : (n,) int
+        None missing.
+    n_classes
+        C. A class that the other folds lack has probability 0.
+    cut
+        One of scikit-learn's splitters. Where it leaves one class only to learn from, for any fold, each
+        label is taken at its word.
+
+    Returns
+    -------
+    (n, C) float64
+        Probabilities; rows sum to 1.
+    """
+    from sklearn.model_selection import cross_val_predict
+
+    result = np.zeros((len(label), n_classes))
+    with warnings.catch_warnings():
+        # A class smaller than the folds is no mistake of the user's: some folds go without it.
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Number of classes in", category=RuntimeWarning)
+        parts = list(cut.split(x, label))
+        if any(len(np.unique(label[others])) < 2 for others, _ in parts):
+            return np.eye(n_classes)[label]
+        found = cross_val_predict(model, x, label, cv=parts, method="predict_proba")
+    result[:, np.unique(label)] = found
     return result
 
 
@@ -115,22 +156,3 @@ def _inputs(
         arrays[split] = array
     centre, scale = arrays["train"].mean(axis=0), arrays["train"].std(axis=0)
     return {split: (array - centre) / np.where(scale > 0, scale, 1) for split, array in arrays.items()}
-
-
-def _fit(inputs: Any, y: Labels, C: int) -> Any:
-    """Return a function inputs -> (n, C) probabilities, or None when there is one class only."""
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
-
-    if len(np.unique(y)) < 2:
-        return None
-    # The products are small: more threads only wait for each other (much slower on a busy machine).
-    with threadpool_limits(1):
-        model = LogisticRegression(max_iter=200, tol=1e-3).fit(inputs, y)
-
-    def predict(rows: Any) -> Floats:
-        full = np.zeros((rows.shape[0], C))
-        full[:, model.classes_] = model.predict_proba(rows)  # a class absent from this fold keeps 0
-        return full
-
-    return predict

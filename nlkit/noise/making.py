@@ -7,7 +7,7 @@ A transition matrix T has shape (C, C) and T[i, j] = P(noisy label = j | true la
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,26 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit._util import invalid
 from nlkit.data.checks import check_count, class_names, class_numbers
 from nlkit.data.observed import with_column
-from nlkit.noise.arithmetic import rate_spread, true_given_noisy
-from nlkit.noise.instance import choose, class_probabilities, flip_by_instance, flip_rates
-from nlkit.noise.report import NoiseReport, noise_report, rates
+from nlkit.noise.instance import choose, class_probabilities, flip_by_instance
+from nlkit.noise.report import rates
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from datasets import Dataset, DatasetDict
+    from datasets import DatasetDict
 
 __all__ = [
-    "KINDS",
-    "NoiseReport",
-    "add_noise",
-    "confusable_pairs",
-    "flip_rates",
-    "instance_probabilities",
-    "noise_report",
-    "rate_spread",
+    "KINDS", "Kind", "add_noise", "confusable_pairs", "flip_by_class", "instance_probabilities",
     "transition_matrix",
-    "true_given_noisy",
-]
+]  # fmt: skip
 
 KINDS = ("symmetric", "asymmetric", "instance")
 Kind = Literal["symmetric", "asymmetric", "instance"]
@@ -74,9 +64,8 @@ def transition_matrix(
         T[i, j] = P(noisy label = j | true label = i); rows sum to 1.
     """
     if kind not in ("symmetric", "asymmetric"):
-        invalid(
-            "kind", kind, 'one of "symmetric", "asymmetric" (instance-dependent noise has no single matrix)'
-        )
+        allowed = 'one of "symmetric", "asymmetric" (instance-dependent noise has no single matrix)'
+        invalid("kind", kind, allowed)
     if not isinstance(n_classes, int | np.integer) or isinstance(n_classes, bool) or n_classes < 2:
         invalid("n_classes", n_classes, "an integer of at least 2")
     _check_rate(rate)
@@ -86,18 +75,15 @@ def transition_matrix(
         invalid("pairs", pairs, "give either pairs or matrix")
     if matrix is not None:
         return _checked_matrix(matrix, n_classes)
-    identity = np.eye(n_classes)
+    result = np.eye(n_classes)
     if kind == "symmetric":
-        others = (1 - identity) / (n_classes - 1)
-        return (1 - rate) * identity + rate * others
+        return (1 - rate) * result + rate * (1 - result) / (n_classes - 1)
     if pairs is None:
         pairs = {c: (c + 1) % n_classes for c in range(n_classes)}
-    result = identity
     for source, target in pairs.items():
         if source == target or not {source, target} <= set(range(n_classes)):
             invalid("pairs", dict(pairs), f"different class numbers in 0 … {n_classes - 1}")
-        result[source, source] = 1 - rate
-        result[source, target] = rate
+        result[source, source], result[source, target] = 1 - rate, rate
     return result
 
 
@@ -124,36 +110,6 @@ def _checked_matrix(matrix: ArrayLike, n_classes: int) -> Floats:
     return normalised
 
 
-@overload
-def add_noise(
-    ds: DatasetDict,
-    kind: Kind = ...,
-    rate: float = ...,
-    seed: int = ...,
-    *,
-    matrix: ArrayLike | None = ...,
-    pairs: Mapping[int | str, int | str] | None = ...,
-    features: Mapping[str, ArrayLike] | None = ...,
-    probabilities: Mapping[str, ArrayLike] | None = ...,
-    return_report: Literal[False] = ...,
-) -> DatasetDict: ...
-
-
-@overload
-def add_noise(
-    ds: DatasetDict,
-    kind: Kind = ...,
-    rate: float = ...,
-    seed: int = ...,
-    *,
-    matrix: ArrayLike | None = ...,
-    pairs: Mapping[int | str, int | str] | None = ...,
-    features: Mapping[str, ArrayLike] | None = ...,
-    probabilities: Mapping[str, ArrayLike] | None = ...,
-    return_report: Literal[True],
-) -> tuple[DatasetDict, pd.DataFrame]: ...
-
-
 def add_noise(
     ds: DatasetDict,
     kind: Kind = "symmetric",
@@ -165,7 +121,7 @@ def add_noise(
     features: Mapping[str, ArrayLike] | None = None,
     probabilities: Mapping[str, ArrayLike] | None = None,
     return_report: bool = False,
-) -> DatasetDict | tuple[DatasetDict, pd.DataFrame]:
+) -> Any:
     """Add a column `noisy_label` to train and validation; `label` and test stay as they are.
 
     Parameters
@@ -209,43 +165,42 @@ def add_noise(
         invalid("kind", kind, f"one of {', '.join(KINDS)}")
     _check_rate(rate)
     check_count("seed", seed)
-    for field, given in (("features", features), ("probabilities", probabilities)):
-        if kind != "instance" and given is not None:
-            invalid(field, type(given).__name__, f'only kind="instance" looks at {field}')
+    for needed, given in (
+        ("instance", {"features": features, "probabilities": probabilities}),
+        ("asymmetric", {"matrix": matrix, "pairs": pairs}),
+    ):
+        for field, value in given.items():
+            if value is not None and kind != needed:
+                invalid(field, type(value).__name__, f'only kind="{needed}" looks at {field}')
     if features is not None and probabilities is not None:
         invalid("features", "given with probabilities", "one of the two")
-    if kind == "instance" and (matrix is not None or pairs is not None):
-        invalid("kind", kind, 'pairs and matrix need kind="asymmetric"')
-    splits = [split for split in ("train", "validation") if split in ds]
-    if "train" not in splits:
+    if "train" not in ds:
         invalid("ds", list(ds), "a DatasetDict with a train split")
-    labels = {split: _labels(ds[split], split) for split in splits}
-    names = class_names(ds["train"], "label", "train")
-    C = len(names)
+    labels, names = _labels(ds), class_names(ds["train"], "label", "train")
+    C, feature = len(names), ds["train"].features["label"]
     # One stream a split, so that a longer train split does not change the noise in validation.
-    rngs = {split: np.random.default_rng([seed, 2 + number]) for number, split in enumerate(splits)}
-    result = type(ds)(ds)
-    wanted: dict[str, Floats] = {}
-    by_split: dict[str, Floats] = {}
-    if kind == "instance" and probabilities is not None:
-        by_split = {split: _checked_rows(probabilities, split, len(labels[split]), C) for split in splits}
-    elif kind == "instance":
-        by_split = class_probabilities(ds, labels, C, features, seed)
-    else:
-        by_number = (
-            None if pairs is None else {_number(k, names): _number(v, names) for k, v in pairs.items()}
-        )
-        T = transition_matrix(kind, C, rate, pairs=by_number, matrix=matrix)
-    for split in splits:
-        if kind == "instance":
-            noisy = flip_by_instance(labels[split], by_split[split], rate, rngs[split])
-            wanted[split] = np.full(C, float(rate))
+    rngs = {split: np.random.default_rng([seed, 2 + number]) for number, split in enumerate(labels)}
+    if kind == "instance":
+        if probabilities is None:
+            p = class_probabilities(ds, labels, C, features, seed)
         else:
-            noisy = _flip_by_class(labels[split], T, rngs[split])
-            wanted[split] = 1 - np.diag(T)
-        feature = ds["train"].features["label"]
-        result[split] = with_column(ds[split], "noisy_label", noisy.tolist(), feature)
-    return (result, rates(result, splits, wanted, names)) if return_report else result
+            p = {split: _checked_rows(probabilities, split, len(y), C) for split, y in labels.items()}
+        noisy = {split: flip_by_instance(y, p[split], rate, rngs[split]) for split, y in labels.items()}
+        wanted = np.full(C, float(rate))
+    else:
+        flips = None if pairs is None else {_number(k, names): _number(v, names) for k, v in pairs.items()}
+        T = transition_matrix(kind, C, rate, pairs=flips, matrix=matrix)
+        noisy = {split: flip_by_class(y, T, rngs[split]) for split, y in labels.items()}
+        wanted = 1 - np.diag(T)
+    result = type(ds)(ds)
+    for split, label in noisy.items():
+        result[split] = with_column(ds[split], "noisy_label", label.tolist(), feature)
+    return (result, rates(result, list(labels), wanted, names)) if return_report else result
+
+
+def flip_by_class(labels: Labels, T: Floats, rng: np.random.Generator) -> Labels:
+    """Draw each label from its class's row of T, (C, C); a missing one (−1) stays missing."""
+    return np.where(labels >= 0, choose(T[labels], rng.random(len(labels))), -1)
 
 
 def _checked_rows(given: Mapping[str, ArrayLike], split: str, n: int, n_classes: int) -> Floats:
@@ -272,19 +227,21 @@ def instance_probabilities(
     dict of str to (n, C) float64
         Of train and, if there is one, validation; rows sum to 1. Training samples are judged out of fold.
     """
-    labels = {split: _labels(ds[split], split) for split in ("train", "validation") if split in ds}
+    labels = _labels(ds)
     return class_probabilities(ds, labels, len(class_names(ds["train"], "label", "train")), features, seed)
 
 
-def _labels(split: Dataset, name: str) -> Labels:
-    if "label" not in split.column_names:
-        invalid(
-            "ds",
-            f"{name} with columns {split.column_names}",
-            "true labels in a column `label` to add noise to",
-        )
-    class_names(split, "label", name)
-    return class_numbers(split["label"][:], f"ds[{name!r}]['label']")
+def _labels(ds: DatasetDict, splits: Sequence[str] = ("train", "validation")) -> dict[str, Labels]:
+    """Return the true labels of these splits, as far as they are there."""
+    labels = {}
+    for split in splits:
+        if split in ds:
+            if "label" not in ds[split].column_names:
+                columns = f"{split} with columns {ds[split].column_names}"
+                invalid("ds", columns, "true labels in a column `label` to add noise to")
+            class_names(ds[split], "label", split)
+            labels[split] = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
+    return labels
 
 
 def _number(value: int | str, names: Sequence[str]) -> int:
@@ -293,11 +250,6 @@ def _number(value: int | str, names: Sequence[str]) -> int:
             invalid("pairs", value, f"class numbers or names: {', '.join(names)}")
         return names.index(value)
     return int(value)
-
-
-def _flip_by_class(labels: Labels, T: Floats, rng: np.random.Generator) -> Labels:
-    u = rng.random(len(labels))
-    return np.where(labels >= 0, choose(T[labels], u), -1)
 
 
 def confusable_pairs(
@@ -309,12 +261,12 @@ def confusable_pairs(
     instance-dependent noise; the confusion of i with j is the mean out-of-fold probability of j over the
     training samples of class i. Classes without samples are left out.
     """
-    labels = {"train": _labels(ds["train"], "train")}
+    label = _labels(ds, ["train"])["train"]
     C = len(class_names(ds["train"], "label", "train"))
-    probabilities = class_probabilities(ds, labels, C, features, seed)["train"]
+    p = class_probabilities(ds, {"train": label}, C, features, seed)["train"]
     pairs = {}
-    for c in np.unique(labels["train"][labels["train"] >= 0]):
-        mean = probabilities[labels["train"] == c].mean(axis=0)
-        mean[c] = -1
-        pairs[int(c)] = int(mean.argmax())
+    for c in np.unique(label[label >= 0]).tolist():
+        confusion = p[label == c].mean(axis=0)
+        confusion[c] = -1
+        pairs[c] = int(confusion.argmax())
     return pairs

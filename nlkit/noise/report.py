@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,11 +70,8 @@ def noise_report(ds: DatasetDict | Dataset, split: str = "train") -> NoiseReport
     data = ds[split] if isinstance(ds, dict) else ds
     absent = {"label", "noisy_label"} - set(data.column_names)
     if absent:
-        invalid(
-            "ds",
-            data.column_names,
-            f"the columns label and noisy_label; {', '.join(sorted(absent))} is missing",
-        )
+        allowed = f"the columns label and noisy_label; {', '.join(sorted(absent))} is missing"
+        invalid("ds", data.column_names, allowed)
     names = tuple(class_names(data, "label", split))
     C = len(names)
     true, noisy = (class_numbers(data[column][:], column) for column in ("label", "noisy_label"))
@@ -84,14 +81,10 @@ def noise_report(ds: DatasetDict | Dataset, split: str = "train") -> NoiseReport
     with np.errstate(invalid="ignore"):
         matrix: Floats = counts / sizes[:, None]
     wrong = counts - np.diag(np.diag(counts))
-    table = pd.DataFrame(
-        {
-            "class_name": names,
-            "n": sizes,
-            "rate": 1 - np.diag(matrix),
-            "most_confused_with": [names[row.argmax()] if row.any() else "" for row in wrong],
-        }
-    )
+    table = pd.DataFrame({
+        "class_name": names, "n": sizes, "rate": 1 - np.diag(matrix),
+        "most_confused_with": [names[row.argmax()] if row.any() else "" for row in wrong],
+    })  # fmt: skip
     n = int(both.sum())
     rate = float(wrong.sum() / n) if n else float("nan")
     texts = data["text"][:] if "text" in data.column_names else None
@@ -105,36 +98,29 @@ def _by_length(
     """Return the rate of wrong labels by quarters of the `counted` texts' lengths in words."""
     import pandas as pd
 
-    rows: list[tuple[object, object, int, float]] = []
-    if texts is not None:
-        words = np.array([len(t.split()) if isinstance(t, str) else 0 for t in texts], dtype=np.int64)[
-            counted
-        ]
-        wrong = wrong[counted]
-        cuts = [0.25, 0.5, 0.75]
-        edges = np.quantile(words, cuts, method="inverted_cdf") if len(words) else np.zeros(3)
-        quarter = np.searchsorted(edges, words)  # a text as long as an edge is below it
-        for number in range(4):
-            own = quarter == number
-            if own.any():
-                rows.append((words[own].min(), words[own].max(), int(own.sum()), float(wrong[own].mean())))
-            else:
-                rows.append((pd.NA, pd.NA, 0, float("nan")))
-    table = pd.DataFrame(rows, columns=["words_from", "words_to", "n", "rate"])
-    return table.astype({"words_from": "Int64", "words_to": "Int64", "n": "int64", "rate": "float64"})
+    rows = range(4 if texts is not None else 0)
+    texts = [""] * len(counted) if texts is None else texts
+    words = np.array([len(t.split()) if isinstance(t, str) else 0 for t in texts], np.int64)[counted]
+    edges = np.quantile(words, [0.25, 0.5, 0.75], method="inverted_cdf") if len(words) else np.zeros(3)
+    quarter = np.searchsorted(edges, words)  # a text as long as an edge is below it
+    found = pd.DataFrame({"words": words, "wrong": wrong[counted]}).groupby(quarter)
+    table = pd.DataFrame({
+        "words_from": found["words"].min(), "words_to": found["words"].max(), "n": found.size(),
+        "rate": found["wrong"].mean(),
+    }).reindex(rows)  # fmt: skip
+    kinds = {"words_from": "Int64", "words_to": "Int64", "n": "int64", "rate": "float64"}
+    return table.fillna({"n": 0}).astype(kinds)
 
 
-def rates(
-    ds: DatasetDict, splits: Sequence[str], wanted: Mapping[str, Floats], names: Sequence[str]
-) -> pd.DataFrame:
-    """Return expected and achieved rate of each split and class; `wanted` maps a split to rates (C,)."""
+def rates(ds: DatasetDict, splits: Sequence[str], wanted: Floats, names: Sequence[str]) -> pd.DataFrame:
+    """Return expected and achieved rate of each split and class; `wanted` holds the classes' rates, (C,)."""
     import pandas as pd
 
     rows = []
     for split in splits:
         measured = noise_report(ds, split)
         sizes = measured.counts.sum(axis=1)
-        overall = float(wanted[split] @ sizes / measured.n) if measured.n else float("nan")
+        overall = float(wanted @ sizes / measured.n) if measured.n else float("nan")
         rows.append((split, "all", measured.n, overall, measured.rate))
-        rows += zip([split] * len(names), names, sizes, wanted[split], measured.table["rate"], strict=True)
+        rows += zip([split] * len(names), names, sizes, wanted, measured.table["rate"], strict=True)
     return pd.DataFrame(rows, columns=["split", "class_name", "n", "wanted", "achieved"])

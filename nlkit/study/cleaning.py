@@ -195,20 +195,11 @@ def compare_finders(
     """
     noisy = np.asarray(noisy_label, np.int64)
     pairs = {"both": (strong, weak), "strong": (strong, strong), "weak": (weak, weak)}
-    kept: dict[str, list[NDArray[np.bool_]]] = {
-        name: [
-            split.set == "R"
-            for split in replay(
-                list(np.asarray(first)),
-                list(np.asarray(second)),
-                noisy,
-                momentum=momentum,
-                margin=margin,
-                cap=cap,
-            )
-        ]
-        for name, (first, second) in pairs.items()
-    }
+    kept: dict[str, list[NDArray[np.bool_]]] = {}
+    for name, (first, second) in pairs.items():
+        one, other = (list(np.asarray(p)) for p in (first, second))
+        sets = replay(one, other, noisy, momentum=momentum, margin=margin, cap=cap)
+        kept[name] = [partition.set == "R" for partition in sets]
     kept["mixture"] = [small_loss(loss, seed=seed) > 0.5 for loss in label_losses(strong, noisy)]
     if issues is not None:
         kept["cleanlab"] = [~np.asarray(issues, bool)] * len(kept["both"])
@@ -218,6 +209,6 @@ def compare_finders(
             # As a set R beside "P": the report then says how good R is as a finder of right labels.
             found = partition_report(np.where(chosen, "R", "P"), noisy, label)
             size, precision, recall = (found[column][0] for column in ("size", "precision", "recall"))
-            f1 = 2 * precision * recall / (precision + recall) if precision + recall > 0 else float("nan")
+            f1 = 2 * precision * recall / (precision + recall) if precision + recall > 0 else np.nan
             rows.append((name, epoch, size, precision, recall, f1))
     return pd.DataFrame(rows, columns=["finder", "epoch", "kept", "precision", "recall", "f1"])

@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit import __version__
 from nlkit._util import content_hash, invalid
 from nlkit.annotate.base import Annotator, annotator_name
+from nlkit.data.checks import class_numbers
+from nlkit.data.observed import Observed, observe, observed_validation
+from nlkit.data.readers import SUFFIXES
 from nlkit.metrics import bootstrap_interval, evaluate_probabilities
 from nlkit.study.resuming import each
 
@@ -29,7 +32,6 @@ __all__ = ["BEST", "LAST", "compare", "contestants", "intervals", "optimism", "o
 LAST, BEST = "last epoch", "best by noisy validation"
 """What was selected: nothing, or the epoch that fits the noisy validation labels best."""
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 ABBREVIATED = ("ce", "gce", "sce", "elr")
 
 Maker = Callable[[int], "Method"]
@@ -85,7 +87,7 @@ def compare(
     makers : mapping of str to callable
         From `contestants`; each is called with a seed.
     split : str
-        The split with true labels to evaluate on; samples whose label is missing (−1) are left out.
+        The split with true labels to evaluate on; samples whose label is missing (−1 or None) are left out.
     checkpoint : path, optional
         Folder in which the scores of each finished fit are kept; the same call goes on where it stopped.
         Annotators are told apart by their names. `nlkit.study.recorded.experiment` needs no folder: what it
@@ -101,22 +103,20 @@ def compare(
         The class that each row's method predicts for each of the N test samples.
     """
     truth = {seed: _truth(ds, split) for seed, ds in data.items()}
+    seen = {seed: _seen(ds, truth[seed]) for seed, ds in data.items()}
 
     def fitted(name: str, seed: int) -> list[dict[str, Any]]:
-        texts, label = truth[seed]
         began = time.perf_counter()
         method = makers[name](seed).fit(data[seed])
         seconds = time.perf_counter() - began
         at = {LAST: method} | ({BEST: method.at_best_epoch()} if method.best_epoch_ else {})
         found = []
         for selected, one in at.items():
-            p = one.predict_proba(texts)
-            scores = evaluate_probabilities(p, label)
+            p = one.predict_proba(truth[seed].texts)
+            scores = evaluate_probabilities(p, truth[seed].noisy_label)
             row = {"method": name, "seed": seed, "selected": selected, **scores, "seconds": seconds}
             found.append({"row": row, "guess": p.argmax(1)})
         return found
-
-    seen = {seed: _seen(data[seed], *truth[seed]) for seed in data}
 
     def identity(name: str, seed: int) -> str:
         method = makers[name](seed)
@@ -131,20 +131,16 @@ def compare(
     return pd.DataFrame([one["row"] for one in found]), np.array([one["guess"] for one in found], np.int16)
 
 
-def _seen(ds: DatasetDict, texts: list[str], label: NDArray[np.int64]) -> str:
-    """Return a hash of all that a comparison takes from the data of a seed."""
-    from nlkit.data.observed import Observed, observe, observed_validation
-
-    parts = [observe(ds, "train"), observed_validation(ds), Observed(texts, label)]
-    return content_hash(*(part.identity() if part else "" for part in parts))
-
-
-def _truth(ds: DatasetDict, split: str) -> tuple[list[str], NDArray[np.int64]]:
+def _truth(ds: DatasetDict, split: str) -> Observed:
     """Return texts and true labels of the samples that have one."""
-    label = np.asarray(ds[split]["label"][:], np.int64)
-    known = np.flatnonzero(label >= 0)
-    texts = ds[split]["text"][:]
-    return [texts[i] for i in known], label[known]
+    label = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
+    return Observed(ds[split]["text"][:], label).labelled()
+
+
+def _seen(ds: DatasetDict, truth: Observed) -> str:
+    """Return a hash of all that a comparison takes from the data of a seed."""
+    parts = [observe(ds, "train"), observed_validation(ds), truth]
+    return content_hash(*(part.identity() if part else "" for part in parts))
 
 
 def intervals(
@@ -173,11 +169,11 @@ def intervals(
     DataFrame, one row a method and selection, in the order of `scores`
         method, selected, accuracy, low, high, difference, difference_low, difference_high; shares.
     """
-    right = (np.asarray(guess) == np.asarray(label)).astype(np.float64)
-    keys = list(zip(scores["method"], scores["selected"], strict=True))
-    if against not in keys:
-        invalid("against", against, f"one of {', '.join(map(str, dict.fromkeys(keys)))}")
-    mean = {key: right[[k == key for k in keys]].mean(0) for key in dict.fromkeys(keys)}
+    right = pd.DataFrame(np.asarray(guess) == np.asarray(label)).astype(np.float64)
+    means = right.groupby([scores["method"].to_numpy(), scores["selected"].to_numpy()], sort=False).mean()
+    mean: dict[Any, NDArray[np.float64]] = {key: row.to_numpy() for key, row in means.iterrows()}
+    if against not in mean:
+        invalid("against", against, f"one of {', '.join(map(str, mean))}")
     rows = []
     for (method, selected), values in mean.items():
         low, high = bootstrap_interval(values, level=level)
@@ -263,16 +259,14 @@ def own_data(folder: str | Path) -> DatasetDict:
     """
     from nlkit.data import load_dataset
 
-    place = Path(folder)
-    files = {
-        split: path
-        for split in ("train", "validation", "test")
-        for suffix in SUFFIXES
-        if (path := place / f"{split}{suffix}").is_file()
-    }
-    for split in ("train", "test"):
-        if split not in files:
-            names = ", ".join(f"{split}{suffix}" for suffix in SUFFIXES)
+    files = {}
+    for split in ("train", "validation", "test"):
+        paths = [Path(folder, f"{split}{suffix}") for suffix in SUFFIXES]
+        found = [path for path in paths if path.is_file()]
+        if found:
+            files[split] = found[0]
+        elif split != "validation":
+            names = ", ".join(path.name for path in paths)
             invalid("data", str(folder), f"an absolute path of a folder that holds one of {names}")
     ds = load_dataset(files)
     for split, column in (("train", "noisy_label"), ("test", "label")):

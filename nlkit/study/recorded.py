@@ -4,9 +4,9 @@ A class can start at once on a recording, and everyone can see whether a figure 
 one, with which settings, and how old it is. `experiment` is what the notebooks call: it reads the recording
 where its settings are those asked for, and computes everything here where they are not.
 
-A recording is one Parquet file a table, with the settings in its metadata. Arrays of probabilities are kept
-in steps of 1/255 (where they sum to 1 along their last axis, they still do) and other numbers in single
-precision. A live run passes through the same rounding, so both look the same to a notebook.
+A recording is one Parquet file a table, with the settings in its metadata. Real numbers come back in single
+precision, recorded or live. Arrays of float16 are taken for probabilities: an experiment that gives one says
+that steps of 1/255 are enough for a recording of it (rows that sum to 1 still do). A live run is not rounded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from nlkit._util import atomic_write, invalid
 from nlkit.study.resuming import source_of, unfinished
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 __all__ = ["RECORD", "Run", "experiment", "folder", "is_recorded", "names"]
@@ -68,13 +67,13 @@ class Run:
 
     name: str
     settings: dict[str, Any]
-    data: Data
-    live: bool
-    as_given: bool
-    when: datetime
-    seconds: float
-    version: str = __version__
     compute: Compute | None = field(default=None, repr=False)
+    as_given: bool = False
+    live: bool = True
+    data: Data = field(default_factory=dict)
+    when: datetime = field(default_factory=lambda: datetime.now(UTC))
+    seconds: float = 0.0
+    version: str = __version__
 
     def __getitem__(self, key: str) -> Any:
         if key not in self.data:
@@ -87,16 +86,22 @@ class Run:
         Parts that `nlkit.study.resuming.each` computes are kept while the rest is missing: after an
         interruption the experiment goes on there. `seconds` are those of all parts.
         """
+        self._computed()
+        return self
+
+    def _computed(self) -> Mapping[str, Any]:
+        """Compute everything, in place, and return it as the experiment gave it."""
         if self.compute is None:
             raise RuntimeError(f"run {self.name!r} was read without its experiment: it cannot be recomputed")
         began = time.perf_counter()
         # With the source: a student who changes the experiment gets no part of what it was before.
         identity = (self.name, json.dumps(self.settings, sort_keys=True), source_of(self.compute))
         with unfinished(*identity) as experiment:
-            found = _rounded(self.compute())
-        self.data, self.live, self.when, self.version = found, True, datetime.now(UTC), __version__
+            found = self.compute()
+            data = {name: _single(name, value) for name, value in found.items()}
+        self.data, self.live, self.when, self.version = data, True, datetime.now(UTC), __version__
         self.seconds = time.perf_counter() - began + experiment.seconds
-        return self
+        return found
 
     @property
     def label(self) -> str:
@@ -158,13 +163,13 @@ def experiment(name: str, compute: Compute, settings: Mapping[str, Any], *, reco
     """
     wanted = _plain(settings)
     if place := os.environ.get(RECORD):
-        run = Run(name, wanted, {}, True, True, datetime.now(UTC), 0.0, compute=compute).recompute()
-        _write(run, Path(place) / name)
+        run = Run(name, wanted, compute)
+        _write(run, run._computed(), Path(place) / name)
         return _read(Path(place) / name, compute)
     kept = _matching(name, wanted, compute)
     if recorded and kept is not None:
         return kept
-    return Run(name, wanted, {}, True, kept is not None, datetime.now(UTC), 0.0, compute=compute).recompute()
+    return Run(name, wanted, compute, as_given=kept is not None).recompute()
 
 
 def _matching(name: str, settings: dict[str, Any], compute: Compute | None = None) -> Run | None:
@@ -180,30 +185,31 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _rounded(found: Mapping[str, Any]) -> Data:
-    """Return results as a recording of them would give them back."""
-    return {name: _unpacked(_packed(name, value)) for name, value in found.items()}
+def _single(name: str, value: Any) -> Any:
+    """Return a result with its real numbers in single precision; a table gets a plain index."""
+    import pandas as pd
+
+    if isinstance(value, pd.DataFrame):
+        wide = value.select_dtypes("float64").columns
+        return value.astype(dict.fromkeys(wide, np.float32)).reset_index(drop=True)
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+        invalid(f"result {name!r}", type(value).__name__, "a DataFrame, or an array of numbers")
+    return value.astype(np.float32) if value.dtype.kind == "f" else value
 
 
 def _packed(name: str, value: Any) -> pa.Table:
     """Return a table or an array as an Arrow table; its metadata tells the array's shape and steps."""
-    import pandas as pd
     import pyarrow as pa
 
-    if isinstance(value, pd.DataFrame):
-        return pa.Table.from_pandas(_narrow(value), preserve_index=False).replace_schema_metadata(
-            {METADATA: b"{}"}
-        )
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
-        invalid(f"result {name!r}", type(value).__name__, "a DataFrame, or an array of numbers")
-    told: dict[str, Any] = {"shape": value.shape}
-    flat = value.ravel()
-    if flat.dtype.kind == "f":
-        if flat.size and flat.min() >= 0 and flat.max() <= 1:
-            flat, told["steps"] = _in_steps(value).ravel(), STEPS
-        else:
-            flat = flat.astype(np.float32)
-    return pa.table({"value": flat}).replace_schema_metadata({METADATA: json.dumps(told).encode()})
+    single = _single(name, value)
+    if not isinstance(single, np.ndarray):
+        return pa.Table.from_pandas(single, preserve_index=False).replace_schema_metadata({METADATA: b"{}"})
+    told: dict[str, Any] = {"shape": single.shape}
+    if value.dtype == np.float16:
+        if not ((value >= 0) & (value <= 1)).all():
+            invalid(f"result {name!r}", "float16 outside 0 to 1", "probabilities, or an array of float32")
+        single, told["steps"] = _in_steps(single), STEPS
+    return pa.table({"value": single.ravel()}).replace_schema_metadata({METADATA: json.dumps(told).encode()})
 
 
 def _in_steps(p: NDArray[Any]) -> NDArray[np.uint8]:
@@ -221,12 +227,6 @@ def _in_steps(p: NDArray[Any]) -> NDArray[np.uint8]:
     return rounded
 
 
-def _narrow(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with single precision for its real numbers and a plain index."""
-    wide = frame.select_dtypes("float64").columns
-    return frame.astype(dict.fromkeys(wide, np.float32)).reset_index(drop=True)
-
-
 def _unpacked(packed: pa.Table) -> Any:
     told = json.loads(packed.schema.metadata[METADATA])
     if "shape" not in told:
@@ -237,7 +237,7 @@ def _unpacked(packed: pa.Table) -> Any:
     return flat.reshape(told["shape"])
 
 
-def _write(run: Run, place: Path) -> None:
+def _write(run: Run, found: Mapping[str, Any], place: Path) -> None:
     """Write a recording: a folder with one Parquet file a table, and no file of an older one."""
     import pyarrow.parquet as pq
 
@@ -246,14 +246,14 @@ def _write(run: Run, place: Path) -> None:
         "settings": run.settings, "when": run.when.isoformat(timespec="seconds"),
         "seconds": round(run.seconds, 1), "version": run.version,
     }  # fmt: skip
-    for name, value in run.data.items():
+    for name, value in found.items():
         packed = _packed(name, value)
         told = json.loads(packed.schema.metadata[METADATA]) | about
         packed = packed.replace_schema_metadata({METADATA: json.dumps(told).encode()})
         with atomic_write(place / f"{name}.parquet") as path:
             pq.write_table(packed, path, compression="zstd", compression_level=19, store_schema=True)
     for path in place.glob("*.parquet"):
-        if path.stem not in run.data:
+        if path.stem not in found:
             path.unlink()
 
 
@@ -267,5 +267,6 @@ def _read(place: Path, compute: Compute | None = None) -> Run:
     data = {name: _unpacked(table) for name, table in tables.items()}
     when = datetime.fromisoformat(about["when"])
     return Run(
-        place.name, about["settings"], data, False, True, when, about["seconds"], about["version"], compute
-    )
+        place.name, about["settings"], compute, as_given=True, live=False, data=data, when=when,
+        seconds=about["seconds"], version=about["version"],
+    )  # fmt: skip

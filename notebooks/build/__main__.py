@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from nlkit.__main__ import parameter
 from nlkit.training.config import PROFILES
 from notebooks.build import build, measure, names
+from notebooks.build.commands import parameter
 from notebooks.build.measuring import write_overview
 
 __all__ = ["main"]

@@ -5,19 +5,21 @@ They hold figures, and no timings, widgets, standard error or paths of the machi
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import nbformat as untyped_nbformat
 from nbformat import NotebookNode
 
 from nlkit._util import cache_folder, progress
-from nlkit.course.running import KERNEL, QUIET_KERNEL, drop_widgets, environment, folder, write
 from nlkit.study.recorded import RECORD
 from nlkit.study.recorded import folder as recordings
+from notebooks.build.running import KERNEL, QUIET_KERNEL, drop_widgets, folder, write
 from notebooks.build.source import read_source
 
 __all__ = ["LARGEST", "build", "refuse_unfit", "tidy"]
@@ -72,8 +74,7 @@ def _recording() -> Iterator[None]:
     """Let kernels that are started inside the block write recordings, and have a cache of their own."""
     with (
         tempfile.TemporaryDirectory() as cache,
-        environment("NLKIT_CACHE", cache),
-        environment(RECORD, str(recordings())),
+        patch.dict(os.environ, {"NLKIT_CACHE": cache, RECORD: str(recordings())}),
     ):
         yield
 

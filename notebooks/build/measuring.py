@@ -6,17 +6,18 @@ They are shown in the notebooks' headers, and together in ``notebooks/README.md`
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import nbformat as untyped_nbformat
 
 from nlkit._util import atomic_write, count_cores, invalid, matrix_speed
-from nlkit.course.running import (
+from notebooks.build.running import (
     Measure,
-    environment,
     execute,
     folder,
     longest_cell,
@@ -133,7 +134,7 @@ def measure(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     if "recorded" in parameters_of(read_solutions(name)):
         given["recorded"] = False
     with tempfile.TemporaryDirectory() as place:
-        with environment("NLKIT_CACHE", f"{place}/cache"), Measure() as measured:
+        with patch.dict(os.environ, NLKIT_CACHE=f"{place}/cache"), Measure() as measured:
             done = execute(
                 name, given, Path(place) / f"{name}.ipynb", read=read_solutions, show_progress=True
             )

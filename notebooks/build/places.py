@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from nlkit._util import invalid
-from nlkit.course.running import folder
+from notebooks.build.running import folder
 
 __all__ = ["places", "repository", "setup_cell"]
 

@@ -22,9 +22,9 @@ import jupytext
 import nbformat as untyped_nbformat
 from nbformat import NotebookNode
 
-from nlkit.course.running import KERNEL, checked, folder
 from notebooks.build.measuring import measured_table
 from notebooks.build.places import places, setup_cell
+from notebooks.build.running import KERNEL, checked, folder
 
 __all__ = ["read_solutions", "read_source"]
 

@@ -198,7 +198,7 @@ def experiment():
     return {
         "noisy_label": noisy, "believed": pd.DataFrame(rows),
         "heard": pd.DataFrame({"observed label": list(heard), "right": list(heard.values())}),
-        "steps": pd.DataFrame(steps), "drawn": drawn, "chain": chain,
+        "steps": pd.DataFrame(steps), "drawn": drawn, "chain": chain.astype(np.float16),
     }  # fmt: skip
 
 

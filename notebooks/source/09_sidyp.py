@@ -142,7 +142,7 @@ def experiment():
         "noisy_label": noisy, "suspect": sidyp.prior_["suspect"].to_numpy(),
         "scores": pd.DataFrame(scores), "recall": pd.DataFrame(recall),
         "corrections": pd.DataFrame(corrections), "drawn": drawn,
-        "probability": np.stack([p[drawn] for p in predicted.values()]),
+        "probability": np.stack([p[drawn] for p in predicted.values()]).astype(np.float16),
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import Dataset
 
 from nlkit import course
 from nlkit.annotate import models
@@ -54,6 +55,16 @@ def test_data(good):
     assert 0.2 < (good.noisy_label != good.label).mean() < 0.6
     assert len(good.names) == 8
     assert good.shared == {"encoder": "minilm", "profile": "quick", "seed": 0}
+
+
+def test_labels_that_are_missing_are_minus_one():
+    gaps = Dataset.from_dict({"text": ["a", "b"], "label": [None, 1]})
+    assert course.reference({"train": gaps, "validation": gaps.select([1])}) == {"a": -1, "b": 1}
+    made = course.setup(**GOOD)
+    made.__dict__["ds"] = {"train": gaps.rename_column("label", "noisy_label")}
+    assert made.noisy_label.tolist() == [-1, 1]
+    made.__dict__["clean"] = {"train": gaps}
+    assert made.label.tolist() == [-1, 1]
 
 
 def test_labels_by_the_annotator():

@@ -247,8 +247,8 @@ class TestBootstrap:
 
     @pytest.mark.parametrize(
         ("values", "settings", "message"),
-        [([], {}, "values"), ([[1.0]], {}, "values"), ([1.0], {"level": 1.0}, "level=1.0"),
-         ([1.0], {"draws": 0}, "draws=0")],
+        [([1.0], {}, "values"), ([[1.0]], {}, "values"), ([1.0, 2.0], {"level": 1.0}, "level=1.0"),
+         ([1.0, 2.0], {"draws": 0}, "draws=0")],
     )  # fmt: skip
     def test_bad_arguments(self, values: Any, settings: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):

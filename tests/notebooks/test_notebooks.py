@@ -12,9 +12,8 @@ import pytest
 from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from nlkit.course import running
 from notebooks import build as notebooks
-from notebooks.build import building, measuring
+from notebooks.build import building, measuring, running
 from notebooks.build import source as sources
 
 NAMES = notebooks.names()

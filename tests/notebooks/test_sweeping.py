@@ -11,9 +11,9 @@ import pytest
 from nbformat.v4 import new_code_cell
 from PIL import Image
 
-from nlkit import __main__ as command
-from nlkit.course import running, sweeping
+from nlkit.__main__ import main
 from notebooks import build as notebooks
+from notebooks.build import commands, running, sweeping
 
 NAME = "05_noiseal"
 TINY = {
@@ -143,23 +143,23 @@ class TestFigure:
 
 class TestCommand:
     def test_values_are_literals_or_words(self):
-        assert command._values("noise_rate=0,0.2") == ("noise_rate", [0, 0.2])
-        assert command._values("dataset=r8,r52") == ("dataset", ["r8", "r52"])
-        assert command._values("train_size=2000,None") == ("train_size", [2000, None])
-        assert command._values("seed=3") == ("seed", [3])
+        assert commands.values("noise_rate=0,0.2") == ("noise_rate", [0, 0.2])
+        assert commands.values("dataset=r8,r52") == ("dataset", ["r8", "r52"])
+        assert commands.values("train_size=2000,None") == ("train_size", [2000, None])
+        assert commands.values("seed=3") == ("seed", [3])
 
     def test_runs_collects_and_draws(self, executed, tmp_path, capsys):
         given = ["sweep", NAME, "-p", "noise_rate=0.1,0.2", "-p", "seed=1", "--out", str(tmp_path)]
-        assert command.main(given) == 0
+        assert main(given) == 0
         said = capsys.readouterr().out
         assert "NoiseAL" in said
         assert (tmp_path / f"{NAME}.png").exists()
         assert (tmp_path / f"{NAME}.txt").exists()
 
     def test_failures(self, executed, tmp_path, capsys):
-        assert command.main(["sweep", NAME, "-p", "seed=13", "--out", str(tmp_path)]) == 1
+        assert main(["sweep", NAME, "-p", "seed=13", "--out", str(tmp_path)]) == 1
         assert "1 of 1 runs failed" in capsys.readouterr().err
-        assert command.main(["sweep", NAME, "-p", "seeds=1", "--out", str(tmp_path)]) == 2
+        assert main(["sweep", NAME, "-p", "seeds=1", "--out", str(tmp_path)]) == 2
         assert "nlkit sweep: 'seeds' cannot be set" in capsys.readouterr().err
 
 

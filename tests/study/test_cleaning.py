@@ -101,11 +101,11 @@ class TestCompareFinders:
         strong, weak, noisy, label = made
         issues = np.arange(N) % 3 == 0
         table = cleaning.compare_finders(
-            strong, weak, noisy, label, issues=issues, momentum=0.5, margin=0.1
+            strong, weak, noisy, label, issues=issues, momentum=0.5, margin=0.1, cap=0.9
         ).set_index(["finder", "epoch"])
         assert list(dict.fromkeys(table.index.get_level_values(0))) == list(cleaning.FINDERS)
         right = noisy == label
-        both = replay(list(strong), list(weak), noisy, momentum=0.5, margin=0.1)
+        both = replay(list(strong), list(weak), noisy, momentum=0.5, margin=0.1, cap=0.9)
         for epoch in range(1, E + 1):
             for name, kept in (
                 ("both", both[epoch - 1].set == "R"),

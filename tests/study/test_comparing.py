@@ -90,10 +90,11 @@ class TestCompare:
         assert scores["selected"].tolist() == [LAST]
         assert guess.shape == (1, 40)
 
-    def test_samples_of_unknown_truth_are_left_out(self, found):
+    @pytest.mark.parametrize("missing", [-1, None])
+    def test_samples_of_unknown_truth_are_left_out(self, found, missing):
         data, makers, _ = found
         test = data[0]["test"].map(
-            lambda row, i: {"label": -1 if i < 10 else row["label"]}, with_indices=True
+            lambda row, i: {"label": missing if i < 10 else row["label"]}, with_indices=True
         )
         scores, guess = comparing.compare({0: type(data[0])({**data[0], "test": test})}, {"CE": makers["CE"]})
         assert guess.shape == (2, 30)

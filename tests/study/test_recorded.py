@@ -17,15 +17,17 @@ from nlkit.study.recorded import RECORD, experiment
 from nlkit.study.resuming import each
 
 SETTINGS = {"dataset": "r8", "rate": 0.4, "size": None}
+SHARES = np.array([0.1234567, 0.9], np.float32)
 
 
 def found():
     rng = np.random.default_rng(0)
-    p = rng.dirichlet(np.ones(3), size=(2, 5))
+    p = rng.dirichlet(np.ones(3), size=(2, 5)).astype(np.float16)
     table = pd.DataFrame(
         {"name": ["a", "b", None], "share": [0.25, np.nan, 1 / 3], "n": [1, 2, 3], "ok": True}
     )
-    return {"p": p, "table": table, "label": np.array([2, 0, -1]), "score": np.array([-3.5, 1e-9, 7.25])}
+    numbers = {"label": np.array([2, 0, -1]), "score": np.array([-3.5, 1e-9, 7.25]), "share": SHARES}
+    return {"p": p, "table": table, **numbers}
 
 
 @pytest.fixture
@@ -48,13 +50,14 @@ def refuse():
 
 
 def same(one, other):
+    """Equal names, kinds and numbers; probabilities up to a step of what recordings keep."""
     assert set(one.data) == set(other.data)
     for name, value in one.data.items():
         if isinstance(value, pd.DataFrame):
             pd.testing.assert_frame_equal(value, other[name])
         else:
             assert value.dtype == other[name].dtype
-            np.testing.assert_array_equal(value, other[name])
+            np.testing.assert_allclose(value, other[name], atol=1 / 255 if name == "p" else 0)
 
 
 class TestExperiment:
@@ -95,15 +98,22 @@ class TestExperiment:
         assert not run.as_given
         assert not list(place.iterdir())
 
+    def test_a_live_run_is_not_rounded(self, place):
+        live, original = experiment("never", found, SETTINGS), found()
+        np.testing.assert_array_equal(live["share"], SHARES)
+        np.testing.assert_array_equal(live["p"], original["p"])
+        assert live["p"].dtype == live["score"].dtype == np.float32
+
     def test_values_come_back(self, kept):
         original = found()
         np.testing.assert_allclose(kept["p"], original["p"], atol=1 / 255)
         np.testing.assert_allclose(kept["p"].sum(-1), 1, atol=1e-6)
         np.testing.assert_allclose(kept["score"], original["score"], rtol=1e-6)
+        np.testing.assert_array_equal(kept["share"], SHARES)  # only declared probabilities are rounded
         np.testing.assert_array_equal(kept["label"], original["label"])
         assert kept["table"]["name"].tolist()[:2] == ["a", "b"]
         assert kept["table"]["share"].isna().tolist() == [False, True, False]
-        with pytest.raises(ValueError, match="key='q' is not allowed: one of label, p, score, table"):
+        with pytest.raises(ValueError, match="key='q' is not allowed: one of label, p, score, share, table"):
             kept["q"]
 
     def test_an_older_table_does_not_stay(self, kept, place, monkeypatch):
@@ -112,24 +122,29 @@ class TestExperiment:
         monkeypatch.delenv(RECORD)
         assert set(experiment("some", refuse, SETTINGS).data) == {"only"}
 
-    def test_what_cannot_be_recorded(self):
+    def test_what_cannot_be_recorded(self, place, monkeypatch):
         with pytest.raises(ValueError, match="result 'x'='list' is not allowed: a DataFrame, or an array"):
             experiment("never", lambda: {"x": [1]}, {})
+        monkeypatch.setenv(RECORD, str(place))
+        with pytest.raises(ValueError, match="result 'x'='float16 outside 0 to 1' is not allowed: prob"):
+            experiment("never", lambda: {"x": np.array([1.5], np.float16)}, {})
 
-    @given(arrays.arrays(np.float64, arrays.array_shapes(min_side=0), elements=st.floats(0, 1)))
-    def test_probabilities_of_any_shape(self, p):
-        back = recorded._rounded({"p": p})["p"]
+
+class TestProbabilities:
+    """How recordings keep them."""
+
+    @given(arrays.arrays(np.float16, arrays.array_shapes(min_side=0), elements=st.floats(0, 1, width=16)))
+    def test_of_any_shape(self, p):
+        back = recorded._unpacked(recorded._packed("p", p))
         assert back.shape == p.shape
         np.testing.assert_allclose(back, p, atol=1 / 255)
-        np.testing.assert_array_equal(recorded._rounded({"p": back})["p"], back)
 
     @given(st.integers(0, 1000), st.integers(2, 300))
     def test_distributions_stay_distributions(self, seed, classes):
         p = np.random.default_rng(seed).dirichlet(np.full(classes, 0.3), size=(2, 3)).astype(np.float16)
-        back = recorded._rounded({"p": p})["p"]
+        back = recorded._unpacked(recorded._packed("p", p))
         np.testing.assert_allclose(back.sum(-1), 1, atol=1e-5)
         np.testing.assert_allclose(back, p, atol=1 / 255)
-        np.testing.assert_array_equal(recorded._rounded({"p": back})["p"], back)
 
 
 class TestRun:
@@ -152,6 +167,10 @@ class TestRun:
             run.recompute()
         assert not run.live
         same(run, kept)
+        run.compute = lambda: {"x": [1]}
+        with pytest.raises(ValueError, match="result 'x'"):
+            run.recompute()
+        assert not run.live
         run.compute = None
         with pytest.raises(RuntimeError, match="'some' was read without its experiment"):
             run.recompute()

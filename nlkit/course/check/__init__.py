@@ -67,7 +67,7 @@ class Question:
 
     def __call__(self, answer: Any) -> Feedback:
         """Check an answer; never raises."""
-        given = self._words(answer) if self.options else _number(answer)
+        given: Any = self._words(answer) if self.options else _number(answer)
         if given is None:
             return Feedback(False, f"give {self._wanted()}.")
         if self._is(given, self.right):

@@ -14,7 +14,8 @@ from nlkit._util import invalid
 from nlkit.course import plots
 from nlkit.course.plots.noise import name_size
 from nlkit.course.widgets.explorer import Explorer, choice, shorten, slider, table
-from nlkit.noise.making import KINDS, Kind, add_noise, instance_probabilities, noise_report
+from nlkit.noise import KINDS, add_noise, instance_probabilities, noise_report
+from nlkit.noise.making import Kind
 
 if TYPE_CHECKING:
     from datasets import DatasetDict

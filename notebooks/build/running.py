@@ -1,18 +1,17 @@
 """Runs of the course's notebooks under papermill: one (`execute`), or several with a table (`run`).
 
-A run executes a committed notebook, or what `read` gives for its name: `notebooks.build` hands in the
+A run executes a committed notebook, or what `read` gives for its name: the tests and `measure` hand in the
 notebooks with their solutions.
 """
 
 from __future__ import annotations
 
 import ast
-import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ __all__ = [
     "checked",
     "committed",
     "drop_widgets",
-    "environment",
     "execute",
     "failure",
     "folder",
@@ -48,13 +46,7 @@ nbformat: Any = untyped_nbformat
 
 def folder() -> Path:
     """Return the folder ``notebooks`` of the repository."""
-    found = Path(__file__).resolve().parents[2] / "notebooks"
-    if not (found / "source").is_dir():
-        raise FileNotFoundError(
-            "there is no folder notebooks/source beside the package: notebooks.build works in a clone of the "
-            "repository (pip install -e .)"
-        )
-    return found
+    return Path(__file__).resolve().parents[1]
 
 
 def names() -> list[str]:
@@ -225,19 +217,6 @@ class Measure:
                 self.peak = max(self.peak, sum(child.memory_info().rss for child in children))
 
 
-@contextmanager
-def environment(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable for the kernels that are started inside the block."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
-
-
 def run(
     notebooks: Iterable[str] | None = None,
     parameters: Mapping[str, Any] | None = None,
@@ -253,7 +232,7 @@ def run(
     Parameters
     ----------
     notebooks : iterable of str, optional
-        Names.         All notebooks by default, in the order of the course.
+        Names. All notebooks by default, in the order of the course.
     parameters : mapping, optional
         Each goes to the notebooks that have it.
     out : path, optional
@@ -284,13 +263,11 @@ def run(
 
     chosen = [checked(name) for name in (names() if notebooks is None else notebooks)]
     target = Path(out) if out is not None else folder().parent / "outputs"
-    given = {
-        name: _own(read(name), dict(parameters or {}) | ({"recorded": False} if live else {}))
-        for name in chosen
-    }
+    wanted = dict(parameters or {}) | ({"recorded": False} if live else {})
+    has = {name: parameters_of(read(name)) for name in chosen}
+    known = sorted({parameter for own in has.values() for parameter in own})
     for parameter in parameters or {}:
-        if not any(parameter in own for own in given.values()):
-            known = sorted({p for name in chosen for p in parameters_of(read(name))})
+        if parameter not in known:
             raise ValueError(
                 f"{parameter!r} is no parameter of {', '.join(chosen)}: one of {', '.join(known)}"
             )
@@ -299,7 +276,8 @@ def run(
         for name in chosen:
             bar.set_postfix_str(name)
             file, error = target / f"{name}.ipynb", ""
-            own = {"results": str(file.with_suffix(".json").resolve())} | given[name]
+            own = {"results": str(file.with_suffix(".json").resolve())}
+            own |= {key: value for key, value in wanted.items() if key in has[name]}
             with Measure() as measured:
                 try:
                     execute(name, own, file, read=read, show_progress=show_progress, then=then)
@@ -312,12 +290,6 @@ def run(
             })  # fmt: skip
             bar.update()
     return pd.DataFrame(rows)
-
-
-def _own(nb: NotebookNode, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the parameters that a notebook has."""
-    has = parameters_of(nb)
-    return {key: value for key, value in parameters.items() if key in has}
 
 
 def failure(error: Any, target: Path) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from nlkit._util import atomic_write, invalid, progress
 from nlkit.course import plots
-from nlkit.course.running import committed, parameters_of, run
+from notebooks.build.running import committed, parameters_of, run
 
 __all__ = ["draw_found", "sweep"]
 
