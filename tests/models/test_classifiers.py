@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nlkit.models.classifiers import StrongClassifier, Vocabulary, WeakClassifier
 from nlkit.models.encoder import TextEncoder
+from nlkit.models.prediction import predict
 
 TEXTS = [
     "Oil prices rose sharply today",
@@ -84,6 +85,18 @@ def test_under_autocast_only_the_encoder_runs_in_low_precision(weak: WeakClassif
         assert half.logits.dtype == torch.float32
         assert torch.equal(half.logits, model.classify(half.embedding.float()))  # a head in float32
         assert torch.equal(half.embedding.float(), single.embedding) == (model is weak)
+
+
+def test_predict_is_the_softmax_of_each_text_alone_and_leaves_the_mode(weak: WeakClassifier) -> None:
+    inputs, cpu = weak.prepare(TEXTS), torch.device("cpu")
+    expected = np.concatenate([torch.from_numpy(logits(weak, [t])).softmax(1) for t in TEXTS])
+    weak.train()
+    for size in (2, 64):
+        found = predict(weak, inputs, cpu, batch_size=size)
+        np.testing.assert_allclose(found.class_probability(), expected, atol=1e-6)
+        assert found.embedding.shape == (5, 128)
+        assert weak.training
+    weak.eval()
 
 
 @given(st.lists(words, max_size=8), st.randoms())
