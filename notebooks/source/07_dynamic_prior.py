@@ -26,7 +26,7 @@
 # | (ours) early margin; relative distance; both | `nlkit.methods.sidyp.detection.margin`, `nlkit.methods.sidyp.detection.suspects` |
 # | neighbours that are not suspect | `nlkit.methods.sidyp.prior.nearest_trusted` |
 # | certain, dominant, uncertain candidates | `nlkit.methods.sidyp.prior.vote`, `nlkit.methods.sidyp.prior.candidates` |
-# | dynamic prior: an answer c gives w_c ← w_c + (1 − w_c) / J | `nlkit.methods.sidyp.prior.reinforce` |
+# | dynamic prior: an answer c gives w_c ← w_c + (1 − w_c) / J | `nlkit.methods.sidyp.prior.update_prior` |
 
 # %% tags=["setup"]
 # {{setup}}
@@ -372,7 +372,7 @@ if run.as_given:
 weights = np.array([0.6, 0.3, 0.1])
 rows = [weights]
 for _ in range(6):
-    rows.append(nk.prior.reinforce(rows[-1], 2, 6))
+    rows.append(nk.prior.update_prior(rows[-1], 2, 6))
 pd.DataFrame(rows, columns=["candidate 0", "candidate 1", "candidate 2"]).rename_axis(
     "answers for candidate 2"
 ).round(2)
@@ -391,7 +391,7 @@ moved.rename(columns={"weight": "likeliest, by neighbours", "refined_weight": "l
 # %% tags=["check"]
 assert np.allclose(np.sum(rows, axis=1), 1)
 assert rows[-1].argmax() == 2, "six answers turn the smallest candidate into the largest"
-assert nk.prior.reinforce([0.6, 0.4, 0.0], 2, 6).tolist() == [0.6, 0.4, 0.0]
+assert nk.prior.update_prior([0.6, 0.4, 0.0], 2, 6).tolist() == [0.6, 0.4, 0.0]
 gain = moved.iloc[:, 1] - moved.iloc[:, 0]
 assert abs(gain.get("certain", 0.0)) < 1e-3, "certain texts stay"
 if run.as_given:
@@ -452,7 +452,7 @@ nk.check.dynamic_prior.q3(answer)
 # once. What is its weight now?
 
 # %% tags=["solution"]
-answer = nk.prior.reinforce([0.7, 0.3], 1, 6)[1]
+answer = nk.prior.update_prior([0.7, 0.3], 1, 6)[1]
 # stub:
 # answer = None  # a number
 nk.check.dynamic_prior.q4(answer)

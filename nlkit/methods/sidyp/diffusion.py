@@ -18,7 +18,16 @@ from torch import Tensor, nn
 
 from nlkit._util import invalid
 
-__all__ = ["BranchLinear", "Denoiser", "alpha_bar", "p_sample_loop", "q_sample", "survival", "to_simplex"]
+__all__ = [
+    "BranchLinear",
+    "Denoiser",
+    "alpha_bar",
+    "p_sample",
+    "p_sample_loop",
+    "q_sample",
+    "survival",
+    "to_simplex",
+]
 
 
 def alpha_bar(steps: int, offset: float = 0.008) -> Tensor:
@@ -201,6 +210,36 @@ class Denoiser(nn.Module):
         return logits
 
 
+def p_sample(
+    denoiser: Denoiser, state: Tensor, level: Tensor, less: Tensor, seen: Tensor, noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Make one step of the reverse process: s_{t−1} = √ᾱ_{t−1} ŝ + √(1 − ᾱ_{t−1}) k ε.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    state : Tensor, shape (M, B, C)
+        s_t.
+    level, less : Tensor, shape ()
+        ᾱ_t and ᾱ_{t−1}.
+    seen : Tensor, shape (M, B, H)
+        As in `Denoiser.denoise`.
+    noise : Tensor, shape (M, B, C)
+        ε.
+
+    Returns
+    -------
+    probability : Tensor, shape (M, B, C)
+        The denoiser's class probabilities; ŝ is the simplex vector of the likeliest class.
+    state : Tensor, shape (M, B, C)
+        s_{t−1}.
+    """
+    M, B, C = state.shape
+    logits = denoiser.denoise(state, level.expand(M, B), seen)
+    likeliest = to_simplex(logits.argmax(-1), C, denoiser.scale)
+    return logits.softmax(-1), q_sample(likeliest, less.expand(M, B), noise, denoiser.scale)
+
+
 @torch.no_grad()
 def p_sample_loop(
     denoiser: Denoiser,
@@ -251,9 +290,7 @@ def p_sample_loop(
     for t in range(len(levels) - 1, 0, -1):
         if trace is not None:
             trace.append(state.softmax(-1))
-        logits = denoiser.denoise(state, levels[t].expand(M, B), seen)
-        probability = logits.softmax(-1)
-        state = q_sample(to_simplex(logits.argmax(-1), classes, k), levels[t - 1].expand(M, B), noise(), k)
+        probability, state = p_sample(denoiser, state, levels[t], levels[t - 1], seen, noise())
     if trace is not None:
         trace.append(probability)
     return probability

@@ -126,7 +126,7 @@ def sample_labels(w: Tensor, uniform: Tensor) -> Tensor:
     return torch.searchsorted(w.cumsum(-1), uniform[..., None] * w.sum(-1, keepdim=True), right=True)[..., 0]
 
 
-def reinforce(w: Tensor, answer: Tensor, J: int) -> Tensor:
+def update_prior(w: Tensor, answer: Tensor, J: int) -> Tensor:
     """Move priors (B, C) towards one of J answers (B,): w_c ← w_c + (1 − w_c) / J, if c is a candidate."""
     raised = w + F.one_hot(answer, w.shape[-1]) * (w > 0) * (1 - w) / J
     return raised / raised.sum(-1, keepdim=True)
@@ -144,7 +144,7 @@ def refine(condition: Tensor, label: Tensor, prior: Tensor, T: int = 500, J: int
         for m, d in enumerate(average.module):
             for _ in range(0 if warm else J):  # chains of T' = 10 steps
                 p = p_sample_loop(d, label[rest], condition[m, rest], torch.randn(11, len(rest), C))
-                moved[m, rest] = reinforce(moved[m, rest], p.argmax(-1), J)
+                moved[m, rest] = update_prior(moved[m, rest], p.argmax(-1), J)
         rows = sure if warm and len(sure) else torch.cat([sure, rest])
         for batch in torch.split(rows[torch.randperm(len(rows))], 128):
             t = torch.randint(1, T + 1, batch.shape)  # what is drawn is the same in all branches

@@ -3,7 +3,7 @@
 After the published description of SiDyP (arXiv 2505.19675): the distance-weighted labels of the nearest
 texts that are not suspect (`nlkit.methods.sidyp.detection`) say which labels may be the true one: one
 (certain), two (dominant) or more (uncertain). Later the reverse chain's answers move that prior
-(`reinforce`): it is dynamic.
+(`update_prior`): it is dynamic.
 
 All of it is vectorised over samples; `nlkit.methods.sidyp.plain` says it one text at a time. No true label is
 read.
@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit._util import invalid
 from nlkit.data.checks import check_labels
 
-__all__ = ["CASES", "Prior", "candidates", "nearest_trusted", "neighbour_prior", "reinforce", "vote"]
+__all__ = ["CASES", "Prior", "candidates", "nearest_trusted", "neighbour_prior", "update_prior", "vote"]
 
 Floats = NDArray[np.float64]
 
@@ -215,7 +215,7 @@ def candidates(u: ArrayLike, *, gamma: float = 0.9, delta: float = 0.8) -> tuple
     return kept / kept.sum(1, keepdims=True), np.array(CASES)[case]
 
 
-def reinforce(weight: ArrayLike, answer: ArrayLike, rounds: int) -> Floats:
+def update_prior(weight: ArrayLike, answer: ArrayLike, rounds: int) -> Floats:
     """Move the prior towards an answer of the reverse chain: the dynamic prior.
 
     Where the answer c is a candidate, w_c ← w_c + (1 − w_c) / J, and all are renormalised; an answer that is

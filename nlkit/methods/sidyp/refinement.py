@@ -2,7 +2,7 @@
 
 After the published description (arXiv 2505.19675). In each epoch every text whose prior is not certain is
 answered J times by the reverse chain; an answer among its candidates gains weight
-(`nlkit.methods.sidyp.prior.reinforce`). Then a label is drawn from the prior for every text, noised to a
+(`nlkit.methods.sidyp.prior.update_prior`). Then a label is drawn from the prior for every text, noised to a
 random level, and the denoiser learns to find it again, from the observed label and from what is known of the
 text.
 
@@ -25,7 +25,7 @@ from nlkit._util import progress
 from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, q_sample, to_simplex
 from nlkit.methods.sidyp.posterior import answer_probabilities, new_denoiser
-from nlkit.methods.sidyp.prior import Prior, reinforce
+from nlkit.methods.sidyp.prior import Prior, update_prior
 from nlkit.training import losses
 from nlkit.training.ema import WeightAverage
 from nlkit.training.trainer import Interrupted
@@ -189,7 +189,7 @@ class Refinement:
         return loss.detach()
 
     def _move_prior(self, generator: torch.Generator) -> None:
-        """Ask the reverse chain J times about every text that is not certain, and reinforce its answers."""
+        """Ask the reverse chain J times about every text that is not certain, and update_prior its answers."""
         c, open_ = self.config, np.flatnonzero(~self.certain)
         self.denoiser.eval()
         if not c.prior_memory:
@@ -202,7 +202,7 @@ class Refinement:
             answer = answer_probabilities(
                 self.denoiser, encoded, self.observed[open_], c.sampling_steps, generator
             ).argmax(-1)
-            self.weight[:, open_] = reinforce(self.weight[:, open_], answer.cpu().numpy(), c.update_rounds)
+            self.weight[:, open_] = update_prior(self.weight[:, open_], answer.cpu().numpy(), c.update_rounds)
 
     def _agree(self, row: dict[str, float]) -> None:
         """Write how often the chain agrees with the validation prior's labels, and keep the best weights."""

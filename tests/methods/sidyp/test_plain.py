@@ -66,8 +66,8 @@ class TestPrior:
         weight = rng.random((M, B, C)) * (rng.random((M, B, C)) < 0.7) + 1e-3 * np.eye(C)[0]
         weight /= weight.sum(-1, keepdims=True)
         answer = rng.integers(0, C, (M, B))
-        wanted = plain.reinforce(torch.from_numpy(weight), torch.from_numpy(answer), rounds)
-        np.testing.assert_allclose(prior.reinforce(weight, answer, rounds), wanted, atol=1e-12)
+        wanted = plain.update_prior(torch.from_numpy(weight), torch.from_numpy(answer), rounds)
+        np.testing.assert_allclose(prior.update_prior(weight, answer, rounds), wanted, atol=1e-12)
 
     @given(SEEDS, st.integers(1, 5), st.integers(2, 5))
     def test_labels_drawn_from_it(self, seed: int, n: int, classes: int) -> None:

@@ -16,7 +16,7 @@ from nlkit.methods.sidyp.prior import (
     candidates,
     nearest_trusted,
     neighbour_prior,
-    reinforce,
+    update_prior,
     vote,
 )
 from tests.methods.sidyp.test_detection import C, clusters, samples
@@ -171,13 +171,13 @@ def test_candidates_keep_one_two_or_all() -> None:
 class TestReinforce:
     @given(st.integers(0, C - 1), st.integers(0, C - 1))
     def test_a_one_hot_prior_is_a_fixed_point(self, own: int, answer: int) -> None:
-        assert reinforce(np.eye(C)[own], answer, 4).tolist() == np.eye(C)[own].tolist()
+        assert update_prior(np.eye(C)[own], answer, 4).tolist() == np.eye(C)[own].tolist()
 
     def test_an_answer_that_is_no_candidate_changes_nothing(self) -> None:
-        np.testing.assert_allclose(reinforce([0.6, 0.4, 0.0], 2, 4), [0.6, 0.4, 0.0])
+        np.testing.assert_allclose(update_prior([0.6, 0.4, 0.0], 2, 4), [0.6, 0.4, 0.0])
 
     def test_the_same_answer_again_and_again_wins(self) -> None:
         weight = np.array([0.6, 0.3, 0.1])
         for _ in range(6):
-            weight = reinforce(weight, 2, 6)
+            weight = update_prior(weight, 2, 6)
         assert weight.argmax() == 2

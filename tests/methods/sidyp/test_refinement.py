@@ -202,7 +202,7 @@ class TestDynamicPrior:
             for epoch in range(2):
                 weight = weight.clone() if memory else torch.from_numpy(prior.weight.copy())
                 for answer in answers.given[epoch * ROUNDS : (epoch + 1) * ROUNDS]:
-                    weight[open_] = plain.reinforce(weight[open_], torch.from_numpy(answer[m]), ROUNDS)
+                    weight[open_] = plain.update_prior(weight[open_], torch.from_numpy(answer[m]), ROUNDS)
             np.testing.assert_allclose(run.weight[m], weight, atol=1e-12)
         np.testing.assert_allclose(run.weight.sum(-1), 1)
         assert (run.weight[:, prior.weight == 0] == 0).all()
