@@ -189,7 +189,7 @@ class Refinement:
         return loss.detach()
 
     def _move_prior(self, generator: torch.Generator) -> None:
-        """Run the reverse chain J times for every text that is not certain, and move the prior by its answers."""
+        """Run the reverse chain J times for every text that is not certain; its answers move the prior."""
         c, open_ = self.config, np.flatnonzero(~self.certain)
         self.denoiser.eval()
         if not c.prior_memory:
