@@ -12,7 +12,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,7 @@ def against_plain(
 def measure(
     n: int = 40, seed: int = 0, *, train_size: int = 1000, n_plain: int = 4, k: int = 4
 ) -> dict[str, Any]:
-    """Return accuracies by kind of demonstration, fast against plain, and int8 against fp32."""
+    """Return accuracies by kind of demonstration, and fast against plain."""
     texts, truth, names, demonstrations = questions(n, seed, train_size, k)
     by_text = demonstrations["nearest"]
 
@@ -91,26 +90,18 @@ def measure(
         return float((table["label"].to_numpy() == truth).mean())
 
     # The store keeps raw scores, so the calibrations below ask each question once.
-    llms = {name: LocalLLM(store=":memory:", calibration="none", precision=name) for name in ("fp32", "int8")}
-    seconds, tables = {}, {}
-    for precision, llm in llms.items():
-        llm.annotate(texts[:1], names)  # loads the model outside the measured times
-        seconds[precision], tables[precision] = timed(partial(llm.annotate, texts, names, by_text))
+    llm = LocalLLM(store=":memory:", calibration="none")
+    llm.annotate(texts[:1], names)  # loads the model outside the measured times
     result: dict[str, Any] = {
         "dataset": "r8", "split": "validation", "n": len(texts), "seed": seed, "train_size": train_size,
         "k": k,
-        "plain": against_plain(llms["fp32"], texts[:n_plain], names, by_text[:n_plain]),
-        "int8": {
-            "ratio": seconds["fp32"] / seconds["int8"],
-            "same_label": float((tables["fp32"]["label"] == tables["int8"]["label"]).mean()),
-            "accuracy_fp32": right(tables["fp32"]), "accuracy_int8": right(tables["int8"]),
-        },
+        "plain": against_plain(llm, texts[:n_plain], names, by_text[:n_plain]),
         "accuracy": {},
     }  # fmt: skip
     for kind, calibrations in CALIBRATIONS.items():
         for calibration in calibrations:
-            llms["fp32"].calibration = calibration
-            table = llms["fp32"].annotate(texts, names, demonstrations[kind])
+            llm.calibration = calibration
+            table = llm.annotate(texts, names, demonstrations[kind])
             result["accuracy"][f"{kind}, {calibration}"] = right(table)
     return result
 
@@ -119,18 +110,13 @@ RATIOS = ("what", "time of the slow way / time of the fast way", "beside it")
 
 
 def ratios(result: dict[str, Any]) -> list[list[str]]:
-    """Return two rows of the table of ratios."""
-    plain, int8 = result["plain"], result["int8"]
+    """Return a row of the table of ratios."""
+    plain = result["plain"]
     return [
         [
             "local LLM, label tree and reused prefix against a forward per label", f"{plain['ratio']:.1f}",
             f"same labels {plain['same_label']:.0%} of {plain['n']}, probabilities differ by at most "
             f"{plain['largest_difference']:.0e}",
-        ],
-        [
-            "local LLM, int8 against fp32", f"{int8['ratio']:.1f}",
-            f"same labels {int8['same_label']:.0%} of {result['n']}, accuracy {int8['accuracy_int8']:.3f} "
-            f"against {int8['accuracy_fp32']:.3f}",
         ],
     ]  # fmt: skip
 

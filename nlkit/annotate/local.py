@@ -52,9 +52,8 @@ class LocalLLM:
     ----------
     model : str or path
         ``"smollm2"`` (installed beside nlkit), a GGUF file, a folder of transformers, or a hub name.
-    precision : {"fp32", "bf16", "int8", "auto"}
-        "int8" quantises the linear layers while running (CPU only). "auto": bf16 where the hardware is faster
-        with it, else fp32.
+    precision : {"fp32", "bf16", "auto"}
+        "auto": bf16 where the hardware is faster with it, else fp32.
     calibration : {"auto", "none", "contextual", "batch"}
         How the model's bias among the label words is divided out. "contextual": by its answers to texts
         without content, asked with the same demonstrations; "batch": by its mean answer in this call, so an
@@ -105,7 +104,7 @@ class LocalLLM:
         device: str = "auto",
     ) -> None:
         choices = {
-            "precision": (precision, ("auto", "fp32", "bf16", "int8")),
+            "precision": (precision, ("auto", "fp32", "bf16")),
             "calibration": (calibration, ("auto", "none", "contextual", "batch")),
             "normalise": (normalise, ("sum", "mean")),
         }
@@ -130,10 +129,6 @@ class LocalLLM:
         self.label_descriptions = dict(label_descriptions or {})
         self.list_labels = list_labels
         self.label_words = dict(label_words or {})
-        if precision == "int8" and self.device.type != "cpu":
-            invalid(
-                "precision", precision, f"fp32 or bf16 on {self.device}; int8 runs on the CPU (device='cpu')"
-            )
         self.name = str(model) if precision == "fp32" else f"{model} ({precision})"
         self.store = open_store(store)
         self._scorer: LabelScorer | None = None

@@ -127,45 +127,22 @@ _loaded: WeakValueDictionary[tuple[str, str, str, str], torch.nn.Module] = WeakV
 
 
 def load_model(source: ModelSource, *, precision: str, device: torch.device) -> Any:
-    """Return a located model for inference as ``fp32``, ``bf16`` or ``int8`` (linear layers, CPU only).
-
-    It is loaded once as long as anyone holds it.
-    """
-    key = (source.place, source.identity, precision, str(device))
-    model = _loaded.get(key)
-    if model is None:
-        model = _loaded[key] = _load(source, precision, device)
-    return model
-
-
-def _load(source: ModelSource, precision: str, device: torch.device) -> Any:
+    """Return a located model for inference as ``fp32`` or ``bf16``; once, as long as anyone holds it."""
     from transformers import AutoModelForCausalLM
 
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    key = (source.place, source.identity, precision, str(device))
+    model: Any = _loaded.get(key)
+    if model is not None:
+        return model
     folder = ready_folder(source)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype)
     except Exception as error:
         if source.gguf is None:
             raise
         raise OSError(
             f"the converted model in {folder} does not load ({error}): delete that folder, it is rebuilt"
         ) from error
-    model.train(False)
-    if precision == "int8":
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*quantiz.*deprecated.*")
-            quantize: Any = torch.ao.quantization.quantize_dynamic
-            # One scale per output channel, and none of it for the vocabulary layer, whose small differences
-            # between label words are the answer.
-            scheme = torch.ao.quantization.per_channel_dynamic_qconfig
-            head = model.get_output_embeddings()
-            linear = {
-                name: scheme
-                for name, module in model.named_modules()
-                if isinstance(module, torch.nn.Linear) and module is not head
-            }
-            model = quantize(model, linear, dtype=torch.qint8)
-    return model.to(device)
+    model = _loaded[key] = model.train(False).to(device)
+    return model

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from nlkit.annotate import AnswerStore, Demonstration, LocalLLM, Simulated
+from nlkit.annotate import AnswerStore, Demonstration, LocalLLM
 from nlkit.annotate.base import answer_table, check_request
 from nlkit.annotate.demonstrations import nearest
 from nlkit.annotate.examples import gold_pool
@@ -185,15 +185,6 @@ def test_a_pool_of_one_leaves_its_own_text_without_demonstrations(small: Dataset
     label_with_llm(small, recorder, 2, pool)
     assert recorder.shown[own["text"][0]] == []
     assert recorder.shown[own["text"][1]] == [Demonstration(own["text"][0], 1)]
-
-
-def test_simulated_annotators_make_the_noise_they_say(r8_small: DatasetDict) -> None:
-    truth = {t: y for s in ("train", "validation") for t, y in zip(*r8_small[s][:].values(), strict=True)}
-    annotator = Simulated(0.6, truth, abstain_rate=0.2)
-    _, report = label_with_llm(r8_small, annotator, return_report=True)
-    train = report.set_index("split").loc["train"]
-    assert train["abstained"] == pytest.approx(80, abs=30)
-    assert train["rate"] == pytest.approx(0.4, abs=0.1)
 
 
 @pytest.mark.parametrize(

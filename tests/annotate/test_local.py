@@ -120,7 +120,7 @@ def test_nothing_is_asked_twice_in_a_call_or_later(tiny: LocalLLM, tmp_path: Pat
     annotator.annotate(texts[:1], LABELS[::-1])
     annotator.annotate(texts[:1], LABELS, EXAMPLES[:1])
     assert len(counter.asked) == 4
-    assert LocalLLM(tiny.model, precision="int8", store=None).key() != annotator.key()
+    assert LocalLLM(tiny.model, precision="bf16", store=None).key() != annotator.key()
 
 
 def test_an_interrupted_call_keeps_its_answers(tiny: LocalLLM, tmp_path: Path) -> None:
@@ -185,19 +185,10 @@ def test_real_news_with_retrieved_demonstrations_are_mostly_labelled_right(
     assert (table["label"].to_numpy() == validation["label"]).mean() >= 0.7
 
 
-def test_int8_keeps_most_answers(smollm2: LocalLLM) -> None:
-    small = LocalLLM("smollm2", precision="int8", calibration="none", store=None)
-    assert small.name == "smollm2 (int8)"
-    p = small.annotate(TEXTS, LABELS, EXAMPLES)[P].to_numpy()
-    q = counting(smollm2, calibration="none")[0].annotate(TEXTS, LABELS, EXAMPLES)[P].to_numpy()
-    assert (p.argmax(axis=1) == q.argmax(axis=1)).mean() >= 0.6
-    assert not np.array_equal(p, q)
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"precision": "fp8"}, "precision='fp8'"),
+        ({"precision": "int8"}, "precision='int8'.*one of auto, fp32, bf16"),
         ({"calibration": "some"}, "calibration='some'"),
         ({"normalise": "max"}, "normalise='max'"),
         ({"abstain_below": 1.1}, r"abstain_below=1\.1"),

@@ -73,33 +73,26 @@ def test_answers_come_back_in_order_in_the_common_table(server: ChatServer) -> N
     assert sent == {("tiny-chat", 0.0, True)}
 
 
-def test_nothing_is_asked_twice_in_a_call_or_later(server: ChatServer, tmp_path: Path) -> None:
+def test_nothing_is_asked_twice_and_known_answers_need_no_server_no_key_and_no_package(
+    server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = tmp_path / "s.sqlite"
     server.answer = oracle
     first = annotator(server, store=store).annotate([*TEXTS, *TEXTS, f" {TEXTS[0]}\n"], LABELS)
     assert server.times() == dict.fromkeys(TEXTS, 1)
-    again = annotator(server, store=store).annotate(TEXTS, LABELS)
-    assert len(server.asked) == 12
-    assert set(again["source"]) == {"store"}
-    assert again[["label", *P]].equals(first[["label", *P]][:12])
     # Another model, temperature or question is asked.
     annotator(server, store=store, temperature=1.0).annotate(TEXTS[:1], LABELS)
     OpenAIChat("other", server.url, store=store).annotate(TEXTS[:1], LABELS)
     annotator(server, store=store).annotate(TEXTS[:1], LABELS[::-1])
     assert len(server.asked) == 15
-
-
-def test_known_answers_need_no_server_no_key_and_no_package(
-    server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = tmp_path / "s.sqlite"
-    annotator(server, store=store).annotate(TEXTS[:2], LABELS)
     monkeypatch.setitem(sys.modules, "openai", None)
     chat = annotator(server, store=store, api_key=None)
-    assert chat.annotate(TEXTS[:2], LABELS)["label_name"].tolist() == ["earn", "earn"]
+    again = chat.annotate(TEXTS, LABELS)
+    assert set(again["source"]) == {"store"}
+    assert again[["label", *P]].equals(first[["label", *P]][:12])
     with pytest.raises(ImportError, match=r'pip install "nlkit\[api\]"'):
-        chat.annotate(TEXTS[:3], LABELS)
-    assert len(server.asked) == 2
+        chat.annotate(["one more"], LABELS)
+    assert len(server.asked) == 15
 
 
 def test_probabilities_come_from_the_replys_tokens(server: ChatServer, tmp_path: Path) -> None:
