@@ -111,11 +111,12 @@ class AnswerStore:
             )
         # A committed answer survives a power cut, not only a killed process. One commit a batch is cheap.
         self._run("PRAGMA synchronous = FULL")
-        if not tables:
-            # The table last: a process that opens the file meanwhile must not take it for a foreign one.
-            self._run(f"PRAGMA application_id = {_APPLICATION_ID}")
-            self._run(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-            self._run(_TABLE)
+        # Written every time: a file that may only be read is an error now, not at the first answer.
+        self._run("BEGIN IMMEDIATE")
+        self._run(_TABLE)
+        self._run(f"PRAGMA application_id = {_APPLICATION_ID}")
+        self._run(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        self._run("COMMIT")
 
     def _run(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         try:

@@ -176,6 +176,19 @@ def test_a_store_that_another_program_keeps_locked_is_given_up(tmp_path: Path) -
     AnswerStore(path, timeout=0.2).close()
 
 
+def test_a_store_that_may_only_be_read_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, connect = tmp_path / "s.sqlite", sqlite3.connect
+    AnswerStore(path).close()
+    # Not by permissions, which do not bind root.
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda path, **settings: connect(f"file:{path}?mode=ro", uri=True, **settings)
+    )
+    with pytest.raises(OSError, match=r"readonly.*its folder is writable"):
+        AnswerStore(path)
+
+
 class Interrupted(sqlite3.Connection):
     """A connection whose first transaction is interrupted before it ends, as by Ctrl-C."""
 
