@@ -106,7 +106,7 @@ def draw_sweep(table: pd.DataFrame, ax: Axes, *, x: str, y: str = "test accuracy
     Parameters
     ----------
     table : DataFrame
-        Columns `x` (numbers or names), `y` (shares) and `by`, as from `nlkit.course.sweeping`.
+        Columns `x` (numbers or names), `y` (shares) and `by`, as from `notebooks.build.sweep`.
     """
     numeric = pd.api.types.is_numeric_dtype(table[x]) and not pd.api.types.is_bool_dtype(table[x])
     names, words = list(dict.fromkeys(table[x].astype(str))), []
