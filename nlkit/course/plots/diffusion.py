@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit._util import invalid
 from nlkit.course.plots import look
 
+# Places of one-hot distributions over three classes: bottom left, bottom right, top.
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
-"""Places of one-hot distributions over three classes: bottom left, bottom right, top."""
 
 
 def draw_noised(

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from nlkit.course.plots import look
 
+# Labels that one answer shows, the likeliest, with those that its demonstrations have.
 MOST_BARS = 12
-"""Labels that one answer shows, the likeliest, with those that its demonstrations have."""
 
 
 def draw_answer(

@@ -13,27 +13,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from nlkit._util import invalid
 
+# Ten colours that most readers can tell apart.
 PALETTE: list[Any] = list(sns.color_palette("colorblind"))
-"""Ten colours that most readers can tell apart."""
 
 STYLES = ("-", "--", ":", "-.")
 HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 EDGE: dict[str, Any] = {"edgecolor": "black", "linewidth": 0.6}
+# Bars of what is right and of what is wrong.
 RIGHT: dict[str, Any] = {"color": PALETTE[0]}
 WRONG: dict[str, Any] = {"color": PALETTE[3], "hatch": "//"}
-"""Bars of what is right and of what is wrong."""
 
+# Lines of NoiseAL's two models.
 MODELS: dict[str, dict[str, Any]] = {
     "strong": {"color": PALETTE[0], "marker": "o"}, "weak": {"color": PALETTE[1], "marker": "s"},
 }  # fmt: skip
-"""Lines of NoiseAL's two models."""
 
 DIAGONAL: dict[str, Any] = {"color": "0.4", "linewidth": 1, "linestyle": (0, (1, 2))}
+# Places of a legend: where it covers least, or to the right of the axes, where it covers nothing.
 INSIDE: dict[str, Any] = {"loc": "best"}
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-"""Places of a legend: where it covers least, or to the right of the axes, where it covers nothing."""
 
 
 def array(field: str, values: ArrayLike, *shape: int | str) -> NDArray[np.float64]:

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 
 from nlkit.course.plots import look
 
+# Classes up to which a matrix has room for numbers.
 MOST_NUMBERS = 12
-"""Classes up to which a matrix has room for numbers."""
 
 
 def name_size(n_classes: int) -> float:

@@ -18,8 +18,8 @@ from nlkit.course.plots import look
 from nlkit.methods.sidyp.prior import CASES
 from nlkit.metrics import detection_report
 
+# Height of a neighbour's line, where a bar has 1.
 LINE = 0.55
-"""Height of a neighbour's line, where a bar has 1."""
 
 
 def project_trajectories(trajectory: ArrayLike) -> NDArray[np.float64]:

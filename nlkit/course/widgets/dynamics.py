@@ -3,48 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import ipywidgets
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from nlkit._util import invalid
 from nlkit.course import plots
-from nlkit.course.widgets.explorer import Explorer, choice, shorten, steps, table
+from nlkit.course.widgets.explorer import Drawn, Explorer, Still, check, share, shorten, table
 from nlkit.study.cleaning import SMALLEST, label_losses, loss_separation
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = [
-    "MEASURES",
-    "MomentView",
-    "compute_moment",
-    "dynamics_explorer",
-    "moment_table",
-    "sample_explorer",
-]
-
+# What can be looked at: p(ỹ | x), or −log of it.
 MEASURES = {"trust": "probability of the label", "loss": "loss of the label (nats)"}
-"""What can be looked at: p(ỹ | x), or −log of it."""
 
-MODELS = ("strong", "weak")
 BINS = 12
 
 
-@dataclass(frozen=True)
-class MomentView:
+class MomentView(NamedTuple):
     """Both models after one epoch.
 
     Attributes
     ----------
-    epoch
-        From 1.
-    measure
-        A key of `MEASURES`.
     edges : ndarray, shape (B + 1,)
         Bounds of the bins.
     shares : dict of str to tuple of two ndarrays, shape (B,)
@@ -55,8 +37,6 @@ class MomentView:
         auc, the area under the ROC curve of the loss as a finder of wrong labels.
     """
 
-    epoch: int
-    measure: str
     edges: NDArray[np.float64]
     shares: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
     table: pd.DataFrame
@@ -79,25 +59,21 @@ def compute_moment(
     measure : str
         "trust" or "loss".
     """
-    last = len(np.asarray(strong))
-    if not 1 <= epoch <= last:
-        invalid("epoch", epoch, f"a whole number from 1 to {last}")
-    if measure not in MEASURES:
-        invalid("measure", measure, f"one of {', '.join(MEASURES)}")
+    check("epoch", epoch, range(1, len(np.asarray(strong)) + 1))
+    check("measure", measure, list(MEASURES))
     z, y = np.asarray(noisy_label, np.int64), np.asarray(label, np.int64)
     both = (z >= 0) & (y >= 0)
     edges = np.linspace(0, 1 if measure == "trust" else -np.log(SMALLEST), BINS + 1)
     shares, rows = {}, []
-    for name, dynamics in zip(MODELS, (strong, weak), strict=True):
+    for name, dynamics in (("strong", strong), ("weak", weak)):
         now = np.asarray(dynamics)[epoch - 1 : epoch]
         loss = label_losses(now, z)[0]
         value = np.exp(-loss) if measure == "trust" else loss
-        groups = [np.histogram(value[both & of], edges)[0] for of in (z == y, z != y)]
-        right, wrong = (counts / max(1, counts.sum()) for counts in groups)
-        shares[name] = (right, wrong)
+        right, wrong = (np.histogram(value[both & of], edges)[0] for of in (z == y, z != y))
+        shares[name] = (right / max(1, right.sum()), wrong / max(1, wrong.sum()))
         fitted = plots.fitted_shares(now, z, y).iloc[0].drop("epoch")
         rows.append({"model": name, **fitted, "auc": loss_separation(now, z, y)[0]})
-    return MomentView(epoch, measure, edges, shares, pd.DataFrame(rows))
+    return MomentView(edges, shares, pd.DataFrame(rows))
 
 
 def dynamics_explorer(
@@ -118,39 +94,46 @@ def dynamics_explorer(
         raise ValueError(f"strong {s.shape} and weak {w.shape} must have one shape (E, N, C), E at least 1")
     last = len(s)
     epoch = (last + 1) // 2 if epoch is None else epoch
-    start = compute_moment(s, w, noisy_label, label, epoch, measure)
+
+    def picture(axes: Sequence[Axes], epoch: int, measure: str, small: bool) -> tuple[str, pd.DataFrame]:
+        view, words = compute_moment(s, w, noisy_label, label, epoch, measure), []
+        for (name, shares), ax in zip(view.shares.items(), axes, strict=True):
+            title = f"{name}, epoch {epoch}" if small else f"{name} model after epoch {epoch}"
+            legend = name == "strong" and not small
+            words.append(plots.draw_label_histogram(view.edges, *shares, ax, title=title, legend=legend))
+            if not small:
+                ax.set(xlabel=MEASURES[measure], ylabel="samples of each kind (%)" if legend else "")
+        auc = ", ".join(f"{name}: {_number(auc)}" for name, auc in view.table[["model", "auc"]].to_numpy())
+        return f"{' '.join(words)} AUC of the loss as a finder of wrong labels: {auc}.", view.table
+
+    def draw(epoch: int, measure: str) -> Drawn:
+        fig, axes = plots.figure(1, 2, 9.0, 3.6, margins=(0.07, 0.98, 0.15, 0.9))
+        alt, found = picture(axes, epoch, measure, False)
+        rows = [(name, *map(share, shares), _number(auc)) for name, *shares, auc in found.to_numpy()]
+        head = (
+            "model", "right labels fitted", "wrong labels fitted", "wrong labels: true class predicted",
+            "AUC of the loss",
+        )  # fmt: skip
+        return fig, alt, table(rows, head, f"After epoch {epoch}")
+
+    def static(epoch: int, measure: str) -> Still:
+        strip = sorted({1, (last + 3) // 4, (last + 1) // 2, last})
+        fig, (top, *rows) = plots.panels((2, len(strip), len(strip)), (2, 1, 1), 9.0, 8.0)
+        alt, _ = picture(top, epoch, measure, False)
+        columns = zip(strip, zip(*rows, strict=True), strict=True)
+        words = [f"Epoch {at}: {picture(axes, at, measure, True)[0]}" for at, axes in columns]
+        return fig, f"{alt} Below it the same at other epochs. {' '.join(words)}"
+
     controls = {
-        "epoch": steps("epoch", epoch, 1, last),
-        "measure": choice("what is shown", measure, [(name, key) for key, name in MEASURES.items()]),
+        "epoch": ("epoch", epoch, range(1, last + 1)),
+        "measure": ("what is shown", measure, [(name, key) for key, name in MEASURES.items()]),
     }
-
-    def redraw() -> tuple[Figure, str, str]:
-        view = compute_moment(s, w, noisy_label, label, controls["epoch"].value, controls["measure"].value)
-        fig, axes = plots.figure(1, 2, width=9.0, height=3.6, margins=(0.07, 0.98, 0.15, 0.9))
-        return fig, _draw_moment(view, axes), moment_table(view)
-
-    def other(at: int) -> MomentView:
-        return compute_moment(s, w, noisy_label, label, at, measure)
-
-    explorer = Explorer(controls, redraw, _static_moments(start, [other(at) for at in _strip(last)]))
+    explorer = Explorer(controls, draw, static)
     # The browser moves the slider: no step waits for the kernel, and each redraws once.
     play = ipywidgets.Play(value=epoch, min=1, max=last, interval=900, description="play the epochs")
-    ipywidgets.jslink((play, "value"), (controls["epoch"], "value"))
+    ipywidgets.jslink((play, "value"), (explorer.controls["epoch"], "value"))
     explorer.box.children = (play, *explorer.box.children)
     return explorer
-
-
-def moment_table(view: MomentView) -> str:
-    """Return the numbers of a moment as an HTML table."""
-    rows = [
-        (name, *(_share(row[c]) for c in ("clean", "mislabelled", "corrected")), _number(row["auc"]))
-        for name, row in view.table.set_index("model").iterrows()
-    ]
-    head = (
-        "model", "right labels fitted", "wrong labels fitted", "wrong labels: true class predicted",
-        "AUC of the loss",
-    )  # fmt: skip
-    return table([[str(cell) for cell in row] for row in rows], head, f"After epoch {view.epoch}")
 
 
 def sample_explorer(
@@ -174,73 +157,32 @@ def sample_explorer(
         invalid("samples", list(samples), f"positions from 0 to {len(z) - 1}, of samples with both labels")
 
     def title(i: int) -> str:
-        if z[i] == y[i]:
-            return f"{label_names[y[i]]}, rightly labelled"
-        return f"{label_names[y[i]]}, labelled {label_names[z[i]]}"
+        labelled = "rightly labelled" if z[i] == y[i] else f"labelled {label_names[z[i]]}"
+        return f"{label_names[y[i]]}, {labelled}"
+
+    def picture(i: int, ax: Axes, legend: bool = True) -> str:
+        labels = int(z[i]), int(y[i]), label_names
+        return plots.draw_sample_path(s[:, i], w[:, i], *labels, ax, title=title(i), legend=legend)
+
+    def draw(sample: int) -> Drawn:
+        fig, ax = plots.figure(width=8.0, height=3.6, margins=(0.08, 0.7, 0.14, 0.9))
+        row = (shorten(texts[sample], 400), label_names[y[sample]], label_names[z[sample]])
+        below = table([row], ("text", "true label", "noisy label"), f"Sample {sample}")
+        return fig, picture(sample, ax), below
+
+    def static(sample: int) -> Still:
+        shown = samples[:6]
+        rows = -(-len(shown) // 3)
+        fig, axes = plots.figure(rows, 3, width=10, height=0.6 + 2.5 * rows)
+        for ax in axes.flat[len(shown) :]:
+            ax.remove()
+        words = [picture(i, ax, legend=False) for i, ax in zip(shown, axes.flat, strict=False)]
+        handles, names = max((ax.get_legend_handles_labels() for ax in axes.flat), key=lambda h: len(h[0]))
+        fig.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
+        return fig, " ".join(words)
 
     options = [(f"{i}: {title(i)}", int(i)) for i in samples]
-    controls = {"sample": choice("sample", options[0][1], options)}
-
-    def draw(i: int, ax: object, legend: bool = True) -> str:
-        return plots.draw_sample_path(
-            s[:, i], w[:, i], int(z[i]), int(y[i]), label_names, ax,  # type: ignore[arg-type]
-            title=title(i), legend=legend,
-        )  # fmt: skip
-
-    def redraw() -> tuple[Figure, str, str]:
-        i = controls["sample"].value
-        fig, ax = plots.figure(width=8.0, height=3.6, margins=(0.08, 0.7, 0.14, 0.9))
-        rows = [(shorten(texts[i], 400), label_names[y[i]], label_names[z[i]])]
-        below = table(rows, ("text", "true label", "noisy label"), f"Sample {i}")
-        return fig, draw(i, ax), below
-
-    shown = list(samples)[:6]
-    rows = -(-len(shown) // 3)
-    fig, axes = plots.figure(rows, 3, width=10, height=0.6 + 2.5 * rows)
-    for ax in axes.ravel()[len(shown) :]:
-        ax.remove()
-    words = [draw(i, ax, legend=False) for i, ax in zip(shown, axes.ravel(), strict=False)]
-    handles, names = max((ax.get_legend_handles_labels() for ax in axes.ravel()), key=lambda h: len(h[0]))
-    fig.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
-    return Explorer(controls, redraw, (fig, " ".join(words)))
-
-
-def _draw_moment(view: MomentView, axes: NDArray[np.object_], *, small: bool = False) -> str:
-    words = []
-    for name, ax in zip(MODELS, axes, strict=True):
-        title = f"{name}, epoch {view.epoch}" if small else f"{name} model after epoch {view.epoch}"
-        right, wrong = view.shares[name]
-        first = name == MODELS[0]
-        words.append(
-            plots.draw_label_histogram(view.edges, right, wrong, ax, title=title, legend=first and not small)
-        )
-        if not small:
-            ax.set(xlabel=MEASURES[view.measure], ylabel="samples of each kind (%)" if first else "")
-    told = [f"{name}: {_number(auc)}" for name, auc in view.table[["model", "auc"]].to_numpy()]
-    return f"{' '.join(words)} AUC of the loss as a finder of wrong labels: {', '.join(told)}."
-
-
-def _strip(last: int) -> list[int]:
-    return sorted({1, (last + 3) // 4, (last + 1) // 2, last})
-
-
-def _static_moments(start: MomentView, strip: Sequence[MomentView]) -> tuple[Figure, str]:
-    """Draw the default position, and below it some epochs."""
-    fig, _ = plots.figure(width=9.0, height=8.0)
-    fig.clear()
-    grid = fig.add_gridspec(3, 1, height_ratios=[2, 1, 1])
-    top = grid[0].subgridspec(1, 2)
-    alt = _draw_moment(start, np.array([fig.add_subplot(top[i]) for i in range(2)]))
-    below = [grid[row].subgridspec(1, len(strip)) for row in (1, 2)]
-    words = []
-    for column, view in enumerate(strip):
-        axes = np.array([fig.add_subplot(row[column]) for row in below])
-        words.append(f"Epoch {view.epoch}: {_draw_moment(view, axes, small=True)}")
-    return fig, f"{alt} Below it the same at other epochs. {' '.join(words)}"
-
-
-def _share(value: float) -> str:
-    return "–" if np.isnan(value) else f"{100 * value:.0f} %"
+    return Explorer({"sample": ("sample", options[0][1], options)}, draw, static)
 
 
 def _number(value: float) -> str:

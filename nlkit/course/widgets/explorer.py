@@ -1,4 +1,4 @@
-"""What all explorers share: controls bound to a pure function, and a static copy."""
+"""What all explorers share: a table of controls, a pure function that draws, and a static copy."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import base64
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import ipywidgets
+import numpy as np
+from matplotlib.figure import Figure
 
+from nlkit._util import invalid
 from nlkit.course import plots
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+# A figure and its words.
+Still = tuple[Figure, str]
 
-__all__ = ["Explorer", "choice", "shorten", "slider", "steps", "table", "try_all"]
+# A figure, its words, and HTML to stand below it.
+Drawn = tuple[Figure, str, str]
 
 _MADE: weakref.WeakSet[Explorer] = weakref.WeakSet()
 LABEL = {"description_width": "11em"}
@@ -25,14 +29,30 @@ CELL = "text-align: left; padding: 0 1em 0 0"
 SCROLLS = "width: 0; min-width: 100%; overflow-x: auto"
 
 # ipywidgets 8.1 draws a slider's description beside it, but the slider itself has no name that a screen
-# reader could read: it gets its description. When the picture is on the page, the controls are there too.
+# reader could read: it gets its description. Its value is announced as it is in binary (7.499999 for 7.5):
+# rounded instead, here and after each move. When the picture is on the page, the controls are there too.
 NAME_SLIDERS = """
 new ResizeObserver((_, watch) => {
   watch.disconnect();
-  for (const handle of this.closest('.nlkit-explorer').querySelectorAll('[role=slider]'))
+  for (const handle of this.closest('.nlkit-explorer').querySelectorAll('[role=slider]:not([aria-label])')) {
     handle.setAttribute('aria-label', handle.closest('.widget-slider').querySelector('label').textContent);
+    const round = () => {
+      const said = handle.getAttribute('aria-valuetext'), rounded = String(+(+said).toFixed(4));
+      if (rounded !== said) handle.setAttribute('aria-valuetext', rounded);
+    };
+    round();
+    new MutationObserver(round).observe(handle, {attributeFilter: ['aria-valuetext']});
+  }
 }).observe(this)
 """
+
+
+class Span(NamedTuple):
+    """Real numbers that a slider reaches."""
+
+    low: float
+    high: float
+    step: float
 
 
 class Explorer:
@@ -40,21 +60,33 @@ class Explorer:
 
     Parameters
     ----------
-    controls : mapping of str to widget
-        Drawn in this order; each has a description. Setting a ``.value`` redraws.
-    redraw : callable
-        Returns a figure, its words, and HTML to stand below it, for the controls' present values.
+    controls : mapping of str to tuple
+        By name, in this order: description, first value, and the values allowed. A ``range`` gives a slider
+        over whole numbers, a `Span` one over real numbers, a list (of values or of (shown, value) pairs) a
+        list to choose from, whose first value None stands for.
+    draw : callable
+        Takes the controls' values by name; returns a figure, its words, and HTML to stand below it.
+    static : callable
+        Takes the first values by name; returns the static copy, a figure and its words.
+
+    Attributes
+    ----------
+    controls : dict of str to widget
+        Setting a ``.value`` redraws.
     static : tuple of Figure and str
-        The static copy and its words.
+
+    Raises
+    ------
+    ValueError
+        If a first value is not allowed.
     """
 
     def __init__(
-        self,
-        controls: Mapping[str, Any],
-        redraw: Callable[[], tuple[Figure, str, str]],
-        static: tuple[Figure, str],
-    ) -> None:
-        self.controls, self._redraw, self.static = dict(controls), redraw, static
+        self, controls: Mapping[str, tuple[str, Any, Any]], draw: Callable[..., Drawn],
+        static: Callable[..., Still],
+    ) -> None:  # fmt: skip
+        self.controls = {name: _widget(name, *control) for name, control in controls.items()}
+        self._draw, self.static = draw, static(**self._at())
         self.picture, self.table, self.error = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.box = ipywidgets.VBox([*self.controls.values(), self.error, self.picture, self.table])
         self.box.add_class("nlkit-explorer")
@@ -62,6 +94,9 @@ class Explorer:
         for control in self.controls.values():
             control.observe(self._changed, names="value")
         _MADE.add(self)
+
+    def _at(self) -> dict[str, Any]:
+        return {name: control.value for name, control in self.controls.items()}
 
     def try_controls(self) -> int:
         """Move each control to the ends of its range, or to all its options, and back; count the moves.
@@ -71,30 +106,23 @@ class Explorer:
         RuntimeError
             If a position cannot be drawn; the control and its value are named.
         """
-        moves = 0
+        moves = []
         for name, control in self.controls.items():
-            start = control.value
-            # A dropdown's options are plain values, or (shown, value) pairs.
             options = getattr(control, "options", None) or (control.min, control.max)
-            values = [o[1] if isinstance(o, tuple) else o for o in options]
-            for value in [*values, start]:
-                try:
-                    control.value = value
-                except Exception as error:
-                    raise RuntimeError(f"{control.description} ({name}) at {value!r}: {error}") from error
-                if self.error.value:
-                    raise RuntimeError(f"{control.description} ({name}) at {value!r}: {self.error.value}")
-                moves += 1
-        return moves
+            moves += [(name, control, value) for value in [*_values(options), control.value]]
+        for name, control, value in moves:
+            try:
+                control.value = value
+            except Exception as error:
+                raise RuntimeError(f"{control.description} ({name}) at {value!r}: {error}") from error
+        return len(moves)
 
     def update(self) -> None:
         """Draw for the controls' present values."""
-        fig, alt, below = self._redraw()
+        fig, alt, below = self._draw(**self._at())
         source = base64.b64encode(plots.png(fig, dpi=80)).decode("ascii")
-        self.picture.value = (
-            f'<img alt="{escape(alt)}" src="data:image/png;base64,{source}" '
-            f'style="max-width: 100%" onload="{escape(NAME_SLIDERS)}">'
-        )
+        code = f'style="max-width: 100%" onload="{escape(NAME_SLIDERS)}"'
+        self.picture.value = f'<img alt="{escape(alt)}" src="data:image/png;base64,{source}" {code}>'
         self.table.value, self.error.value = below, ""
 
     def _changed(self, change: Any) -> None:
@@ -103,16 +131,11 @@ class Explorer:
         except Exception as error:
             # The old picture belongs to other settings: it goes.
             self.picture.value = self.table.value = ""
-            said = escape(f"{type(error).__name__}: {error}")
-            self.error.value = f'<p role="alert"><strong>This setting failed.</strong> {said}</p>'
+            self.error.value = failure("This setting failed.", error)
             raise
 
     def _ipython_display_(self) -> None:
-        import IPython.display
-
-        display: Any = IPython.display.display
-        display(self.box)
-        plots.show(*self.static)
+        display(self)
 
 
 def try_all() -> int:
@@ -123,43 +146,78 @@ def try_all() -> int:
     return sum(explorer.try_controls() for explorer in list(_MADE))
 
 
-def slider(description: str, value: float, low: float, high: float, step: float) -> Any:
-    """Return a slider with room for its description, which sends a value when it is let go."""
-    return ipywidgets.FloatSlider(
-        description=description, value=value, min=low, max=high, step=step, readout_format=".2f",
-        continuous_update=False, style=LABEL, layout=WIDTH,
-    )  # fmt: skip
+def _values(options: Sequence[Any]) -> list[Any]:
+    """Return the values of a list's options, which are plain values or (shown, value) pairs."""
+    return [option[1] if isinstance(option, tuple) else option for option in options]
 
 
-def steps(description: str, value: int, low: int, high: int) -> Any:
-    """Return a slider over whole numbers, such as epochs."""
-    return ipywidgets.IntSlider(
-        description=description, value=value, min=low, max=high,
-        continuous_update=False, style=LABEL, layout=WIDTH,
-    )  # fmt: skip
+def check(field: str, value: Any, allowed: range | Span | Sequence[Any]) -> None:
+    """Raise ValueError if a value is not allowed."""
+    if isinstance(allowed, range):
+        fits, said = value in allowed, f"a whole number from {allowed.start} to {allowed.stop - 1}"
+    elif isinstance(allowed, Span):
+        fits = allowed.low <= value <= allowed.high
+        said = f"a number from {allowed.low} to {allowed.high}, the slider's range"
+    else:
+        fits, said = value in _values(allowed), f"one of {', '.join(map(str, _values(allowed)))}"
+    if not fits:
+        invalid(field, value, said)
 
 
-def choice(description: str, value: Any, options: Sequence[Any]) -> Any:
-    """Return a list to choose from: of values, or of (shown, value) pairs."""
-    return ipywidgets.Dropdown(
-        description=description, options=options, value=value, style=LABEL, layout=WIDTH
-    )
+def _widget(name: str, description: str, value: Any, allowed: range | Span | Sequence[Any]) -> Any:
+    settings: dict[str, Any] = {"description": description, "style": LABEL, "layout": WIDTH}
+    if isinstance(allowed, range):
+        settings |= {"min": allowed.start, "max": allowed.stop - 1, "continuous_update": False}
+        kind = ipywidgets.IntSlider
+    elif isinstance(allowed, Span):
+        settings |= {"min": allowed.low, "max": allowed.high, "continuous_update": False}
+        settings |= {"step": allowed.step, "readout_format": ".2f"}
+        kind = ipywidgets.FloatSlider
+    else:
+        value = _values(allowed)[0] if value is None else value
+        settings["options"], kind = allowed, ipywidgets.Dropdown
+    check(name, value, allowed)  # a widget would move a bad value without a word
+    return kind(value=value, **settings)
 
 
-def table(rows: Sequence[Sequence[str]], head: Sequence[str], caption: str) -> str:
+def display(shown: Any) -> None:
+    """Display the box of an explorer, then its static copy."""
+    import IPython.display
+
+    send: Any = IPython.display.display
+    send(shown.box)
+    plots.show(*shown.static)
+
+
+def failure(what: str, error: Exception) -> str:
+    """Return an alert as HTML, escaped."""
+    said = escape(f"{type(error).__name__}: {error}")
+    return f'<p role="alert"><strong>{what}</strong> {said}</p>'
+
+
+def table(rows: Sequence[Sequence[object]], head: Sequence[str], caption: str) -> str:
     """Return an HTML table with every cell escaped."""
     top = "".join(f'<th scope="col" style="{CELL}">{escape(name)}</th>' for name in head)
-    body = "".join(
-        "<tr>" + "".join(f'<td style="{CELL}">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
-    )
+    cells = ("".join(f'<td style="{CELL}">{escape(str(cell))}</td>' for cell in row) for row in rows)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
     # A caption is as wide as its table, which may be narrow: it stays on one line all the same.
     said = f'<caption style="text-align: left; white-space: nowrap">{escape(caption)}</caption>'
-    head_row = f"{said}<thead><tr>{top}</tr></thead>"
     # As wide as the place it is in, not as the table: what is wider scrolls, and is not cut.
-    return f'<div style="{SCROLLS}"><table>{head_row}<tbody>{body}</tbody></table></div>'
+    inside = f"{said}<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
+    return f'<div style="{SCROLLS}"><table>{inside}</table></div>'
 
 
 def shorten(text: str, length: int = 110) -> str:
     """Return a text on one line, cut to a length."""
     words = " ".join(text.split())
     return words if len(words) <= length else words[: length - 1].rstrip() + "…"
+
+
+def share(value: float, digits: int = 0) -> str:
+    """Return a share in percent; a dash where there is none."""
+    return "–" if np.isnan(value) else f"{100 * value:.{digits}f} %"
+
+
+def name_of(number: int, names: Sequence[str], missing: str = "none") -> str:
+    """Return the name of a class; −1 is missing."""
+    return names[number] if number >= 0 else missing

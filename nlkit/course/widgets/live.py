@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
-from typing import Any
 
 import ipywidgets
 
-from nlkit.course import plots
-from nlkit.course.widgets.explorer import Explorer
+from nlkit.course.widgets.explorer import Explorer, display, failure
 from nlkit.study.recorded import Run
-
-__all__ = ["Live", "explore"]
 
 
 class Live:
@@ -32,11 +27,9 @@ class Live:
         self.explorer = make(run)
         self.static = self.explorer.static
         self.label, self.error = ipywidgets.HTML(run._repr_html_()), ipywidgets.HTML()
-        self.button = ipywidgets.Button(
-            description="Recompute live",
-            tooltip=f"Compute it on this machine. The recorded run took {run.seconds:.0f} s.",
-        )
-        self.button.on_click(self._clicked)
+        tooltip = f"Compute it on this machine. The recorded run took {run.seconds:.0f} s."
+        self.button = ipywidgets.Button(description="Recompute live", tooltip=tooltip)
+        self.button.on_click(lambda button: self.recompute())
         self.box = ipywidgets.VBox([self.label, self.button, self.error, self.explorer.box])
 
     def recompute(self) -> None:
@@ -48,21 +41,13 @@ class Live:
             self.box.children = (self.label, self.button, self.error, self.explorer.box)
             self.label.value, self.error.value = self.run._repr_html_(), ""
         except Exception as error:
-            said = escape(f"{type(error).__name__}: {error}")
-            self.error.value = f'<p role="alert"><strong>Computing it failed.</strong> {said}</p>'
+            self.error.value = failure("Computing it failed.", error)
             raise
         finally:
             self.button.disabled, self.button.description = False, "Recompute live"
 
-    def _clicked(self, button: Any) -> None:
-        self.recompute()
-
     def _ipython_display_(self) -> None:
-        import IPython.display
-
-        display: Any = IPython.display.display
-        display(self.box)
-        plots.show(*self.static)
+        display(self)
 
 
 def explore(run: Run, make: Callable[[Run], Explorer]) -> Live:

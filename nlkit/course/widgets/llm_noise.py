@@ -1,35 +1,26 @@
-"""Explorer of a language model's labels: how it is asked, and where the texts of a class go."""
+"""Explorer of a language model's labels: how it is prompted, and where the texts of a class go."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from nlkit._util import invalid
 from nlkit.course import plots
-from nlkit.course.widgets.explorer import Explorer, choice, shorten, table
-from nlkit.course.widgets.noise import HEIGHT, WIDTH, matrix_margins
+from nlkit.course.widgets.explorer import Drawn, Explorer, Still, check, name_of, share, shorten, table
+from nlkit.course.widgets.noise import matrix_figure
 from nlkit.noise.report import count_matrix
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-__all__ = ["AnswerNoiseView", "answer_noise_explorer", "compute_answer_noise"]
-
-
-@dataclass(frozen=True)
-class AnswerNoiseView:
-    """Labels that were asked for in one way, and the texts of one class among them.
+class AnswerNoiseView(NamedTuple):
+    """Labels of one way of prompting, and the texts of one class among them.
 
     Attributes
     ----------
-    way, chosen
-        The way of asking, and the number of the class.
     matrix : ndarray, shape (C, C)
         [i, j] is the share of class i labelled j; rows sum to 1, NaN for a class without an answer.
     rate
@@ -40,8 +31,6 @@ class AnswerNoiseView:
         Texts of the class, surest answer first: index, label (-1: abstained), confidence.
     """
 
-    way: str
-    chosen: int
     matrix: NDArray[np.float64]
     rate: float
     gone: NDArray[np.int64]
@@ -51,7 +40,7 @@ class AnswerNoiseView:
 def compute_answer_noise(
     answers: pd.DataFrame, label: ArrayLike, n_classes: int, way: str, chosen: int
 ) -> AnswerNoiseView:
-    """Measure the noise of the labels that one way of asking gave.
+    """Measure the noise of the labels that one way of prompting gave.
 
     Parameters
     ----------
@@ -62,36 +51,28 @@ def compute_answer_noise(
     n_classes : int
         C.
     way, chosen
-        Which labels, and which true class is looked at.
+        Which labels, and the true class that is looked at.
     """
-    ways, C = list(dict.fromkeys(answers["way"])), n_classes
-    if way not in ways:
-        invalid("way", way, f"one of {', '.join(ways)}")
-    if not 0 <= chosen < C:
-        invalid("chosen", chosen, f"a class number from 0 to {C - 1}")
     own = answers[answers["way"] == way]
+    check("way", way, list(dict.fromkeys(answers["way"])))
+    check("chosen", chosen, range(n_classes))
     truth = np.asarray(label, np.int64)[own["index"].to_numpy(np.int64)]
     said = own["label"].to_numpy(np.int64)
     both = (truth >= 0) & (said >= 0)
-    counts = count_matrix(truth, said, C)
+    counts = count_matrix(truth, said, n_classes)
     with np.errstate(invalid="ignore"):
         matrix = counts / counts.sum(1, keepdims=True)
     rate = float((truth != said)[both].mean()) if both.any() else float("nan")
     examples = own.loc[truth == chosen, ["index", "label", "confidence"]]
     examples = examples.sort_values("confidence", ascending=False, kind="stable").reset_index(drop=True)
-    return AnswerNoiseView(way, chosen, matrix, rate, counts[chosen], examples)
+    return AnswerNoiseView(matrix, rate, counts[chosen], examples)
 
 
 def answer_noise_explorer(
-    answers: pd.DataFrame,
-    label: ArrayLike,
-    texts: Sequence[str],
-    label_names: Sequence[str],
-    *,
-    way: str | None = None,
-    chosen: int = 0,
-) -> Explorer:
-    """Choose how the annotator is asked, and a class; see the transition matrix and where the class goes.
+    answers: pd.DataFrame, label: ArrayLike, texts: Sequence[str], label_names: Sequence[str], *,
+    way: str | None = None, chosen: int = 0,
+) -> Explorer:  # fmt: skip
+    """Choose how the annotator is prompted, and a class; see the transition matrix and where the class goes.
 
     The most frequent mistake of the class is framed.
 
@@ -105,59 +86,43 @@ def answer_noise_explorer(
         Where the controls stand first: the first way, and class 0.
     """
     ways, names, y = list(dict.fromkeys(answers["way"])), list(label_names), np.asarray(label, np.int64)
-    way = ways[0] if way is None else way
-    start = compute_answer_noise(answers, y, len(names), way, chosen)
+
+    def picture(view: AnswerNoiseView, way: str, chosen: int, ax: Axes, frame: bool) -> str:
+        mistakes = view.gone * (np.arange(len(names)) != chosen)
+        alt = plots.draw_transition_matrix(
+            view.matrix, names, ax, title=f"{way}: {100 * view.rate:.0f} % wrong",
+            mark=(chosen, int(mistakes.argmax())) if frame and mistakes.any() else None,
+        )  # fmt: skip
+        most = [c for c in np.argsort(-view.gone, kind="stable")[:3] if view.gone[c]]
+        goes = ", ".join(f"{names[c]} {view.gone[c]}" for c in most) or "none was answered"
+        return f"{alt} Texts of {names[chosen]} are labelled: {goes}."
+
+    def draw(way: str, chosen: int) -> Drawn:
+        view = compute_answer_noise(answers, y, len(names), way, chosen)
+        fig, ax = matrix_figure(names)
+        # Wrong labels first, the surest on top.
+        shown = view.examples.assign(wrong=view.examples["label"] != chosen)
+        shown = shown.sort_values("wrong", ascending=False, kind="stable").head(6)
+        rows = [
+            (shorten(texts[i]), name_of(said, names, "abstained"), share(sure), "wrong" if wrong else "right")
+            for i, said, sure, wrong in shown.astype({"index": int}).itertuples(index=False)
+        ]
+        caption = f"Texts of {names[chosen]}: wrong labels first, the surest on top"
+        below = table(rows, ("text", "label given", "confidence", ""), caption)
+        return fig, picture(view, way, chosen, ax, True), below
+
+    def static(way: str, chosen: int) -> Still:
+        fig, ((top,), strip) = plots.panels((1, len(ways)), (2.2, 1), 8.0, 8.0)
+        views = {name: compute_answer_noise(answers, y, len(names), name, chosen) for name in ways}
+        alt, words = picture(views[way], way, chosen, top, False), []
+        for ax, (name, view) in zip(strip, views.items(), strict=True):
+            plots.draw_transition_matrix(view.matrix, names, ax, numbers=False)
+            ax.set_title(f"{name}\n{100 * view.rate:.0f} % wrong", fontsize=8)
+            words.append(f"{name}: {100 * view.rate:.0f} percent wrong")
+        return fig, f"{alt} Below it a small matrix for every way of asking. {'; '.join(words)}."
+
     controls = {
-        "way": choice("way of asking", way, ways),
-        "chosen": choice("true class", chosen, [(name, c) for c, name in enumerate(names)]),
+        "way": ("way of asking", way, ways),
+        "chosen": ("true class", chosen, [(name, c) for c, name in enumerate(names)]),
     }
-
-    def redraw() -> tuple[Figure, str, str]:
-        view = compute_answer_noise(answers, y, len(names), controls["way"].value, controls["chosen"].value)
-        fig, ax = plots.figure(width=WIDTH, height=HEIGHT, margins=matrix_margins(names))
-        return fig, _draw(view, names, ax, mark=True), _examples_table(view, texts, names)
-
-    views = [start, *(compute_answer_noise(answers, y, len(names), w, chosen) for w in ways)]
-    return Explorer(controls, redraw, _static(views, names))
-
-
-def _draw(view: AnswerNoiseView, names: list[str], ax: Any, *, mark: bool = False) -> str:
-    mistakes = view.gone * (np.arange(len(names)) != view.chosen)
-    alt = plots.draw_transition_matrix(
-        view.matrix, names, ax, title=f"{view.way}: {100 * view.rate:.0f} % wrong",
-        mark=(view.chosen, int(mistakes.argmax())) if mark and mistakes.any() else None,
-    )  # fmt: skip
-    most = [c for c in np.argsort(-view.gone, kind="stable")[:3] if view.gone[c]]
-    goes = ", ".join(f"{names[c]} {view.gone[c]}" for c in most) or "none was answered"
-    return f"{alt} Texts of {names[view.chosen]} are labelled: {goes}."
-
-
-def _examples_table(view: AnswerNoiseView, texts: Sequence[str], names: list[str], rows: int = 6) -> str:
-    """Return the texts of the class with the surest answers as HTML, escaped: wrong ones first."""
-    wrong = view.examples["label"] != view.chosen
-    shown = pd.concat([view.examples[wrong], view.examples[~wrong]]).head(rows)
-    index, label = (shown[column].to_numpy(np.int64).tolist() for column in ("index", "label"))
-    body = [
-        (
-            shorten(texts[i]), names[said] if said >= 0 else "abstained", f"{100 * sure:.0f} %",
-            "right" if said == view.chosen else "wrong",
-        )
-        for i, said, sure in zip(index, label, shown["confidence"].to_list(), strict=True)
-    ]  # fmt: skip
-    caption = f"Texts of {names[view.chosen]}: wrong labels first, the surest on top"
-    return table(body, ("text", "label given", "confidence", ""), caption)
-
-
-def _static(views: Sequence[AnswerNoiseView], names: list[str]) -> tuple[Figure, str]:
-    """Draw the default position, and below it a small matrix for every way."""
-    start, *every = views
-    fig, _ = plots.figure(width=8.0, height=8.0)
-    fig.clear()
-    grid = fig.add_gridspec(2, len(every), height_ratios=[2.2, 1])
-    alt, words = _draw(start, names, fig.add_subplot(grid[0, :])), []
-    for column, view in enumerate(every):
-        ax = fig.add_subplot(grid[1, column])
-        plots.draw_transition_matrix(view.matrix, names, ax, numbers=False)
-        ax.set_title(f"{view.way}\n{100 * view.rate:.0f} % wrong", fontsize=8)
-        words.append(f"{view.way}: {100 * view.rate:.0f} percent wrong")
-    return fig, f"{alt} Below it a small matrix for every way of asking. {'; '.join(words)}."
+    return Explorer(controls, draw, static)

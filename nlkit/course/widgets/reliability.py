@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,26 +11,21 @@ from numpy.typing import ArrayLike
 
 from nlkit._util import invalid
 from nlkit.course import plots
-from nlkit.course.widgets.explorer import Explorer, choice, steps, table
+from nlkit.course.widgets.explorer import Drawn, Explorer, Still, share, table
 from nlkit.metrics import accuracy, calibration_error, ece, reliability
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["ReliabilityView", "compute_reliability", "reliability_explorer"]
-
+# The most bins that the slider reaches.
 MOST = 30
-"""The most bins that the slider reaches."""
 
+# Bins of the histogram of confidences: always of equal width, or all bars were equally high.
 SPREAD = 20
-"""Bins of the histogram of confidences: always of equal width, or all bars were equally high."""
 
-NOBODY = "nothing"
+NOTHING = "nothing"
+KINDS = ("of equal width", "with equally many texts")
 
 
-@dataclass(frozen=True)
-class ReliabilityView:
-    """How far one method's confidence can be believed.
+class ReliabilityView(NamedTuple):
+    """How far one method's confidence can be relied on.
 
     Attributes
     ----------
@@ -77,74 +71,47 @@ def reliability_explorer(
     """
     if not probability:
         invalid("probability", probability, "predictions of at least one method")
-    names = list(probability)
-    method = names[0] if method is None else method
-    for field, value, allowed in (("method", method, names), ("beside", beside, [*names, None])):
-        if value not in allowed:
-            invalid(field, value, f"one of {', '.join(names)}")
-    if not 1 <= bins <= MOST:
-        invalid("bins", bins, f"a whole number from 1 to {MOST}")
-    y = np.asarray(label, np.int64)
-    kinds = [("of equal width", False), ("with equally many texts", True)]
-    controls = {
-        "method": choice("method", method, names),
-        "beside": choice("beside it", beside or NOBODY, [NOBODY, *names]),
-        "bins": steps("bins", bins, 1, MOST),
-        "adaptive": choice("bins are", False, kinds),
-    }
+    names, y = list(probability), np.asarray(label, np.int64)
 
-    def views(chosen: list[str], bins: int, adaptive: bool) -> dict[str, ReliabilityView]:
-        return {
-            name: compute_reliability(probability[name], y, bins=bins, adaptive=adaptive) for name in chosen
-        }
+    def tables(methods: Iterable[str], bins: int, adaptive: bool = False) -> dict[str, pd.DataFrame]:
+        chosen = {name: probability[name] for name in methods if name != NOTHING}
+        return {name: reliability(p, y, bins=bins, adaptive=adaptive) for name, p in chosen.items()}
 
-    def redraw() -> tuple[Figure, str, str]:
-        chosen = [controls["method"].value]
-        other = controls["beside"].value
-        chosen += [other] if other not in (NOBODY, *chosen) else []
-        found = views(chosen, controls["bins"].value, controls["adaptive"].value)
-        tables = {name: view.table for name, view in found.items()}
-        fig, axes = plots.figure(1, 2, width=10, height=3.9, margins=(0.075, 0.985, 0.14, 0.83))
-        fig.subplots_adjust(wspace=0.2)
-        alt = plots.draw_reliability(tables, axes[0])
+    def draw(method: str, beside: str, bins: int, adaptive: bool) -> Drawn:
+        found = tables((method, beside), bins, adaptive)
+        fig, axes = plots.figure(1, 2, 10, 3.9, margins=(0.075, 0.985, 0.14, 0.83), wspace=0.2)
+        alt = plots.draw_reliability(found, axes[0])
         axes[0].get_legend().remove()
-        spread = {name: view.table for name, view in views(list(found), SPREAD, False).items()}
-        alt += " " + plots.draw_confidences(spread, axes[1])
+        alt += " " + plots.draw_confidences(tables(found, SPREAD), axes[1])
         # Above both: no place beside the lines is free for all methods.
         fig.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=3, frameon=False)
-        return fig, alt, errors_table(probability, y, found)
+        rows = []
+        for name in found:
+            p = probability[name]
+            view = compute_reliability(p, y, bins=bins, adaptive=adaptive)
+            numbers = (view.accuracy, view.confidence, view.ece, ece(p, y), ece(p, y, adaptive=True))
+            rows.append((name, *(share(number, 1) for number in numbers)))
+        head = (
+            "method", "right", "sure, on average", "ECE with these bins", "with 15 of equal width",
+            "with 15 of equally many",
+        )  # fmt: skip
+        return fig, alt, table(rows, head, f"{len(y)} test texts")
 
-    fig, _ = plots.figure(width=9, height=7.4)
-    fig.clear()
-    grid = fig.add_gridspec(2, 1, height_ratios=[1.7, 1])
-    first = [method, *([beside] if beside and beside != method else [])]
-    start = {name: view.table for name, view in views(first, bins, False).items()}
-    alt, words = plots.draw_reliability(start, fig.add_subplot(grid[0])), []
-    strip = grid[1].subgridspec(1, 4)
-    for column, (n, adaptive) in enumerate(((5, False), (MOST, False), (5, True), (MOST, True))):
-        ax = fig.add_subplot(strip[column])
-        view = views([method], n, adaptive)[method]
-        plots.draw_reliability({method: view.table}, ax, legend=False)
-        kind = kinds[adaptive][0]
-        ax.set_title(f"{n} bins {kind}\nECE {100 * view.ece:.1f} %", fontsize=8)
-        words.append(f"{n} bins {kind} {100 * view.ece:.1f} percent")
-    alt += f" Below it {method} with other bins, and the error they give: {', '.join(words)}."
-    return Explorer(controls, redraw, (fig, alt))
+    def static(method: str, beside: str, bins: int, adaptive: bool) -> Still:
+        fig, ((top,), strip) = plots.panels((1, 4), (1.7, 1), 9, 7.4)
+        alt, words = plots.draw_reliability(tables((method, beside), bins), top), []
+        for ax, (n, kind) in zip(strip, ((5, 0), (MOST, 0), (5, 1), (MOST, 1)), strict=True):
+            found = tables([method], n, bool(kind))
+            plots.draw_reliability(found, ax, legend=False)
+            error = 100 * calibration_error(found[method])
+            ax.set_title(f"{n} bins {KINDS[kind]}\nECE {error:.1f} %", fontsize=8)
+            words.append(f"{n} bins {KINDS[kind]} {error:.1f} percent")
+        return fig, f"{alt} Below it {method} with other bins, and the error they give: {', '.join(words)}."
 
-
-def errors_table(
-    probability: Mapping[str, ArrayLike], label: ArrayLike, found: Mapping[str, ReliabilityView]
-) -> str:
-    """Return accuracy, confidence and errors of the methods as an HTML table, escaped."""
-    rows = [
-        (
-            name, f"{100 * view.accuracy:.1f} %", f"{100 * view.confidence:.1f} %", f"{100 * view.ece:.1f} %",
-            *(f"{100 * ece(probability[name], label, adaptive=kind):.1f} %" for kind in (False, True)),
-        )
-        for name, view in found.items()
-    ]  # fmt: skip
-    head = (
-        "method", "right", "sure, on average", "ECE with these bins", "with 15 of equal width",
-        "with 15 of equally many",
-    )  # fmt: skip
-    return table(rows, head, f"{len(np.asarray(label))} test texts")
+    controls = {
+        "method": ("method", method, names),
+        "beside": ("beside it", beside, [NOTHING, *names]),
+        "bins": ("bins", bins, range(1, MOST + 1)),
+        "adaptive": ("bins are", False, [(kind, bool(i)) for i, kind in enumerate(KINDS)]),
+    }
+    return Explorer(controls, draw, static)
