@@ -104,12 +104,10 @@ class Method:
         return type(self)(**self._arguments())
 
     def __repr__(self) -> str:
-        usual = inspect.signature(type(self)).parameters
-        shown = [
-            f"{name}={value!r}"
-            for name, value in self._arguments().items()
-            if name not in usual or value != usual[name].default
-        ]
+        usual = self.config_class.make(self.config.profile).to_dict()
+        signature = inspect.signature(type(self)).parameters
+        usual |= {name: signature[name].default for name in self._arguments() if name in signature}
+        shown = [f"{k}={v!r}" for k, v in self._arguments().items() if v != usual[k]]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def score(self, dataset: Dataset) -> float:

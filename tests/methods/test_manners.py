@@ -42,7 +42,9 @@ def test_parameters_are_read_and_cloned(name: str) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_made_of_its_parameters_is_the_same(name: str) -> None:
     method = nk.METHODS[name](profile="quick")
-    assert nk.METHODS[name](**method.get_params()).config == method.config
+    again = nk.METHODS[name](**method.get_params())
+    assert again.config == method.config
+    assert repr(again) == repr(method)
 
 
 def test_what_was_not_given_follows_a_new_profile() -> None:
