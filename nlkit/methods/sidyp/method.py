@@ -58,8 +58,8 @@ class SiDyP(Method):
         "minilm" (offline), a model folder, or a hub name.
     branches : int
         M.
-    noise_rate : float or "auto"
-        Share of wrong labels, or "auto" to estimate it.
+    noise_rate : float or "auto", optional
+        Share of wrong labels, or "auto" to estimate it; by default the variant's: "auto", or 0.5 as published.
     profile : str
         "quick", "class" or "paper": the defaults of everything else.
     seed : int
@@ -106,14 +106,14 @@ class SiDyP(Method):
         self,
         encoder: str = "minilm",
         branches: int = 3,
-        noise_rate: float | str = "auto",
+        noise_rate: float | str | None = None,
         profile: str = "class",
         seed: int = 0,
         **settings: Any,
     ) -> None:
-        self._configure(
-            encoder=encoder, branches=branches, noise_rate=noise_rate, profile=profile, seed=seed, **settings
-        )  # fmt: skip
+        if noise_rate is not None:
+            settings["noise_rate"] = noise_rate
+        self._configure(encoder=encoder, branches=branches, profile=profile, seed=seed, **settings)
 
     def fit(
         self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None

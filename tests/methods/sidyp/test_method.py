@@ -564,6 +564,15 @@ def test_bad_settings_are_named(bad: dict[str, Any], message: str) -> None:
         nk.SiDyP(**{**QUICK, **bad})
 
 
+def test_the_published_variant_is_a_set_of_defaults() -> None:
+    ours, published = nk.SiDyP(profile="quick").config, nk.SiDyP(profile="quick", variant="published").config
+    assert (ours.noise_rate, published.noise_rate) == ("auto", 0.5)
+    assert (ours.prior_memory, published.prior_memory) == (False, True)
+    assert (published.score, published.prediction_steps, published.weighted_loss) == ("distance", 10, True)
+    given = nk.SiDyP(variant="published", noise_rate="auto", score="both").config
+    assert (given.noise_rate, given.score, given.prior_memory) == ("auto", "both", True)
+
+
 @pytest.mark.parametrize("profile", ["quick", "class", "paper"])
 def test_profiles_are_within_sane_ranges(profile: str) -> None:
     config = nk.SiDyP(profile=profile).config
