@@ -106,7 +106,8 @@ class Method:
     def __repr__(self) -> str:
         usual = self.config_class.make(self.config.profile).to_dict()
         signature = inspect.signature(type(self)).parameters
-        usual |= {name: signature[name].default for name in self._arguments() if name in signature}
+        given = {name: signature[name].default for name in self._arguments() if name in signature}
+        usual |= {name: value for name, value in given.items() if value is not None}
         shown = [f"{k}={v!r}" for k, v in self._arguments().items() if v != usual[k]]
         return f"{type(self).__name__}({', '.join(shown)})"
 

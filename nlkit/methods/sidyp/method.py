@@ -59,7 +59,7 @@ class SiDyP(Method):
     branches : int
         M.
     noise_rate : float or "auto", optional
-        Share of wrong labels, or "auto" to estimate it; by default the variant's: "auto", or 0.5 as published.
+        Share of wrong labels, or "auto" to estimate it; by default the variant's, "auto" or 0.5 as published.
     profile : str
         "quick", "class" or "paper": the defaults of everything else.
     seed : int
