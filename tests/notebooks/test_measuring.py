@@ -28,15 +28,12 @@ def test_the_guide_is_in_step():
     assert shown == measuring.measured_overview(), "run: make notebooks"
 
 
-def test_the_overview_says_what_was_measured_and_what_was_not(course):
+def test_the_overview_adds_up_and_says_what_was_not_measured(course):
     head, _, first, second, whole = measuring.measured_overview().splitlines()
     assert first == "| [00_a](00_a.ipynb) | 2.5 min | 50 s | 3.6 GB | not measured yet |  |  |"
     assert second.count("not measured yet") == 2
     assert whole == "| all | 2.5 min (1 not measured yet) | | | not measured yet | | |"
     assert len({line.count("|") for line in (head, first, second, whole)}) == 1
-
-
-def test_the_overview_adds_up(course):
     known = {name: dict.fromkeys(("quick", "class"), MEASURED) for name in ("00_a", "01_b")}
     (course / "measured.json").write_text(json.dumps(known))
     assert measuring.measured_overview().splitlines()[-1] == "| all | 5.0 min | | | 5.0 min | | |"

@@ -44,8 +44,8 @@ def absolute_paths(text):
     return re.findall(r"(?<![\w:/.<])/[\w.-]+/[\w.-]+", text)
 
 
+@pytest.mark.parametrize("name", NAMES)
 class TestCommitted:
-    @pytest.mark.parametrize("name", NAMES)
     def test_in_step_with_the_source(self, name):
         source, made = notebooks.read_source(name), committed(name)
         for wanted, found in zip(source.cells, made.cells, strict=True):
@@ -53,11 +53,9 @@ class TestCommitted:
             assert {k: found[k] for k in keep} == {k: wanted[k] for k in keep}, "run: make notebooks"
         assert made.metadata == source.metadata
 
-    @pytest.mark.parametrize("name", NAMES)
     def test_fit_to_be_read_anywhere(self, name):
         made = committed(name)
-        text = (notebooks.folder() / f"{name}.ipynb").read_text("utf-8")
-        assert len(text.encode()) < building.LARGEST
+        assert (notebooks.folder() / f"{name}.ipynb").stat().st_size < building.LARGEST
         assert "widgets" not in made.metadata
         assert pictures(made)
         for cell, output in outputs(made):
@@ -69,7 +67,6 @@ class TestCommitted:
         assert not re.search(r"start_time|papermill", said)
         assert absolute_paths(said) == []
 
-    @pytest.mark.parametrize("name", NAMES)
     def test_every_figure_has_words_here_and_in_html(self, name):
         made = committed(name)
         alts = [picture["metadata"]["image/png"]["alt"] for picture in pictures(made)]
@@ -81,35 +78,20 @@ class TestCommitted:
         page, _ = HTMLExporter().from_notebook_node(made)
         assert page.count("This figure in words") == len(alts)
 
-    @pytest.mark.parametrize("name", NAMES)
-    def test_opens_and_ends_as_the_course_does(self, name):
+    def test_has_the_parameters_exercises_and_checks_of_the_course(self, name):
         nb = notebooks.read_source(name)
-        for part in ("You will learn", "You need", "| profile | time |"):
-            assert part in nb.cells[0].source
-        assert re.search(r"\| quick \| [\d.]+ (s|min) \| \d+ s \| [\d.]+ GB \|", nb.cells[0].source)
-        everything = "\n".join(cell.source for cell in nb.cells)
-        for part in ("## Takeaways", "## Exercises", "## Instructor's note", "## Next"):
-            assert part in everything
-        tags = [tag for cell in nb.cells for tag in cell.metadata.get("tags", [])]
-        assert 3 <= tags.count("exercise") <= 5
-        assert tags.count("check") >= 3
-
-    @pytest.mark.parametrize("name", NAMES)
-    def test_parameters_are_flat_literals(self, name):
-        parameters = notebooks.parameters_of(notebooks.read_source(name))
+        parameters = notebooks.parameters_of(nb)
         assert parameters["profile"] == "quick"
         assert all(isinstance(v, str | int | float | None) for v in parameters.values())
-
-    @pytest.mark.parametrize("name", NAMES)
-    def test_asks_for_what_every_notebook_does(self, name):
-        parameters = notebooks.parameters_of(notebooks.read_source(name))
         assert {
             "profile", "seed", "dataset", "train_size", "test_size", "noise", "noise_rate", "encoder",
             "annotator", "results",
         } <= set(parameters)  # fmt: skip
         assert ("recorded" in parameters) == (name != START)
+        tags = [tag for cell in nb.cells for tag in cell.metadata.get("tags", [])]
+        assert 3 <= tags.count("exercise") <= 5
+        assert tags.count("check") >= 3
 
-    @pytest.mark.parametrize("name", NAMES)
     def test_stubs_hold_no_solution(self, name):
         student, solved = (notebooks.read_source(name, solutions=s) for s in (False, True))
         pairs = [(a.source, b.source) for a, b in zip(student.cells, solved.cells, strict=True) if a != b]
@@ -183,69 +165,59 @@ class TestParts:
         building.refuse_unfit(notebook_with("1 + 1"), "name")
 
 
-class TestMeasure:
-    @pytest.fixture
-    def runs(self, monkeypatch, tmp_path):
-        """What `measure` executes and keeps, without executing anything."""
-        monkeypatch.setenv("NLKIT_CACHE", "the reader's own")
-        found = []
+@pytest.mark.parametrize("name", NAMES)
+def test_measured_with_an_empty_cache_and_nothing_recorded(name, monkeypatch):
+    monkeypatch.setenv("NLKIT_CACHE", "the reader's own")
+    found = []
 
-        def execute(name, parameters, out, **settings):
-            cells = [new_code_cell("1", metadata={"papermill": {"duration": d}}) for d in (1.0, 7.5, None)]
-            nbformat.write(new_notebook(cells=[*cells, new_markdown_cell("words")]), out)
-            found.append({"cache": Path(os.environ["NLKIT_CACHE"]), "parameters": parameters})
-            assert not found[-1]["cache"].exists()
-            return out
+    def execute(name, parameters, out, **settings):
+        cells = [new_code_cell("1", metadata={"papermill": {"duration": d}}) for d in (1.0, 7.5, None)]
+        nbformat.write(new_notebook(cells=[*cells, new_markdown_cell("words")]), out)
+        assert not Path(os.environ["NLKIT_CACHE"]).exists()
+        found.append(parameters)
+        return out
 
-        monkeypatch.setattr(measuring, "execute", execute)
-        monkeypatch.setattr(measuring, "keep_measurement", lambda *kept: kept)
-        return found
-
-    def test_starts_with_an_empty_cache_and_keeps_the_slowest_cell(self, runs):
-        name, profile, _, slowest = measuring.measure(START, {"profile": "class"})
-        assert (name, profile, slowest) == (START, "class", 7.5)
-        assert os.environ["NLKIT_CACHE"] == "the reader's own"
-        assert len(runs) == 1
-        assert runs[0]["parameters"] == {"profile": "class"}
-
-    @pytest.mark.parametrize("name", [name for name in NAMES if name != START])
-    def test_uses_nothing_recorded(self, runs, name):
-        measuring.measure(name, {"profile": "quick"})
-        assert runs[0]["parameters"] == {"profile": "quick", "recorded": False}
+    monkeypatch.setattr(measuring, "execute", execute)
+    monkeypatch.setattr(measuring, "keep_measurement", lambda *kept: kept)
+    kept = measuring.measure(name, {"profile": "class"})
+    assert (kept[0], kept[1], kept[3]) == (name, "class", 7.5)
+    assert found == [{"profile": "class"} | ({} if name == START else {"recorded": False})]
+    assert os.environ["NLKIT_CACHE"] == "the reader's own"
 
 
 class TestProse:
     """Building after a change of words alone."""
 
     @pytest.fixture
-    def place(self, tmp_path, monkeypatch):
-        """A committed notebook, in a folder of the test's own."""
-        (tmp_path / f"{START}.ipynb").write_bytes((notebooks.folder() / f"{START}.ipynb").read_bytes())
+    def build(self, tmp_path, monkeypatch):
+        """Build a committed notebook, in a folder of the test's own, after a change of its source."""
+        file = tmp_path / f"{START}.ipynb"
+        file.write_bytes((notebooks.folder() / f"{START}.ipynb").read_bytes())
         monkeypatch.setattr(building, "folder", lambda: tmp_path)
-        return tmp_path
 
-    def test_outputs_stay_and_words_change(self, place, monkeypatch):
-        before = nbformat.read(place / f"{START}.ipynb", as_version=4)
+        def build(kind, more):
+            def read_source(name, **settings):
+                # In step with the committed copy, whatever the source is now.
+                nb = nbformat.from_dict(nbformat.read(file, as_version=4))
+                next(cell for cell in nb.cells if cell.cell_type == kind).source += more
+                return nb
 
-        def read_source(name, **settings):
-            nb = sources.read_source(name, **settings)
-            nb.cells[0].source += "\n\nOne more word."
-            return nb
+            monkeypatch.setattr(building, "read_source", read_source)
+            building.build(START, prose=True)
 
-        monkeypatch.setattr(building, "read_source", read_source)
-        building.build(START, prose=True)
-        after = nbformat.read(place / f"{START}.ipynb", as_version=4)
+        return file, build
+
+    def test_outputs_stay_and_words_change(self, build):
+        file, change = build
+        before = nbformat.read(file, as_version=4)
+        change("markdown", "\n\nOne more word.")
+        after = nbformat.read(file, as_version=4)
         assert after.cells[0].source.endswith("One more word.")
         assert [c.get("outputs") for c in after.cells] == [c.get("outputs") for c in before.cells]
 
-    def test_a_change_of_code_is_refused(self, place, monkeypatch):
-        def read_source(name, **settings):
-            nb = sources.read_source(name, **settings)
-            next(c for c in nb.cells if c.cell_type == "code").source += "\nx = 1"
-            return nb
-
-        before = (place / f"{START}.ipynb").read_bytes()
-        monkeypatch.setattr(building, "read_source", read_source)
+    def test_a_change_of_code_is_refused(self, build):
+        file, change = build
+        before = file.read_bytes()
         with pytest.raises(ValueError, match="code of 00_start_here has changed"):
-            building.build(START, prose=True)
-        assert (place / f"{START}.ipynb").read_bytes() == before
+            change("code", "\nx = 1")
+        assert file.read_bytes() == before
