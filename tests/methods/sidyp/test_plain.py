@@ -161,32 +161,40 @@ class TestSecondStage:
         assert found.std(0).min() > 0.05
 
 
-class TestWhole:
-    @pytest.fixture(scope="class")
-    def accuracy(self, r8_small: DatasetDict) -> dict[str, np.ndarray]:
-        """Test accuracy of both and of CE's last epoch for three draws of noise and seeds."""
-        n, truth = len(r8_small["train"]), np.array(r8_small["test"]["label"])
-        texts = [*r8_small["train"]["text"], *r8_small["test"]["text"]]
-        features = nk.TextEncoder(trainable_layers=0).prepare(texts)
-        x = torch.cat([torch.from_numpy(row) for row in features]).float()
-        found: dict[str, list[float]] = {"plain": [], "full": [], "ce": []}
-        for seed in (1, 2, 3):
-            noisy = nk.add_noise(r8_small, kind="symmetric", rate=0.4, seed=seed)
-            label = torch.full((len(x),), -1)
-            label[:n] = torch.tensor(noisy["train"]["noisy_label"][:])
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
-                p, _ = plain.sidyp(x, label, C=8)
-            found["plain"].append(float((p[n:].argmax(-1).numpy() == truth).mean()))
-            full = nk.SiDyP(profile="quick", seed=seed).fit(noisy)
-            found["full"].append(full.evaluate(noisy["test"])["accuracy"])
-            ce = nk.Baseline(loss="ce", profile="quick", epochs=30, seed=seed).fit(noisy)
-            found["ce"].append(ce.evaluate(noisy["test"])["accuracy"])
-        return {name: np.array(values) for name, values in found.items()}
+@pytest.fixture(scope="module")
+def accuracy(r8_small: DatasetDict) -> dict[str, np.ndarray]:
+    """Test accuracy of both and of CE's last epoch for three draws of noise and seeds."""
+    n, truth = len(r8_small["train"]), np.array(r8_small["test"]["label"])
+    texts = [*r8_small["train"]["text"], *r8_small["test"]["text"]]
+    features = nk.TextEncoder(trainable_layers=0).prepare(texts)
+    x = torch.cat([torch.from_numpy(row) for row in features]).float()
+    found: dict[str, list[float]] = {"plain": [], "full": [], "ce": []}
+    for seed in (1, 2, 3):
+        noisy = nk.add_noise(r8_small, kind="symmetric", rate=0.4, seed=seed)
+        label = torch.full((len(x),), -1)
+        label[:n] = torch.tensor(noisy["train"]["noisy_label"][:])
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            p, _ = plain.sidyp(x, label, C=8)
+        found["plain"].append(float((p[n:].argmax(-1).numpy() == truth).mean()))
+        full = nk.SiDyP(profile="quick", seed=seed).fit(noisy)
+        found["full"].append(full.evaluate(noisy["test"])["accuracy"])
+        ce = nk.Baseline(loss="ce", profile="quick", epochs=30, seed=seed).fit(noisy)
+        found["ce"].append(ce.evaluate(noisy["test"])["accuracy"])
+    return {name: np.array(values) for name, values in found.items()}
 
-    def test_both_beat_the_last_epoch_of_ce(self, accuracy: dict[str, np.ndarray]) -> None:
-        assert (accuracy["plain"] > accuracy["ce"]).all()
-        assert (accuracy["full"] > accuracy["ce"]).all()
+
+@pytest.mark.slow
+def test_the_two_are_about_as_often_right(accuracy: dict[str, np.ndarray]) -> None:
+    # Over six draws (seeds 1 to 6) the page's accuracy less the full method's was -0.016 on average, with a
+    # standard deviation of 0.024: that is 0.014 for the mean of three, and the band is three times as wide.
+    assert abs((accuracy["plain"] - accuracy["full"]).mean()) < 0.042
+
+
+@pytest.mark.slow
+def test_both_beat_the_last_epoch_of_ce(accuracy: dict[str, np.ndarray]) -> None:
+    assert (accuracy["plain"] > accuracy["ce"]).all()
+    assert (accuracy["full"] > accuracy["ce"]).all()
 
 
 def test_the_readme_names_code_that_exists() -> None:
