@@ -116,11 +116,9 @@ class BaselineLoss:
         if c.loss == "label_smoothing":
             return losses.cross_entropy(logits, target, label_smoothing=c.smoothing)
         if c.loss == "elr":
-            memory = (
-                c.elr_memory * self.memory[index] + (1 - c.elr_memory) * logits.detach().softmax(-1).cpu()
-            )
-            self.memory[index] = memory
-            penalty = losses.elr_penalty(logits, memory.to(logits.device))
+            p, m = logits.detach().softmax(-1).cpu(), c.elr_memory
+            self.memory[index] = m * self.memory[index] + (1 - m) * p
+            penalty = losses.elr_penalty(logits, self.memory[index].to(logits.device))
             return losses.cross_entropy(logits, target) + c.elr_weight * penalty
         if c.loss == "mixup":
             one_hot = nn.functional.one_hot(target, self.n_classes).to(logits.dtype)
@@ -156,13 +154,9 @@ class Baseline(Method):
     config: BaselineConfig
 
     def __init__(
-        self,
-        loss: str = "ce",
-        encoder: str = "minilm",
-        profile: str = "class",
-        seed: int = 0,
+        self, loss: str = "ce", encoder: str = "minilm", profile: str = "class", seed: int = 0,
         **settings: Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._configure(loss=loss, encoder=encoder, profile=profile, seed=seed, **settings)
 
     def fit(

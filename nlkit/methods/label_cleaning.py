@@ -36,6 +36,15 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 
+class LabelCleaner(Baseline):
+    """A baseline that first changes or drops labels; the loss is CE unless a setting says otherwise."""
+
+    def __init__(
+        self, encoder: str = "minilm", profile: str = "class", seed: int = 0, **settings: Any
+    ) -> None:
+        self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
+
+
 # -- kNN relabelling ---------------------------------------------------------------------------------------
 
 
@@ -56,7 +65,7 @@ class KNNRelabelConfig(BaselineConfig):
         self._number("k", low=1, whole=True)
 
 
-class KNNRelabel(Baseline):
+class KNNRelabel(LabelCleaner):
     """Give every training text the label of its nearest neighbours, then train the strong classifier.
 
     A text's new label is the distance-weighted majority among the observed labels of the K other texts that
@@ -83,11 +92,6 @@ class KNNRelabel(Baseline):
     config: KNNRelabelConfig
     relabelled_: pd.DataFrame
     tables: ClassVar[tuple[str, ...]] = ("history_", "relabelled_")
-
-    def __init__(
-        self, encoder: str = "minilm", profile: str = "class", seed: int = 0, **settings: Any
-    ) -> None:
-        self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
 
     def fit(
         self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
@@ -129,7 +133,7 @@ class ConfidentLearningConfig(BaselineConfig):
         self._number("folds", low=2, whole=True)
 
 
-class ConfidentLearning(Baseline):
+class ConfidentLearning(LabelCleaner):
     """Drop the texts whose labels cleanlab finds issues with, then train the strong classifier on the rest.
 
     The issues come from the probabilities that logistic regression on the pre-trained encoder's embeddings
@@ -158,11 +162,6 @@ class ConfidentLearning(Baseline):
     pruned_: pd.DataFrame
     tables: ClassVar[tuple[str, ...]] = ("history_", "pruned_")
 
-    def __init__(
-        self, encoder: str = "minilm", profile: str = "class", seed: int = 0, **settings: Any
-    ) -> None:
-        self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
-
     def fit(
         self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
     ) -> Self:
@@ -179,12 +178,9 @@ class ConfidentLearning(Baseline):
         everything, c = observe(ds, "train"), self.config
         known, data = np.flatnonzero(everything.noisy_label >= 0), everything.labelled()
         probability = out_of_fold_probabilities(
-            self._text_embedding(data.texts),
-            data.noisy_label,
-            len(label_names(ds)),
-            folds=c.folds,
+            self._text_embedding(data.texts), data.noisy_label, len(label_names(ds)), folds=c.folds,
             seed=c.seed,
-        )
+        )  # fmt: skip
         issue = label_issues(find_label_issues, probability, data.noisy_label)
         table = pd.DataFrame({
             "index": known, "noisy_label": data.noisy_label, "issue": issue,

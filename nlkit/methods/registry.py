@@ -15,11 +15,7 @@ from nlkit.models.saving import load_tensors
 __all__ = ["METHODS", "load"]
 
 METHODS: dict[str, type[Method]] = {
-    "NoiseAL": NoiseAL,
-    "SiDyP": SiDyP,
-    "Baseline": Baseline,
-    "KNNRelabel": KNNRelabel,
-    "ConfidentLearning": ConfidentLearning,
+    method.__name__: method for method in (NoiseAL, SiDyP, Baseline, KNNRelabel, ConfidentLearning)
 }
 """Name → class. `nlkit.load` finds the class of a saved method here."""
 

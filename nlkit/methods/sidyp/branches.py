@@ -221,18 +221,14 @@ class Snapshots(nn.Module):
         """Return what a model says of N texts by each snapshot's weights, then by its own, which it keeps."""
         own, found = copied_weights(model), []
         try:
-            for number in range(self.count):
-                model.load_state_dict(self.state_of(number))
+            for weights in [*map(self.state_of, range(self.count)), own]:
+                model.load_state_dict(weights)
                 found.append(predict(model, inputs, device, precision=precision))
         finally:
             model.load_state_dict(own)
-        return [*found, predict(model, inputs, device, precision=precision)]
+        return found
 
     def state_of(self, number: int) -> Tensors:
         """Return the state of one snapshot, by the model's own names."""
-        start = f"{number}/"
-        return {
-            key.removeprefix(start).replace("/", "."): value
-            for key, value in self.named_buffers()
-            if key.startswith(start)
-        }
+        buffers = {key.replace("/", "."): value for key, value in self.named_buffers()}
+        return below(buffers, f"{number}.")

@@ -22,6 +22,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
+LIMITS: dict[str, dict[str, Any]] = {
+    "branches trajectory_points neighbours hidden_size denoiser_blocks chains": {"low": 1, "whole": True},
+    "diffusion_epochs diffusion_batch_size diffusion_steps": {"low": 1, "whole": True},
+    "sampling_steps prediction_steps update_rounds": {"low": 1, "whole": True},
+    "coregularisation diffusion_coregularisation branch_ema_epochs": {"low": 0.0},
+    "coregularisation_warmup diffusion_dropout diffusion_warmup": {"low": 0.0, "high": 1.0},
+    "gamma delta margin_epochs": {"low": 0.0, "high": 1.0, "open_low": True},
+    "lr_diffusion simplex_scale ema_epochs": {"low": 0.0, "open_low": True},
+    "agreement": {"low": -1.0, "high": 1.0},
+}
+"""What numbers are held to."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SiDyPConfig(TrainingConfig):
@@ -150,29 +162,15 @@ class SiDyPConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._choice("variant", tuple(VARIANTS))
-        for name in (
-            "branches", "trajectory_points", "neighbours", "diffusion_epochs", "diffusion_batch_size",
-            "diffusion_steps", "sampling_steps", "prediction_steps", "hidden_size", "denoiser_blocks",
-            "update_rounds", "chains",
-        ):  # fmt: skip
-            self._number(name, low=1, whole=True)
-        for name in ("coregularisation", "diffusion_coregularisation", "branch_ema_epochs"):
-            self._number(name, low=0.0)
-        for name in ("coregularisation_warmup", "diffusion_dropout", "diffusion_warmup"):
-            self._number(name, low=0.0, high=1.0)
-        for name in ("gamma", "delta", "margin_epochs"):
-            self._number(name, low=0.0, high=1.0, open_low=True)
-        for name in ("lr_diffusion", "simplex_scale", "ema_epochs"):
-            self._number(name, low=0.0, open_low=True)
-        self._number("agreement", low=-1.0, high=1.0)
-        if self.noise_rate != "auto":
-            if isinstance(self.noise_rate, str):
-                invalid("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto'")
-            self._number("noise_rate", low=0.0, high=1.0)
         self._choice("score", SCORES)
-        for name in (
-            "normalise", "dynamic_prior", "prior_memory", "weighted_loss",
-        ):  # fmt: skip
+        for names, limits in LIMITS.items():
+            for name in names.split():
+                self._number(name, **limits)
+        if isinstance(self.noise_rate, str) and self.noise_rate != "auto":
+            invalid("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto'")
+        if self.noise_rate != "auto":
+            self._number("noise_rate", low=0.0, high=1.0)
+        for name in ("normalise", "dynamic_prior", "prior_memory", "weighted_loss"):
             if not isinstance(getattr(self, name), bool):
                 invalid(name, getattr(self, name), "True or False")
         for name in ("sampling_steps", "prediction_steps"):

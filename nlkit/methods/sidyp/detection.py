@@ -65,18 +65,13 @@ def suspicion(
         invalid("score", score, f"one of {', '.join(SCORES[2:])}")
     check_labels(label, n_classes)
     known = np.flatnonzero(label >= 0)
-    result = np.full(len(label), np.nan)
-    if not len(known):
-        return result
-    label = label[known]
     own, other = np.empty((2, *z.shape[:2], len(known)))  # (M, E, n), n labelled samples
     # Branch by branch and epoch by epoch: all distances at once would need M E times the memory.
     for m, e in np.ndindex(*z.shape[:2]):
-        own[m, e], other[m, e] = _centroid_distances(z[m, e, known], label, n_classes, normalise)
-    if score == "distance":
-        result[known] = (own.mean(1) + own.std(1)).mean(0)
-    else:
-        result[known] = (own - other).mean((0, 1))
+        own[m, e], other[m, e] = _centroid_distances(z[m, e, known], label[known], n_classes, normalise)
+    distance = (own.mean(1) + own.std(1)).mean(0)
+    result = np.full(len(label), np.nan)
+    result[known] = distance if score == "distance" else (own - other).mean((0, 1))
     return result
 
 
@@ -126,13 +121,10 @@ def margin(dynamics: ArrayLike, noisy_label: ArrayLike) -> Floats:
     if p.ndim != 4 or p.shape[2] != len(label) or 0 in p.shape[:2] or p.shape[3] < 2:
         invalid("dynamics", f"array of shape {p.shape}", f"shape (M, E, {len(label)}, C), M and E at least 1")
     check_labels(label, p.shape[3])
-    mean = p.mean((0, 1), dtype=np.float64)
-    known = np.flatnonzero(label >= 0)
-    result = np.full(len(label), np.nan)
-    own = mean[known, label[known]].copy()
-    mean[known, label[known]] = -np.inf
-    result[known] = mean[known].max(1) - own
-    return result
+    mean, row = p.mean((0, 1), dtype=np.float64), np.arange(len(label))
+    own = np.where(label >= 0, mean[row, label], np.nan)
+    mean[row, label] = -np.inf
+    return mean.max(1) - own  # type: ignore[no-any-return]
 
 
 def detect(
@@ -255,16 +247,15 @@ def suspects(
         The given or the estimated one.
     score : ndarray, shape (N,)
     """
-    early = slice(0, math.ceil(margin_epochs * dynamics.shape[1]))
-    if score == "margin":
-        found = margin(dynamics[:, early], noisy_label)
-        return *detect(found, noise_rate, centred=True, seed=seed), found
-    kind = "relative" if score == "both" else score
-    distance = suspicion(trajectory, noisy_label, dynamics.shape[3], score=kind, normalise=normalise)
+    found = []
+    if score in ("both", "margin"):
+        found.append(margin(dynamics[:, : math.ceil(margin_epochs * dynamics.shape[1])], noisy_label))
+    if score != "margin":
+        kind = "relative" if score == "both" else score
+        found.append(suspicion(trajectory, noisy_label, dynamics.shape[3], score=kind, normalise=normalise))
     if score == "both":
-        first = margin(dynamics[:, early], noisy_label)
-        return detect_by_both(first, distance, noise_rate, agreement=agreement, seed=seed)
-    return *detect(distance, noise_rate, centred=score == "relative", seed=seed), distance
+        return detect_by_both(found[0], found[1], noise_rate, agreement=agreement, seed=seed)
+    return *detect(found[0], noise_rate, centred=score != "distance", seed=seed), found[0]
 
 
 def _estimated_share(score: Floats, centred: bool, seed: int) -> float:

@@ -95,9 +95,8 @@ def survival(level: Tensor, n_classes: int) -> Tensor:
     Tensor, shape (…)
         From 1 / C at ᾱ = 0 to 1 at ᾱ = 1.
     """
-    z = torch.linspace(
-        -8, 8, 801, dtype=torch.float64
-    )  # the trapezoidal rule is exact enough on a bell curve
+    # The trapezoidal rule is exact enough on a bell curve.
+    z = torch.linspace(-8, 8, 801, dtype=torch.float64)
     density = torch.exp(-(z**2) / 2)
     kept = level.double().unsqueeze(-1)
     ahead = 2 * (kept / (1 - kept).clamp(min=1e-12)).sqrt()
@@ -117,9 +116,7 @@ class BranchLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x W + b."""
-        if self.bias is None:
-            return torch.bmm(x, self.weight)
-        return torch.baddbmm(self.bias, x, self.weight)
+        return x @ self.weight if self.bias is None else torch.baddbmm(self.bias, x, self.weight)
 
 
 class Denoiser(nn.Module):
@@ -149,16 +146,9 @@ class Denoiser(nn.Module):
     FREQUENCIES = 8
 
     def __init__(
-        self,
-        branches: int,
-        n_classes: int,
-        condition_size: int,
-        *,
-        hidden_size: int = 128,
-        blocks: int = 2,
-        dropout: float = 0.1,
-        scale: float = 5.0,
-    ) -> None:
+        self, branches: int, n_classes: int, condition_size: int, *, hidden_size: int = 128, blocks: int = 2,
+        dropout: float = 0.1, scale: float = 5.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         M, H = branches, hidden_size
         self.scale = scale
@@ -186,9 +176,8 @@ class Denoiser(nn.Module):
         condition : Tensor, shape (M, B, P)
             What is known of the text.
         """
-        return self.denoise(
-            noised, level, self.observed(observed / self.scale) + self.encode_condition(condition)
-        )
+        seen = self.observed(observed / self.scale) + self.encode_condition(condition)
+        return self.denoise(noised, level, seen)
 
     def encode_condition(self, condition: Tensor) -> Tensor:
         """Return what the condition comes to, shape (M, B, H): the costly part, the same in all chains."""
@@ -242,15 +231,9 @@ def p_sample(
 
 @torch.no_grad()
 def p_sample_loop(
-    denoiser: Denoiser,
-    observed: Tensor,
-    encoded: Tensor,
-    levels: Tensor,
-    *,
-    generator: torch.Generator | None = None,
-    shared_noise: bool = False,
-    trace: list[Tensor] | None = None,
-) -> Tensor:
+    denoiser: Denoiser, observed: Tensor, encoded: Tensor, levels: Tensor, *,
+    generator: torch.Generator | None = None, shared_noise: bool = False, trace: list[Tensor] | None = None,
+) -> Tensor:  # fmt: skip
     """Run the reverse process of all samples and branches at once.
 
     Parameters
@@ -280,9 +263,8 @@ def p_sample_loop(
     classes, k = denoiser.out.weight.shape[-1], denoiser.scale
 
     def noise() -> Tensor:
-        samples = 1 if shared_noise else B
-        drawn = torch.randn(M, samples, classes, generator=generator, device=encoded.device)
-        return drawn.expand(M, B, classes)
+        shape = (M, 1 if shared_noise else B, classes)
+        return torch.randn(shape, generator=generator, device=encoded.device).expand(M, B, classes)
 
     seen = denoiser.observed(to_simplex(observed, classes, k) / k) + encoded
     state = k * noise()

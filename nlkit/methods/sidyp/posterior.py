@@ -7,7 +7,6 @@ asked at once; `nlkit.methods.sidyp.plain` says the same in loops.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -45,15 +44,13 @@ def conditions(trajectory: ArrayLike, text_embedding: ArrayLike) -> Tensor:
         The trajectory's mean and its drift (last minus first), of embeddings at unit length, and the text
         embedding at unit length; each part times the root of its width, so that entries are about 1.
     """
-    z = _unit(torch.as_tensor(np.asarray(trajectory)).float())
-    text = _unit(torch.as_tensor(np.asarray(text_embedding)).float())
+    z, text = (
+        nn.functional.normalize(torch.as_tensor(np.asarray(part)).float(), dim=-1)
+        for part in (trajectory, text_embedding)
+    )
     width, text_width = math.sqrt(z.shape[-1]), math.sqrt(text.shape[-1])
     parts = [width * z.mean(1), width * (z[:, -1] - z[:, 0]), (text_width * text).expand(len(z), *text.shape)]
     return torch.cat(parts, -1)
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    return nn.functional.normalize(vectors, dim=-1)
 
 
 def new_denoiser(branches: int, n_classes: int, condition_size: int, config: SiDyPConfig) -> Denoiser:
@@ -64,21 +61,15 @@ def new_denoiser(branches: int, n_classes: int, condition_size: int, config: SiD
     )  # fmt: skip
 
 
-def _chunks(n: int) -> Iterator[slice]:
-    yield from (slice(start, start + CHUNK) for start in range(0, n, CHUNK))
+def _chunks(n: int) -> list[slice]:
+    return [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
 
 
 @torch.no_grad()
 def answer_probabilities(
-    denoiser: Denoiser,
-    encoded: Tensor,
-    observed: Tensor,
-    steps: int,
-    generator: torch.Generator,
-    *,
-    chains: int = 1,
-    shared_noise: bool = False,
-) -> Tensor:
+    denoiser: Denoiser, encoded: Tensor, observed: Tensor, steps: int, generator: torch.Generator, *,
+    chains: int = 1, shared_noise: bool = False,
+) -> Tensor:  # fmt: skip
     """Return P_diff,m(y | ỹ, x), shape (M, B, C): the reverse chain's final probabilities, mean over chains.
 
     Parameters
@@ -116,14 +107,9 @@ def answer_probabilities(
 
 @torch.no_grad()
 def posterior(
-    denoiser: Denoiser,
-    condition: Tensor,
-    p_observed: Tensor,
-    config: SiDyPConfig,
-    *,
-    chains: int | None = None,
-    mass: float = OBSERVED_MASS,
-) -> Probabilities:
+    denoiser: Denoiser, condition: Tensor, p_observed: Tensor, config: SiDyPConfig, *,
+    chains: int | None = None, mass: float = OBSERVED_MASS,
+) -> Probabilities:  # fmt: skip
     """Return P(y | x) = (1/M) Σ_m Σ_ỹ P_diff,m(y | ỹ, x) P_clf,m(ỹ | x), shape (N, C), rows sum to 1.
 
     Parameters
@@ -170,12 +156,9 @@ def posterior(
 
 @torch.no_grad()
 def refined(
-    denoiser: Denoiser,
-    condition: Tensor,
-    p_observed: Tensor,
-    noisy_label: NDArray[np.int64],
+    denoiser: Denoiser, condition: Tensor, p_observed: Tensor, noisy_label: NDArray[np.int64],
     config: SiDyPConfig,
-) -> Probabilities:
+) -> Probabilities:  # fmt: skip
     """Return P(y | x, ỹ), shape (N, C), rows sum to 1: the branches' mean answer to the observed label.
 
     Parameters

@@ -60,10 +60,10 @@ class Prior:
 
         `likeliest` is a class number, the other labels are names.
         """
-        order = np.argsort(-self.weight, axis=1, kind="stable")
-        rows = []
-        for w, o in zip(self.weight, order, strict=True):
-            rows.append(", ".join(f"{label_names[c]} {w[c]:.2f}" for c in o if w[c] > 0))
+        rows = [
+            ", ".join(f"{label_names[c]} {w[c]:.2f}" for c in np.argsort(-w, kind="stable") if w[c] > 0)
+            for w in self.weight
+        ]
         return pd.DataFrame({
             "index": np.arange(len(rows)),
             "noisy_label": [label_names[c] if c >= 0 else "" for c in np.asarray(noisy_label, np.int64)],
@@ -113,6 +113,8 @@ def nearest_trusted(
 
     Nearest first; −1 and infinity where there are fewer. Parameters and errors as in `neighbour_prior`.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     x, label = np.asarray(embedding, np.float64), np.asarray(noisy_label, np.int64)
     doubted = np.asarray(suspect, bool)
     if x.ndim != 2 or not len(x) == len(label) == len(doubted):
@@ -125,7 +127,14 @@ def nearest_trusted(
             "no sample with a label is left that is not suspect: nothing can be read off neighbours. "
             "Give a lower noise_rate, or more labels"
         )
-    return _nearest_others(x, reference, k)
+    found: Any = NearestNeighbors(n_neighbors=min(k + 1, len(reference))).fit(x[reference])
+    distance, place = found.kneighbors(x)
+    number = reference[place]
+    # One more than wanted was asked for: the sample itself, or else the farthest, goes last and is cut off.
+    own = number == np.arange(len(x))[:, None]
+    order = np.argsort(own, axis=1, kind="stable")[:, :k]
+    own, number, distance = (np.take_along_axis(part, order, 1) for part in (own, number, distance))
+    return np.where(own, -1, number), np.where(own, np.inf, distance)
 
 
 def vote(
@@ -168,25 +177,6 @@ def vote(
 def _scale(distance: Floats) -> float:
     finite = distance[np.isfinite(distance)]
     return float(finite.mean()) if len(finite) and finite.mean() > 0 else 1.0
-
-
-def _nearest_others(x: Floats, reference: NDArray[np.int64], k: int) -> tuple[NDArray[np.int64], Floats]:
-    """Return numbers and distances of the k nearest reference samples, (N, K), never the sample itself."""
-    from sklearn.neighbors import NearestNeighbors
-
-    found: Any = NearestNeighbors(n_neighbors=min(k + 1, len(reference))).fit(x[reference])
-    distance, place = found.kneighbors(x)
-    number = reference[place]
-    # One more than wanted was asked for: the sample itself goes, or else the farthest.
-    self_at = number == np.arange(len(x))[:, None]
-    drop = np.where(self_at.any(1), self_at.argmax(1), number.shape[1] - 1)
-    if len(reference) <= k:  # nobody is one too many, unless it is the sample itself
-        drop = np.where(self_at.any(1), drop, -1)
-    keep = np.arange(number.shape[1]) != drop[:, None]
-    order = np.argsort(~keep, axis=1, kind="stable")
-    number = np.where(np.take_along_axis(keep, order, 1), np.take_along_axis(number, order, 1), -1)[:, :k]
-    distance = np.take_along_axis(distance, order, 1)[:, :k]
-    return number, np.where(number >= 0, distance, np.inf)
 
 
 def candidates(u: ArrayLike, *, gamma: float = 0.9, delta: float = 0.8) -> tuple[Floats, NDArray[np.str_]]:

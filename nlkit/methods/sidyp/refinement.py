@@ -28,7 +28,7 @@ from nlkit.methods.sidyp.posterior import answer_probabilities, new_denoiser
 from nlkit.methods.sidyp.prior import Prior, update_prior
 from nlkit.training import losses
 from nlkit.training.ema import WeightAverage
-from nlkit.training.trainer import Interrupted
+from nlkit.training.trainer import Interrupted, copied_weights
 
 __all__ = ["Refinement", "sample_labels"]
 
@@ -86,21 +86,16 @@ class Refinement:
     """
 
     def __init__(
-        self,
-        condition: Tensor,
-        noisy_label: NDArray[np.int64],
-        prior: Prior,
-        config: SiDyPConfig,
-        device: torch.device,
-        validation: tuple[Tensor, NDArray[np.int64], NDArray[np.int64]] | None = None,
-    ) -> None:
+        self, condition: Tensor, noisy_label: NDArray[np.int64], prior: Prior, config: SiDyPConfig,
+        device: torch.device, validation: tuple[Tensor, NDArray[np.int64], NDArray[np.int64]] | None = None,
+    ) -> None:  # fmt: skip
         M, N, P = condition.shape
         self.config, self.device, self.validation = config, device, validation
         self.condition = condition.to(device)
         self.observed = torch.from_numpy(noisy_label).to(device)
         self.certain = prior.case == "certain"
-        self.neighbours_weight = prior.weight
-        self.weight = np.repeat(prior.weight[None], M, axis=0)
+        self.neighbours_weight = np.repeat(prior.weight[None], M, axis=0)
+        self.weight = self.neighbours_weight.copy()
         with torch.random.fork_rng():
             torch.manual_seed(config.seed + 2)
             self.denoiser = new_denoiser(M, prior.weight.shape[1], P, config).to(device)
@@ -156,14 +151,13 @@ class Refinement:
         weight = torch.from_numpy(self.weight).float().to(self.device)
         self.denoiser.train()
         total = torch.zeros((), device=self.device)
-        order = rng.permutation(rows)
-        for start in range(0, len(order), c.diffusion_batch_size):
-            index = torch.from_numpy(order[start : start + c.diffusion_batch_size]).to(self.device)
+        order = torch.from_numpy(rng.permutation(rows)).to(self.device)
+        for index in torch.split(order, c.diffusion_batch_size):
             total += self._step(index, weight[:, index], generator, warm) * len(index)
-        sure = self.weight.max(-1).mean()
-        row = {"epoch": epoch + 1.0, "loss": float(total) / len(order), "prior_certainty": float(sure)}
-        row["seconds"] = time.perf_counter() - started
-        return row
+        return {
+            "epoch": epoch + 1.0, "loss": float(total) / len(rows),
+            "prior_certainty": float(self.weight.max(-1).mean()), "seconds": time.perf_counter() - started,
+        }  # fmt: skip
 
     def _step(self, index: Tensor, weight: Tensor, generator: torch.Generator, warm: bool) -> Tensor:
         """Learn from one batch; noise, time and the draw of the label are the same in all branches."""
@@ -191,18 +185,18 @@ class Refinement:
     def _move_prior(self, generator: torch.Generator) -> None:
         """Run the reverse chain J times for every text that is not certain; its answers move the prior."""
         c, open_ = self.config, np.flatnonzero(~self.certain)
-        self.denoiser.eval()
-        if not c.prior_memory:
-            self.weight[:, open_] = self.neighbours_weight[open_]
         if not len(open_):
             return
+        self.denoiser.eval()
+        weight = (self.weight if c.prior_memory else self.neighbours_weight)[:, open_]
         with torch.no_grad():
             encoded = self.denoiser.encode_condition(self.condition[:, open_])
         for _ in range(c.update_rounds):
-            answer = answer_probabilities(
+            p = answer_probabilities(
                 self.denoiser, encoded, self.observed[open_], c.sampling_steps, generator
-            ).argmax(-1)
-            self.weight[:, open_] = update_prior(self.weight[:, open_], answer.cpu().numpy(), c.update_rounds)
+            )
+            weight = update_prior(weight, p.argmax(-1).cpu().numpy(), c.update_rounds)
+        self.weight[:, open_] = weight
 
     def _agree(self, row: dict[str, float]) -> None:
         """Write how often the chain agrees with the validation prior's labels, and keep the best weights."""
@@ -212,13 +206,11 @@ class Refinement:
         generator = torch.Generator(self.device).manual_seed(self.config.seed)
         with torch.no_grad():
             encoded = self.denoiser.encode_condition(condition.to(self.device))
-        found = answer_probabilities(
-            self.denoiser, encoded, torch.from_numpy(observed).to(self.device), self.config.prediction_steps,
-            generator,
-        ).mean(0).argmax(-1)  # fmt: skip
-        row["agreement_validation_prior"] = float((found.cpu().numpy() == target).mean())
+        label, steps = torch.from_numpy(observed).to(self.device), self.config.prediction_steps
+        p = answer_probabilities(self.denoiser, encoded, label, steps, generator)
+        agreement = float((p.mean(0).argmax(-1).cpu().numpy() == target).mean())
+        row["agreement_validation_prior"] = agreement
         # Of equal epochs the later one: it has learnt from more of the prior.
-        if row["agreement_validation_prior"] >= self.best_agreement:
-            self.best_agreement = row["agreement_validation_prior"]
-            self.best_epoch = int(row["epoch"])
-            self.best_weights = {k: v.detach().cpu().clone() for k, v in self.denoiser.state_dict().items()}
+        if agreement >= self.best_agreement:
+            self.best_agreement, self.best_epoch = agreement, int(row["epoch"])
+            self.best_weights = copied_weights(self.denoiser)
