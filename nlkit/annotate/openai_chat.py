@@ -7,8 +7,9 @@ import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cached_property
+from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -224,7 +225,11 @@ class OpenAIChat:
         # A name has at most as many tokens as bytes; the rest is for quotes and the end of the reply.
         longest = max(len(name.encode()) for name in names) + 8
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="nlkit-chat")
-        asked = {pool.submit(self._reply, prompt, longest): prompt for prompt in missing}
+        waiting, asked = iter(missing), dict[Future[Reply], str]()
+
+        def send(count: int) -> None:
+            for prompt in islice(waiting, count):
+                asked[pool.submit(self._reply, prompt, longest)] = prompt
 
         def read(future: Future[Reply]) -> None:
             reply = future.result()
@@ -239,15 +244,19 @@ class OpenAIChat:
 
         with progress(total=len(missing), desc=f"asking {self.name}", unit="text") as bar:
             try:
-                for future in as_completed(asked):
-                    read(future)
+                send(self.workers)
+                while asked:
+                    done = wait(asked, return_when=FIRST_COMPLETED).done
+                    for future in done:
+                        read(future)
+                    send(len(done))
             except BaseException:
-                pool.shutdown(cancel_futures=True)
-                for future in list(asked):
-                    if not future.cancelled() and future.exception() is None:
+                for future in wait(asked).done:
+                    if future.exception() is None:
                         read(future)
                 raise
-        pool.shutdown()
+            finally:
+                pool.shutdown()
 
     @cached_property
     def _package(self) -> Any:
