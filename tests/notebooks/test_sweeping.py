@@ -9,6 +9,7 @@ import nbformat
 import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell
+from papermill import PapermillExecutionError
 from PIL import Image
 
 from nlkit.__main__ import main
@@ -30,22 +31,16 @@ def executed(monkeypatch):
     def execute(name, parameters, out, **settings):
         given.append({k: v for k, v in parameters.items() if k != "results"})
         out.parent.mkdir(parents=True, exist_ok=True)
+        failing = parameters.get("seed") == 13
         nb = nbformat.read(notebooks.folder() / f"{name}.ipynb", as_version=4)
         nb.cells.insert(1, new_code_cell("injected", metadata={"tags": ["injected-parameters"]}))
-        nb.metadata["papermill"] = {"parameters": parameters, "end_time": "now", "exception": None}
+        nb.metadata["papermill"] = {"parameters": parameters, "end_time": "now", "exception": failing or None}
         nbformat.write(nb, out)
-        if parameters.get("seed") == 13:
-            nb.metadata["papermill"]["exception"] = True
-            nbformat.write(nb, out)
-            raise courses_error(out)
+        if failing:
+            raise PapermillExecutionError(1, 1, "boom()", "NameError", "boom", [])
         rows = [{"method": m, "test accuracy": 0.9 - parameters["noise_rate"] / n}
                 for n, m in enumerate(("CE", "NoiseAL"), start=1)]  # fmt: skip
         Path(parameters["results"]).write_text(json.dumps({"settings": {}, "table": rows, "n": 3}))
-
-    def courses_error(out):
-        from papermill import PapermillExecutionError
-
-        return PapermillExecutionError(1, 1, "boom()", "NameError", "boom", [])
 
     monkeypatch.setattr(running, "execute", execute)
     return given

@@ -34,26 +34,20 @@ def guess(label):
 
 class TestContestants:
     def test_every_method_and_every_loss(self):
-        makers = comparing.contestants(profile="quick")
+        makers = comparing.contestants(annotator="smollm2", query_budget=3, profile="quick")
         made = {name: make(7) for name, make in makers.items()}
         assert {type(method) for method in made.values()} == set(nk.METHODS.values())
         assert len(makers) == len(nk.METHODS) - 1 + len(LOSSES)
         losses = [method.config.loss for method in made.values() if type(method) is nk.Baseline]
         assert losses == list(LOSSES)
-        assert {method.config.seed for method in made.values()} == {7}
-        assert {method.config.profile for method in made.values()} == {"quick"}
+        assert {(m.config.seed, m.config.profile) for m in made.values()} == {(7, "quick")}
+        asks = made["NoiseAL"]
+        assert (asks.annotator, asks.config.query_budget) == ("smollm2", 3)
 
     def test_a_method_that_is_added_takes_part(self, monkeypatch):
-        class Added(nk.Baseline):
-            pass
-
-        monkeypatch.setitem(nk.METHODS, "Added", Added)
-        assert isinstance(comparing.contestants(profile="quick")["Added"](0), Added)
-
-    def test_who_asks_gets_the_annotator(self):
-        makers = comparing.contestants(annotator="smollm2", query_budget=3, profile="quick")
-        method = makers["NoiseAL"](0)
-        assert (method.annotator, method.config.query_budget) == ("smollm2", 3)
+        added = type("Added", (nk.Baseline,), {})
+        monkeypatch.setitem(nk.METHODS, "Added", added)
+        assert isinstance(comparing.contestants(profile="quick")["Added"](0), added)
 
 
 @pytest.fixture(scope="module")

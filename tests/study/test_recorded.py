@@ -63,20 +63,18 @@ def same(one, other):
 class TestExperiment:
     def test_a_recording_is_read_and_nothing_computed(self, kept):
         run = experiment("some", refuse, SETTINGS)
-        assert not run.live
-        assert run.as_given
+        assert (run.live, run.as_given) == (False, True)
         same(run, kept)
 
-    def test_live_and_recorded_look_the_same(self, kept):
-        run = experiment("some", found, SETTINGS, recorded=False)
-        assert run.live
-        assert run.as_given
+    @pytest.mark.parametrize(
+        ("name", "changed", "recorded_runs", "as_given"),
+        [("some", {}, False, True), ("some", {"rate": 0.2}, True, False), ("never", {}, True, False)],
+    )
+    def test_what_else_is_computed(self, kept, place, name, changed, recorded_runs, as_given):
+        run = experiment(name, found, SETTINGS | changed, recorded=recorded_runs)
+        assert (run.live, run.as_given) == (True, as_given)
         same(run, kept)
-
-    def test_other_settings_are_computed(self, kept):
-        run = experiment("some", found, SETTINGS | {"rate": 0.2})
-        assert run.live
-        assert not run.as_given
+        assert [path.name for path in place.iterdir()] == ["some"]
 
     def test_tells_beforehand_whether_it_will_compute(self, kept, monkeypatch):
         assert recorded.is_recorded("some", SETTINGS)
@@ -89,14 +87,7 @@ class TestExperiment:
         monkeypatch.setenv(RECORD, str(place))
         experiment("some", found, {"rates": (0.2, 0.4)})
         monkeypatch.delenv(RECORD)
-        assert recorded.is_recorded("some", {"rates": (0.2, 0.4)})
         assert not experiment("some", refuse, {"rates": (0.2, 0.4)}).live
-
-    def test_without_a_recording(self, place):
-        run = experiment("never", found, SETTINGS)
-        assert run.live
-        assert not run.as_given
-        assert not list(place.iterdir())
 
     def test_a_live_run_is_not_rounded(self, place):
         live, original = experiment("never", found, SETTINGS), found()
@@ -219,25 +210,22 @@ class TestRun:
         assert experiment("some", second, SETTINGS)["found"].tolist() == [3]
 
 
-class TestShipped:
-    def test_small(self):
-        files = [path for path in recorded.folder().rglob("*") if path.is_file()]
-        assert sum(path.stat().st_size for path in files) < 600_000
-        assert {path.suffix for path in files} <= {".parquet"}
+def test_recordings_that_are_shipped_are_small():
+    files = [path for path in recorded.folder().rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 600_000
+    assert {path.suffix for path in files} <= {".parquet"}
 
-    @pytest.mark.parametrize("name", recorded.names())
-    def test_readable_and_labelled(self, name):
-        run = recorded._read(recorded.folder() / name)
-        assert run.label.startswith("Recorded on 20")
-        # The annotator's labels depend on neither: that is why notebooks and profiles share them.
-        assert {"profile", "encoder"} <= set(run.settings) or name == "observed_labels"
-        # A grid has several of these.
-        assert all(run.settings.keys() & {part, f"{part}s"} for part in ("dataset", "seed"))
 
-    @pytest.mark.parametrize("name", recorded.names())
-    def test_no_texts(self, name):
-        # Data sets are not to be copied into the repository: words in tables are names, and short.
-        for value in recorded._read(recorded.folder() / name).data.values():
-            if isinstance(value, pd.DataFrame):
-                for column in value.select_dtypes(["object", "string"]):
-                    assert value[column].dropna().astype(str).str.len().max() <= 80
+@pytest.mark.parametrize("name", recorded.names())
+def test_recordings_that_are_shipped_are_labelled_and_hold_no_texts(name):
+    run = recorded._read(recorded.folder() / name)
+    assert run.label.startswith("Recorded on 20")
+    # The annotator's labels depend on neither: that is why notebooks and profiles share them.
+    assert {"profile", "encoder"} <= set(run.settings) or name == "observed_labels"
+    # A grid has several of these.
+    assert all(run.settings.keys() & {part, f"{part}s"} for part in ("dataset", "seed"))
+    # Data sets are not to be copied into the repository: words in tables are names, and short.
+    for value in run.data.values():
+        if isinstance(value, pd.DataFrame):
+            for column in value.select_dtypes(["object", "string"]):
+                assert value[column].dropna().astype(str).str.len().max() <= 80
