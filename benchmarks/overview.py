@@ -26,6 +26,7 @@ import nlkit as nk
 from benchmarks import accuracy, refining
 from benchmarks.tables import markdown, spread
 from nlkit._util import atomic_write
+from nlkit.course.plots.look import PALETTE
 
 RESULTS = Path(__file__).parent / "results"
 FIGURE = RESULTS / "overview.png"
@@ -92,8 +93,8 @@ def draw_run(ax: Axes) -> str:
     settings = json.loads(pq.read_schema(folder / "ce.parquet").metadata[nk.recorded.METADATA])["settings"]
     said = []
     for name, file, style, colour in (
-        ("cross-entropy (CE)", "ce", "s--", nk.plots.PALETTE[1]),
-        ("NoiseAL", "noiseal", "o-", nk.plots.PALETTE[0]),
+        ("cross-entropy (CE)", "ce", "s--", PALETTE[1]),
+        ("NoiseAL", "noiseal", "o-", PALETTE[0]),
     ):  # fmt: skip
         run = pd.read_parquet(folder / f"{file}.parquet")
         percent = 100 * run["accuracy_test"]
@@ -109,9 +110,9 @@ def draw_run(ax: Axes) -> str:
 
 
 MARKS: dict[str, tuple[str, str, Any]] = {
-    "ce": ("CE, last epoch", "s", nk.plots.PALETTE[1]),
+    "ce": ("CE, last epoch", "s", PALETTE[1]),
     "rival": ("best simple rival", "x", "0.35"),
-    "ours": ("NoiseAL or SiDyP", "o", nk.plots.PALETTE[0]),
+    "ours": ("NoiseAL or SiDyP", "o", PALETTE[0]),
     "clean": ("CE on clean labels", "|", "black"),
 }
 

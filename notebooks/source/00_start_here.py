@@ -484,7 +484,7 @@ chosen = int([*two["index"], *doubted["index"], 0][0])
 embedding = nk.TextEncoder(encoder, trainable_layers=0, max_length=sidyp.config.max_length).embed(texts)
 prior = nk.prior.neighbour_prior(
     embedding, llm_label, sidyp.prior_["suspect"], len(names), k=sidyp.config.neighbours,
-    gamma=sidyp.config.certain, delta=sidyp.config.dominant,
+    gamma=sidyp.config.gamma, delta=sidyp.config.delta,
 )  # fmt: skip
 near = prior.neighbours[chosen]
 near = near[near >= 0]
