@@ -199,8 +199,8 @@ def test_redraws_are_timed_and_the_notebooks_names_stay(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fig, _ = plots.figure()
-    which = explorer.steps("which", 1, 0, 2)
-    made = Explorer({"which": which}, lambda: (fig, "words", ""), (fig, "words"))
+    controls = {"which": ("which", 1, range(3))}
+    made = Explorer(controls, lambda which: (fig, "words", ""), lambda which: (fig, "words"))
     monkeypatch.setattr(explorer, "_MADE", {made})
     notebook = {"names": ["one", "two"], "found": "mine", "taken": "mine"}
     before = dict(notebook)

@@ -1,267 +1,397 @@
-"""Explorers: pure parts, controls driven by value, failures that are seen, bounded work."""
+"""Explorers: controls driven by value, what is shown then, failures that are seen, the static copy."""
 
 from __future__ import annotations
+
+import re
+from functools import cache
+from html import escape
+from weakref import WeakSet
 
 import IPython.display
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from nlkit.course import plots, widgets
-from nlkit.course.widgets import partition
-from nlkit.methods.noiseal.partition import replay
+from nlkit.course.widgets import explorer as module
+from nlkit.course.widgets import noise, partition
+from nlkit.methods.noiseal.config import NoiseALConfig
+from nlkit.methods.sidyp.diffusion import alpha_bar
 from nlkit.study import recorded
+from nlkit.study.comparing import BEST
+from tests.course.explorers import (
+    EVIL,
+    MAKERS,
+    NAMES,
+    TEXTS,
+    C,
+    E,
+    N,
+    Q,
+    chain,
+    dataset,
+    dynamics,
+    grid,
+    loop,
+)
 
-E, N, C = 4, 60, 3
-EVIL = "<script>alert('x')</script>"
-
-
-@pytest.fixture(scope="module")
-def dynamics():
-    rng = np.random.default_rng(0)
-    label = rng.integers(0, C, N)
-    noisy = np.where(rng.random(N) < 0.3, (label + 1) % C, label)
-
-    def model(sharpness):
-        logits = (
-            rng.normal(size=(E, N, C)) + sharpness * np.eye(C)[label] * np.arange(1, E + 1)[:, None, None]
-        )
-        p = np.exp(logits)
-        return (p / p.sum(-1, keepdims=True)).astype(np.float16)
-
-    return model(1.0), model(0.6), noisy, label
-
-
-@pytest.fixture
-def ds():
-    names = ["earn", EVIL, "ship"]
-    features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
-    texts = [f"{EVIL} number {i}" for i in range(N)]
-    rows = {"text": texts, "label": [i % C for i in range(N)]}
-    return DatasetDict(train=Dataset.from_dict(rows, features=features))
+# Moves of try_controls: to both ends of a slider, or to every entry of a list, and back.
+MOVES = {
+    "noise": 4 + 3 + 5 + 5, "dynamics": 3 + 3, "sample": 4, "threshold": 3 + 3 + 3,
+    "demonstrations": (Q + 1) + 4 + 3, "budget": 3 + 3, "answers": 3 + (C + 1), "loop": 3,
+    "prior": 3 + 3 + 3 + 3, "diffusion": 3 + 4 + 3, "chain": 5 + 3 + 3, "reliability": 3 + 4 + 3 + 3,
+    "comparison": 3 + 3 + 3 + 4 + 3,
+}  # fmt: skip
 
 
-@pytest.fixture
-def explorer(dynamics):
-    return widgets.threshold_explorer(*dynamics)
+@cache
+def shared(name):
+    """Return an explorer that tests leave at its first position."""
+    return MAKERS[name]()
 
 
-def test_controls_say_what_they_are(explorer, ds):
-    for made in (explorer, widgets.noise_explorer(ds)):
-        for control in made.controls.values():
-            assert len(control.description) > 3
-        assert all(control in made.box.children for control in made.controls.values())
+@pytest.mark.parametrize("name", MAKERS)
+def test_every_position_is_drawn_escaped_and_comes_back(name, monkeypatch):
+    made = shared(name)
+    assert all(len(control.description) > 3 for control in made.controls.values())
+    assert set(made.controls.values()) < set(made.box.children)
+    before = {control: control.value for control in made.controls.values()}
+    first, shown, update = (made.picture.value, made.table.value), [], made.update
+
+    def kept():
+        update()
+        shown.append(made.picture.value + made.table.value)
+
+    monkeypatch.setattr(made, "update", kept)
+    assert made.try_controls() == MOVES[name]
+    assert {control: control.value for control in made.controls.values()} == before
+    assert (made.picture.value, made.table.value) == first
+    assert len(set(shown)) > 1
+    assert not any("<script" in page for page in shown)
+    if name != "dynamics":  # which shows neither texts nor names
+        assert any("&lt;script&gt;" in page for page in shown)
 
 
-class TestCompute:
-    def test_splits_are_those_of_replay(self, dynamics):
-        strong, weak, noisy, _ = dynamics
-        for ours, theirs in zip(
-            widgets.compute_partitions(strong, weak, noisy, 0.8, 0.2, 0.9),
-            replay(strong, weak, noisy, momentum=0.8, margin=0.2, cap=0.9), strict=True,
-        ):  # fmt: skip
-            assert (ours.set == theirs.set).all()
-
-    def test_partition_view(self, dynamics):
-        strong, weak, noisy, label = dynamics
-        splits = widgets.compute_partitions(strong, weak, noisy, 0.9, 0.3)
-        view = widgets.compute_partition(splits, 2, noisy, label)
-        assert sum(view.sizes.values()) == N
-        assert view.report["size"].tolist() == list(view.sizes.values())
-        assert (view.partition["set"].to_numpy() == splits[1].set).all()
-        assert widgets.compute_partition(splits, 2, noisy).report is None
-        for epoch in (0, E + 1):
-            with pytest.raises(ValueError, match=f"epoch={epoch}"):
-                widgets.compute_partition(splits, epoch, noisy)
-
-    def test_quality_has_a_block_an_epoch(self, dynamics):
-        strong, weak, noisy, label = dynamics
-        quality = widgets.compute_quality(
-            widgets.compute_partitions(strong, weak, noisy, 0.9, 0.3), noisy, label
-        )
-        assert quality["epoch"].tolist() == [e for e in range(1, E + 1) for _ in range(3)]
-        assert (quality.groupby("epoch")["size"].sum() == N).all()
-
-    def test_noise_view(self, ds):
-        view = widgets.compute_noise(ds, "asymmetric", 0.5, seed=1, examples=3)
-        assert len(view.examples) == 3
-        assert (view.examples["label"] != view.examples["noisy_label"]).all()
-        np.testing.assert_allclose(view.matrix.sum(1), 1)
-        assert view.achieved == pytest.approx(np.mean(1 - np.diag(view.matrix)))  # classes of one size
-        assert "noisy_label" not in ds["train"].column_names
+@pytest.mark.parametrize(
+    ("name", "axes", "words"),
+    [
+        ("noise", 10, ["instance"]),
+        ("dynamics", 2 + 2 * 4, ["Epoch 1:", f"Epoch {E}:", "AUC of the loss"]),
+        ("sample", 3, ["One sample's probabilities"]),
+        ("threshold", 9, ["momentum 0.5:", "margin 0.6:", "Quality: R precision"]),
+        ("demonstrations", 4, ["1 demonstrations: "]),
+        ("budget", 2, ["sure: Labels that are right", "unsure: "]),
+        ("answers", 3, ["zero-shot: ", "fixed: "]),
+        ("loop", 2 + 5, ["taught after epoch 2", "(epoch 1)", "(epoch 5)", "Accuracy over the epochs"]),
+        ("prior", 1 + 4 + 4 + 4, ["K = 1:", "K = 12:", "γ = 0.6:", "δ = 0.95:"]),
+        ("diffusion", 8, ["t = 0 100 percent", "t = 40 "]),
+        ("chain", 1 + 5, ["at the start", "after step 4", "branch 2 at"]),
+        ("reliability", 5, ["5 bins of equal width", "30 bins with equally", "modest with other bins"]),
+        ("comparison", 1 + 8, ["r8, symmetric 0.2:", "20ng, asymmetric 0.4:"]),
+    ],
+)
+def test_the_static_copy_tells_first_position_and_strip(name, axes, words):
+    fig, alt = shared(name).static
+    assert len(fig.axes) == axes
+    assert [word for word in words if word not in alt] == []
 
 
-class TestThreshold:
-    def test_sliders_redraw(self, explorer):
-        before, table = explorer.picture.value, explorer.table.value
-        explorer.controls["epoch"].value = 1
-        assert "after epoch 1)" in explorer.picture.value
-        assert explorer.picture.value != before
-        assert explorer.table.value != table
-        explorer.controls["epoch"].value = E
-        assert explorer.picture.value == before
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("noise", {"kind": "loud"}, "kind='loud' is not allowed: one of symmetric"),
+        ("noise", {"rate": 1.2}, r"rate=1\.2.*from 0\.0 to 1\.0"),
+        ("noise", {"pair": (0, 9)}, "noisy=9"),
+        ("dynamics", {"epoch": E + 1}, rf"epoch={E + 1} .*a whole number from 1 to {E}"),
+        ("dynamics", {"measure": "x"}, "measure='x'"),
+        ("sample", {"samples": []}, "samples="),
+        ("sample", {"samples": [N]}, "samples="),
+        ("sample", {"samples": [-1]}, "samples="),
+        ("threshold", {"epoch": 9}, "epoch=9"),
+        ("threshold", {"momentum": 0.999}, r"momentum=0\.999"),
+        ("threshold", {"margin": -0.1}, r"margin=-0\.1"),
+        ("threshold", {"cap": 2.0}, "cap"),
+        ("demonstrations", {"k": 2}, "k=2"),
+        ("demonstrations", {"way": "none"}, "way='none'"),
+        ("demonstrations", {"query": Q}, f"query={Q}"),
+        ("budget", {"rule": "none"}, "rule='none'"),
+        ("budget", {"n": 10}, "n=10"),
+        ("answers", {"way": "none"}, "way='none'"),
+        ("answers", {"chosen": C}, f"chosen={C}"),
+        ("loop", {"epoch": 0}, "epoch=0"),
+        ("prior", {"gamma": 0.3}, r"gamma=0\.3"),
+        ("prior", {"delta": 1.2}, r"delta=1\.2"),
+        ("prior", {"k": 40}, "k=40"),
+        ("prior", {"shown": []}, "shown="),
+        ("diffusion", {"scale": 0.5}, r"scale=0\.5"),
+        ("diffusion", {"step": 41}, "step=41"),
+        ("diffusion", {"label": 3}, "label=3"),
+        ("chain", {"step": 5}, "step=5"),
+        ("reliability", {"method": "loud"}, "method='loud'"),
+        ("reliability", {"beside": "loud"}, "beside='loud'"),
+        ("reliability", {"bins": 0}, "bins=0"),
+        ("comparison", {"noise_rate": 0.3}, r"noise_rate=0\.3"),
+    ],
+)
+def test_bad_first_values_are_named(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        MAKERS[name](**settings)
 
-    def test_replay_runs_only_for_what_changes_the_split(self, dynamics, monkeypatch):
-        explorer = widgets.threshold_explorer(*dynamics)
-        calls = []
-        monkeypatch.setattr(partition, "replay", lambda *a, **k: calls.append(k) or replay(*a, **k))
-        for epoch in (1, 2, 3):
-            explorer.controls["epoch"].value = epoch
-        assert calls == []
-        explorer.controls["margin"].value = 0.1
-        explorer.controls["epoch"].value = 1
-        assert [(k["momentum"], k["margin"]) for k in calls] == [(0.9, 0.1)]
 
-    def test_table_has_sizes_and_quality_only_with_truth(self, dynamics):
-        strong, weak, noisy, label = dynamics
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda s, w, *y: widgets.dynamics_explorer(s, w[:2], *y), "one shape"),
+        (lambda s, w, *y: widgets.dynamics_explorer(s[:0], w[:0], *y), "E at least 1"),
+        (lambda s, w, *y: widgets.threshold_explorer(s[:0], w[:0], *y), "dynamics_strong has shape"),
+        (lambda *_: widgets.diffusion_explorer(["a", "b"]), "three names"),
+        (lambda *_: widgets.chain_explorer(chain()[0], [0] * 4, TEXTS[:4], NAMES), r"\(S, M, n, C\)"),
+        (lambda *_: widgets.chain_explorer(chain(), [0] * 4, ["one"], NAMES), r"texts \(1\)"),
+        (lambda *_: widgets.reliability_explorer({}, [0]), "at least one method"),
+    ],
+)
+def test_bad_data_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(*dynamics())
+
+
+# What is shown after some moves: words of the picture, and of the table below it.
+SHOWN = [
+    ("noise", {"rate": 0.0}, "symmetric 0: 0.0 % wrong", "0 of 0"),
+    ("noise", {"kind": "asymmetric", "rate": 0.6}, "asymmetric 0.6: ", "Some texts with a wrong label: 4 of"),
+    ("noise", {"true": 2, "noisy": 0}, "Framed: $ship$ labelled earn", "P(earn | $ship$) is 0."),
+    ("noise", {"noisy": 0}, "Rows are true labels", "Texts of any class wrongly labelled earn"),
+    ("dynamics", {"epoch": E}, f"weak model after epoch {E}", f"After epoch {E}"),
+    ("sample", {"sample": 7}, "One sample", "Sample 7"),
+    ("threshold", {"epoch": 1}, "after epoch 1)", "The sets after epoch 1: R as a finder"),
+    ("demonstrations", {"query": 2}, "Labels of the demonstrations", "question 2"),
+    ("demonstrations", {"k": 0}, "k = 0: ", "Labels:"),
+    ("budget", {"n": 9, "rule": "unsure"}, "of the first 9", "The first 9 questions: "),
+    ("answers", {"chosen": 2}, "$ship$ are labelled: none was answered", "Texts of $ship$"),
+    ("loop", {"epoch": 5}, "taught after epoch 5", "Questions after epoch 5: 0 of 0 shown; 6 asked so far"),
+    ("loop", {"epoch": 3}, "taught after epoch 3", "3 of 3 shown; 5 asked so far"),
+    ("prior", {"k": 1}, "certain 100 percent", "The prior with K = 1"),
+    ("prior", {"text": 7}, "Candidates for the label", ">Text 7</caption>"),
+    ("diffusion", {"step": 40}, "At t = 40", f"{alpha_bar(40)[40]:.3f}"),
+    ("diffusion", {"label": 2}, "copies of the label $ship$", "A label at this time"),
+    ("chain", {"text": 3, "branch": 1, "step": 0}, "at the start", f"{100 * chain()[0, 1, 3].max():.0f} %"),
+    ("chain", {"text": 3}, "after step 2", ">none<"),
+    ("reliability", {"beside": "nothing"}, "modest: expected", "with 15 of equal width"),
+    ("comparison", {"dataset": "20ng", "selected": BEST}, "20ng, symmetric noise 0.4, best by", "accuracy"),
+    ("comparison", {"measure": "ece"}, "expected calibration error (%): ", "error (%) over 2 seeds"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "moves", "picture", "table"), SHOWN)
+def test_controls_choose_what_is_shown(name, moves, picture, table):
+    made = shared(name)
+    first = {control: made.controls[control].value for control in moves}
+    before = made.picture.value, made.table.value
+    for control, value in moves.items():
+        made.controls[control].value = value
+    shown = made.picture.value, made.table.value
+    for control, value in first.items():
+        made.controls[control].value = value
+    assert shown != before == (made.picture.value, made.table.value)
+    assert picture in shown[0]
+    assert table in shown[1]
+
+
+def rows_of(made):
+    """Return the cells of the rows of an explorer's tables, without their heads."""
+    return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in made.table.value.split("<tr>") if "<td" in row]
+
+
+class TestTables:
+    def test_noise_pair_has_its_share(self):
+        made = MAKERS["noise"](pair=(2, 0))
+        share = widgets.compute_noise(dataset(), "symmetric", 0.4).matrix[2, 0]
+        assert f"is {share:.3f} here" in made.table.value
+        assert "Framed: $ship$ labelled earn" in made.static[1]
+
+    def test_no_classifier_is_trained_again_for_instance_noise(self, monkeypatch):
+        made = MAKERS["noise"]()
+        monkeypatch.setattr(noise, "instance_probabilities", lambda *a, **k: 1 / 0)
+        made.controls["kind"].value = "instance"
+        assert "instance 0.4: " in made.picture.value
+
+    def test_sets_have_quality_only_with_true_labels(self):
+        strong, weak, noisy, label = dynamics()
         assert "precision" in widgets.threshold_explorer(strong, weak, noisy, label).table.value
         assert "precision" not in widgets.threshold_explorer(strong, weak, noisy).table.value
 
-    def test_texts_are_escaped(self, dynamics):
-        explorer = widgets.threshold_explorer(
-            *dynamics, [f"{EVIL} {i}" for i in range(N)], label_names=["a", EVIL, "c"]
-        )
-        for epoch in range(1, E + 1):
-            explorer.controls["epoch"].value = epoch
-            assert "<script" not in explorer.table.value
-            assert "&lt;script&gt;" in explorer.table.value
+    def test_samples_of_each_set_come_with_their_labels(self):
+        strong, weak, noisy, label = dynamics()
+        made = MAKERS["threshold"](examples=3, momentum=0.9, margin=0.3)
+        parts = widgets.compute_partitions(strong, weak, noisy, 0.9, 0.3)
+        view = widgets.compute_partition(parts, E, noisy, label)
+        samples = [row for row in rows_of(made) if len(row) == 5]
+        assert len(samples) == sum(min(3, size) for size in view.sizes.values())
+        i = int(np.flatnonzero(view.partition["set"] == "R")[0])
+        assert samples[0][2:4] == [escape(NAMES[c]) for c in (noisy[i], label[i])]
+        assert f"text {i} " in samples[0][1]
 
-    def test_static_copy_tells_the_strip(self, explorer):
-        fig, alt = explorer.static
-        assert len(fig.axes) == 9
-        for word in ("momentum 0.5:", "margin 0.6:", "Quality: R precision"):
-            assert word in alt
+    def test_epoch_is_called_the_warm_up_where_nothing_else_follows(self):
+        assert MAKERS["threshold"](warmup=True).controls["epoch"].description == "warm-up epochs W"
+        assert MAKERS["threshold"]().controls["epoch"].description == "epoch"
 
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            ({"epoch": 9}, "epoch"),
-            ({"cap": 2.0}, "cap"),
-            ({"momentum": 0.999}, "momentum"),
-            ({"margin": -0.1}, "margin"),
-        ],
-    )
-    def test_bad_settings_fail_where_it_is_made(self, dynamics, change, message):
-        with pytest.raises(ValueError, match=message):
-            widgets.threshold_explorer(*dynamics, **change)
+    def test_threshold_begins_as_the_method_does(self):
+        made = MAKERS["threshold"]()
+        at = [made.controls[name].value for name in ("momentum", "margin", "epoch")]
+        assert at == [NoiseALConfig.momentum, NoiseALConfig.margin, E]
 
-    def test_empty_dynamics(self):
-        with pytest.raises(ValueError, match="dynamics_strong has shape"):
-            widgets.threshold_explorer(np.empty((0, 3, 2)), np.empty((0, 3, 2)), [0, 1, 0])
+    def test_partitions_are_made_only_for_what_changes_them(self, monkeypatch):
+        made, calls, replay = MAKERS["threshold"](momentum=0.9), [], partition.replay
+        monkeypatch.setattr(partition, "replay", lambda *a, **k: calls.append(k) or replay(*a, **k))
+        made.controls["margin"].value = 0.7
+        for epoch in (1, 2, 3):
+            made.controls["epoch"].value = epoch
+        assert [(k["momentum"], k["margin"]) for k in calls] == [(0.9, 0.7)]
 
+    def test_prompt_holds_question_and_examples(self):
+        made = MAKERS["demonstrations"]()
+        assert made.table.value.count("Text: ") == 4
+        made.controls["k"].value = 0
+        assert made.table.value.count("Text: ") == 1
+        other = MAKERS["demonstrations"](prompt=lambda text, shown: f"{text} after {len(shown)}")
+        assert "question 0 after 3" in other.table.value
 
-class TestNoise:
-    def test_sliders_redraw(self, ds):
-        explorer = widgets.noise_explorer(ds)
-        explorer.controls["rate"].value = 0.0
-        assert "symmetric 0: 0.0 % wrong" in explorer.picture.value
-        assert explorer.table.value.count("<tr>") == 1  # the head alone
-        explorer.controls["kind"].value = "asymmetric"
-        explorer.controls["rate"].value = 0.6
-        assert "asymmetric 0.6" in explorer.picture.value
-        assert explorer.table.value.count("<tr>") == 5
+    def test_budget_slider_ends_with_the_rule_of_fewest_queries(self):
+        assert MAKERS["budget"]().controls["n"].max == 9
+        with pytest.raises(ValueError, match="no text was asked about"):
+            widgets.budget_explorer(grid().head(0).assign(rule=[]), [], [], [])
 
-    def test_texts_and_names_are_escaped(self, ds):
-        explorer = widgets.noise_explorer(ds)
-        assert "<script" not in explorer.table.value + explorer.picture.value
-        assert "&lt;script&gt;" in explorer.table.value
+    def test_wrong_answers_come_first(self):
+        verdicts = [row[-1] for row in rows_of(MAKERS["answers"]())]
+        assert verdicts == sorted(verdicts, reverse=True)
+        assert set(verdicts) == {"wrong", "right"}
 
-    @pytest.mark.parametrize(("setting", "value"), [("kind", "loud"), ("rate", 1.2)])
-    def test_bad_settings(self, ds, setting, value):
-        with pytest.raises(ValueError, match=setting):
-            widgets.noise_explorer(ds, **{setting: value})
+    def test_loop_begins_with_the_first_queries_or_the_warm_up(self):
+        assert MAKERS["loop"]().controls["epoch"].value == 2
+        sets, guess, asked, noisy, label = loop()
+        data = (sets, guess, asked.iloc[:0], noisy, label, {"CE": [0.5] * E})
+        made = widgets.loop_explorer(*data, warmup=3, texts=TEXTS, label_names=NAMES)
+        assert made.controls["epoch"].value == 3
 
-    def test_static_copy_shows_every_kind(self, ds):
-        fig, alt = widgets.noise_explorer(ds).static
-        assert len(fig.axes) == 10
-        assert "instance" in alt
+    def test_true_labels_of_chains_where_given(self):
+        made = widgets.chain_explorer(chain(), [0] * 4, TEXTS[:4], NAMES, [2, -1, 0, 0])
+        assert rows_of(made)[0][-1] == "$ship$"
+        made.controls["text"].value = 1
+        assert rows_of(made)[0][-1] == "not known"
 
+    def test_methods_chosen_have_a_row_each(self):
+        made = MAKERS["reliability"]()
+        assert len(rows_of(made)) == 2
+        made.controls["beside"].value = "modest"  # beside itself: once
+        assert len(rows_of(made)) == 1
 
-class TestFailure:
-    def test_a_broken_compute_fails_at_creation(self, dynamics, monkeypatch):
-        def broken(*arguments):
-            raise RuntimeError("no split today")
+    def test_a_hole_in_the_grid_is_found_at_once(self):
+        table = grid()
+        hole = (table["dataset"] == "20ng") & (table["noise"] == "asymmetric") & (table["noise_rate"] > 0.3)
+        with pytest.raises(ValueError, match=r"setting=.*'20ng', 'asymmetric', 0.4"):
+            widgets.compare_explorer(table[~hole])
 
-        monkeypatch.setattr(partition, "compute_partition", broken)
-        with pytest.raises(RuntimeError, match="no split today"):
-            widgets.threshold_explorer(*dynamics)
-
-    def test_a_later_failure_is_shown_and_raised_and_forgotten(self, explorer, monkeypatch):
-        def broken(*arguments, **settings):
-            raise RuntimeError("<no> picture")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(plots, "draw_partition", broken)
-            with pytest.raises(RuntimeError, match="<no> picture"):
-                explorer.controls["epoch"].value = 1
-            assert 'role="alert"' in explorer.error.value
-            assert "&lt;no&gt; picture" in explorer.error.value
-            assert explorer.picture.value == ""
-        explorer.controls["epoch"].value = 2
-        assert explorer.error.value == ""
-        assert "<img" in explorer.picture.value
+    def test_play_moves_the_slider_in_the_browser(self):
+        play = MAKERS["dynamics"](epoch=2).box.children[0]
+        assert (play.min, play.max, play.value) == (1, E, 2)
+        assert "play" in play.description
 
 
-def test_display_leaves_a_picture_with_words(explorer, monkeypatch):
-    shown = []
-    monkeypatch.setattr(IPython.display, "display", shown.append)
-    explorer._ipython_display_()
-    box, picture, words = shown
-    assert box is explorer.box
-    assert picture.alt == explorer.static[1]
-    assert "Below it the same scatter" in words.data
+class TestExplorer:
+    @staticmethod
+    def make(draw=lambda **at: str(at)):
+        """Return an explorer of nothing, whose picture is called by what `draw` says."""
+        controls = {
+            "whole": ("a whole number", 2, range(1, 4)),
+            "name": ("a name", None, [("first", "a"), ("second", "b")]),
+            "real": ("a real number", 0.5, module.Span(0.0, 1.0, 0.1)),
+        }
+        fig, static = plots.figure(width=1, height=1)[0], lambda **at: (fig, f"still {at}")
+        return module.Explorer(controls, lambda **at: (fig, draw(**at), "<p>below"), static)
 
+    def test_a_table_of_controls(self):
+        made = self.make()
+        whole, name, real = made.controls.values()
+        assert (whole.min, whole.max, whole.value, whole.description) == (1, 3, 2, "a whole number")
+        assert (real.min, real.max, real.step, real.value) == (0.0, 1.0, 0.1, 0.5)
+        assert name.value == "a"
+        assert made.static[1] == "still {'whole': 2, 'name': 'a', 'real': 0.5}"
+        name.value = "b"
+        assert "&#x27;name&#x27;: &#x27;b&#x27;" in made.picture.value
+        assert made.table.value == "<p>below"
 
-class TestTryingControls:
-    def test_every_control_is_moved_and_comes_back(self, explorer, ds):
-        before = {name: control.value for name, control in explorer.controls.items()}
-        assert explorer.try_controls() == 9
-        assert {name: control.value for name, control in explorer.controls.items()} == before
-        made = widgets.noise_explorer(ds)
-        assert widgets.try_all() >= 9 + made.try_controls()
+    def test_a_failure_at_first_is_raised(self):
+        with pytest.raises(ZeroDivisionError):
+            self.make(lambda **at: 1 / 0)
 
-    def test_a_failure_at_another_position_is_found(self, dynamics):
-        made = widgets.threshold_explorer(*dynamics)
-        made._redraw = lambda: 1 / made.controls["momentum"].value
-        with pytest.raises(RuntimeError, match=r"momentum m \(momentum\) at 0\.0: .*division by zero"):
+    def test_a_later_failure_is_shown_and_raised_and_forgotten(self):
+        def fail(whole, **at):
+            if whole == 3:
+                raise RuntimeError("<no> picture")
+            return "picture"
+
+        made = self.make(fail)
+        with pytest.raises(RuntimeError, match="<no> picture"):
+            made.controls["whole"].value = 3
+        assert 'role="alert"' in made.error.value
+        assert "RuntimeError: &lt;no&gt; picture" in made.error.value
+        assert made.picture.value == made.table.value == ""
+        with pytest.raises(RuntimeError, match=r"a whole number \(whole\) at 3: <no> picture"):
             made.try_controls()
+        made.controls["whole"].value = 1
+        assert made.error.value == ""
+        assert "<img" in made.picture.value
+
+    def test_all_explorers_that_are_alive_are_tried(self, monkeypatch):
+        monkeypatch.setattr(module, "_MADE", alive := WeakSet())
+        made = [self.make(), self.make()]
+        assert set(alive) == set(made)
+        assert widgets.try_all() == 2 * (3 + 3 + 3)
+
+    def test_display_is_the_box_then_the_static_copy(self, monkeypatch):
+        shown = []
+        monkeypatch.setattr(IPython.display, "display", shown.append)
+        made = self.make()
+        made._ipython_display_()
+        box, picture, words = shown
+        assert box is made.box
+        assert picture.alt == made.static[1]
+        assert "still" in words.data
+
+    def test_tables_escape_every_cell(self):
+        page = module.table([(EVIL, 1)], [EVIL, "n"], EVIL)
+        assert "<script" not in page
+        assert page.count("&lt;script&gt;") == 3
+
+    def test_texts_are_cut_on_one_line(self):
+        assert module.shorten("one\n two   three", 9) == "one two…"
+        assert module.shorten(" one two ", 9) == "one two"
 
 
 class TestLive:
     @pytest.fixture
-    def run(self, dynamics):
-        strong, weak, noisy, label = dynamics
+    def live(self):
+        names = ("strong", "weak", "noisy_label", "label")
+        compute = lambda: dict(zip(names, dynamics(), strict=True))  # noqa: E731
+        run = recorded.experiment("never recorded", compute, {"dataset": "made up"})
+        return widgets.explore(run, lambda run: widgets.threshold_explorer(*(run[name] for name in names)))
 
-        def compute():
-            return {"strong": strong, "weak": weak, "noisy_label": noisy, "label": label}
-
-        return recorded.experiment("never recorded", compute, {"dataset": "made up"})
-
-    @staticmethod
-    def make(run):
-        return widgets.threshold_explorer(run["strong"], run["weak"], run["noisy_label"], run["label"])
-
-    def test_shows_label_button_and_explorer(self, run):
-        live = widgets.explore(run, self.make)
+    def test_shows_label_button_and_explorer(self, live):
         assert "<strong>Live:</strong>" in live.label.value
         assert "dataset made up" in live.label.value
-        assert live.button in live.box.children
-        assert live.explorer.box in live.box.children
+        assert {live.button, live.explorer.box} < set(live.box.children)
 
-    def test_button_computes_and_replaces_the_explorer(self, run):
-        live = widgets.explore(run, self.make)
-        old, run.live = live.explorer, False
+    def test_button_computes_and_replaces_the_explorer(self, live):
+        old, live.run.live = live.explorer, False
         live.button.click()
-        assert run.live
+        assert live.run.live
         assert live.explorer is not old
         assert live.explorer.box in live.box.children
         assert old.box not in live.box.children
         assert not live.button.disabled
         assert live.error.value == ""
 
-    def test_a_failure_is_shown_and_raised_and_the_old_explorer_stays(self, run):
-        live = widgets.explore(run, self.make)
-        run.compute = lambda: 1 / 0
+    def test_a_failure_is_shown_and_raised_and_the_old_explorer_stays(self, live):
+        live.run.compute = lambda: 1 / 0
         with pytest.raises(ZeroDivisionError):
             live.recompute()
         assert "Computing it failed" in live.error.value
@@ -269,8 +399,8 @@ class TestLive:
         assert live.explorer.box in live.box.children
         assert not live.button.disabled
 
-    def test_static_copy_is_shown(self, run, monkeypatch):
+    def test_static_copy_is_shown(self, live, monkeypatch):
         shown = []
         monkeypatch.setattr(IPython.display, "display", lambda *things, **_: shown.extend(things))
-        widgets.explore(run, self.make)._ipython_display_()
+        live._ipython_display_()
         assert any(isinstance(thing, IPython.display.Image) for thing in shown)

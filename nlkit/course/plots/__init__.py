@@ -22,6 +22,7 @@ from nlkit.course.plots.diffusion import (
 )
 from nlkit.course.plots.figures import figure, panels, png, show
 from nlkit.course.plots.llm import draw_answer, draw_coverage, draw_label_shares, draw_questions, draw_shots
+from nlkit.course.plots.look import PALETTE
 from nlkit.course.plots.memorisation import (
     draw_accuracy,
     draw_fitted,
@@ -55,12 +56,12 @@ from nlkit.course.plots.prior import (
 )
 
 __all__ = [
-    "draw_accuracy", "draw_answer", "draw_answers", "draw_branches", "draw_candidates", "draw_cases",
-    "draw_chain_bars", "draw_confidences", "draw_coverage", "draw_differences", "draw_finders", "draw_fitted",
-    "draw_fitted_pace", "draw_label_histogram", "draw_label_shares", "draw_label_truth", "draw_lessons",
-    "draw_methods", "draw_noise_cost", "draw_noised", "draw_partition", "draw_questions", "draw_rate_spread",
-    "draw_recalls", "draw_reliability", "draw_right_lessons", "draw_sample_path", "draw_schedule",
-    "draw_separation", "draw_set_losses", "draw_set_quality", "draw_shots", "draw_spread", "draw_suspicion",
-    "draw_sweep", "draw_threshold_path", "draw_trajectories", "draw_transition_matrix", "figure",
-    "fitted_shares", "panels", "png", "project_trajectories", "show",
+    "PALETTE", "draw_accuracy", "draw_answer", "draw_answers", "draw_branches", "draw_candidates",
+    "draw_cases", "draw_chain_bars", "draw_confidences", "draw_coverage", "draw_differences", "draw_finders",
+    "draw_fitted", "draw_fitted_pace", "draw_label_histogram", "draw_label_shares", "draw_label_truth",
+    "draw_lessons", "draw_methods", "draw_noise_cost", "draw_noised", "draw_partition", "draw_questions",
+    "draw_rate_spread", "draw_recalls", "draw_reliability", "draw_right_lessons", "draw_sample_path",
+    "draw_schedule", "draw_separation", "draw_set_losses", "draw_set_quality", "draw_shots", "draw_spread",
+    "draw_suspicion", "draw_sweep", "draw_threshold_path", "draw_trajectories", "draw_transition_matrix",
+    "figure", "fitted_shares", "panels", "png", "project_trajectories", "show",
 ]  # fmt: skip
