@@ -31,7 +31,7 @@ def good():
         ("dataset", "r9", "source='r9' is not allowed: one of r8"),
         ("train_size", 0, "train_size=0 is not allowed"),
         ("noise", "loud", "noise='loud' is not allowed: one of symmetric, asymmetric, instance, llm"),
-        ("noise_rate", 1.5, "noise_rate=1.5 is not allowed: a number from 0 to 1"),
+        ("noise_rate", 1.5, r"noise_rate=1.5 is not allowed: a number in \[0, 1\]"),
         ("noise_rate", "much", "noise_rate='much' is not allowed"),
         ("encoder", "r8", "model='r8' is not allowed"),
         ("recorded", "yes", "recorded='yes' is not allowed: True or False"),
