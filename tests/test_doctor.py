@@ -14,6 +14,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 
 import nlkit
+from nlkit import __main__ as command
 from nlkit._util import matrix_speed
 from nlkit.data import packaged as assets
 from nlkit.diagnosis import Finding, Report, checks, doctor, places
@@ -261,3 +262,10 @@ def test_the_command_prints_and_exits(tmp_path):
     assert bad.returncode == 1
     assert "✗ cache folder" in bad.stdout
     assert "✓ dataset r8" in bad.stdout
+
+
+def test_notebooks_are_run_in_a_clone_only(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(command, "__file__", str(tmp_path / "nlkit" / "__main__.py"))
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["course"])
+    assert "works in a clone of the repository" in capsys.readouterr().err

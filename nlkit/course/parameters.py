@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlkit._util import atomic_write, invalid
-from nlkit.data.checks import class_numbers
+from nlkit.data.checks import check_count, check_share, class_numbers
 from nlkit.noise import KINDS
 from nlkit.study.recorded import Run, experiment, is_recorded
 from nlkit.training.config import PROFILES
@@ -312,11 +312,8 @@ def setup(**parameters: Any) -> Setup:
         invalid("profile", checked.profile, f"one of {', '.join(PROFILES)}")
     if checked.noise not in (*KINDS, "llm"):
         invalid("noise", checked.noise, f"one of {', '.join(KINDS)}, llm")
-    rate = checked.noise_rate
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
-        invalid("noise_rate", rate, "a number from 0 to 1")
-    if isinstance(checked.seed, bool) or not isinstance(checked.seed, int) or checked.seed < 0:
-        invalid("seed", checked.seed, "a whole number of at least 0")
+    check_share("noise_rate", checked.noise_rate)
+    check_count("seed", checked.seed)
     if not isinstance(checked.recorded, bool):
         invalid("recorded", checked.recorded, "True or False")
     names = checked.names  # reads the data set

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_count",
+    "check_share",
     "check_texts",
     "class_names",
     "class_numbers",
@@ -68,11 +70,19 @@ def texts_of(data: Dataset, name: str) -> list[str]:
     return check_texts(data["text"][:], f"{name}['text']")
 
 
-def check_count(field: str, value: object) -> int:
-    """Return a setting as int; ValueError unless it is an integer of at least 0."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
-        invalid(field, value, "an integer of at least 0")
+def check_count(field: str, value: object, least: int = 0, instead: str = "") -> int:
+    """Return a setting as int; ValueError unless it is an integer of at least `least`."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        invalid(field, value, f"{instead}an integer of at least {least}")
     return int(value)
+
+
+def check_share(field: str, value: Any) -> float:
+    """Return a setting as float; ValueError unless it is a number in [0, 1]."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and 0 <= value <= 1):
+        invalid(field, value, "a number in [0, 1]")
+    return float(value)
 
 
 def class_numbers(values: ArrayLike, name: str) -> NDArray[np.int64]:
@@ -94,11 +104,8 @@ def class_numbers(values: ArrayLike, name: str) -> NDArray[np.int64]:
             continue
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole and not (isinstance(value, float) and value.is_integer()):
-            invalid(
-                f"{name}[{position}]",
-                value,
-                "a class number, or -1 for missing; nk.load_dataset makes numbers of names",
-            )
+            allowed = "a class number, or -1 for missing; nk.load_dataset makes numbers of names"
+            invalid(f"{name}[{position}]", value, allowed)
         result[position] = int(value)
     return result
 
@@ -118,10 +125,7 @@ def class_names(data: Dataset, column: str, split: str) -> list[str]:
     feature = data.features[column]
     if not isinstance(feature, ClassLabel):
         kind = getattr(feature, "dtype", type(feature).__name__)
-        invalid(
-            "ds",
-            f"{split} with {column!r} of type {kind}",
-            "class numbers with names (ClassLabel): nk.load_dataset makes them, or "
-            f"ds.cast_column({column!r}, datasets.ClassLabel(names=[…]))",
-        )
+        cast = f"ds.cast_column({column!r}, datasets.ClassLabel(names=[…]))"
+        allowed = f"class numbers with names (ClassLabel): nk.load_dataset makes them, or {cast}"
+        invalid("ds", f"{split} with {column!r} of type {kind}", allowed)
     return list(feature.names)

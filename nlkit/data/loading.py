@@ -138,15 +138,11 @@ def load_dataset(
 
 
 def _check_settings(train_size: int | None, validation: float, seed: int, test_size: int | None) -> None:
-    def whole(value: object) -> bool:
-        return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
     for name, value in (("train_size", train_size), ("test_size", test_size)):
-        if value is not None and not (whole(value) and value >= 1):
-            invalid(name, value, "None (all) or an integer of at least 1")
-    share = isinstance(validation, float) and 0 <= validation < 1
-    if not (share or (whole(validation) and validation >= 0)):
-        invalid("validation", validation, "a fraction in [0, 1) or a count of at least 0")
+        if value is not None:
+            check_count(name, value, 1, "None (all) or ")
+    if not (isinstance(validation, float) and 0 <= validation < 1):
+        check_count("validation", validation, 0, "a fraction in [0, 1) or ")
     check_count("seed", seed)
 
 

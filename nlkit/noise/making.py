@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nlkit._util import invalid
-from nlkit.data.checks import check_count, class_names, class_numbers
+from nlkit.data.checks import check_count, check_share, class_names, class_numbers
 from nlkit.data.observed import with_column
 from nlkit.noise.instance import choose, class_probabilities, flip_by_instance
 from nlkit.noise.report import rates
@@ -66,9 +66,8 @@ def transition_matrix(
     if kind not in ("symmetric", "asymmetric"):
         allowed = 'one of "symmetric", "asymmetric" (instance-dependent noise has no single matrix)'
         invalid("kind", kind, allowed)
-    if not isinstance(n_classes, int | np.integer) or isinstance(n_classes, bool) or n_classes < 2:
-        invalid("n_classes", n_classes, "an integer of at least 2")
-    _check_rate(rate)
+    check_count("n_classes", n_classes, 2)
+    check_share("rate", rate)
     if kind == "symmetric" and (pairs is not None or matrix is not None):
         invalid("kind", kind, 'pairs and matrix need kind="asymmetric"')
     if pairs is not None and matrix is not None:
@@ -85,12 +84,6 @@ def transition_matrix(
             invalid("pairs", dict(pairs), f"different class numbers in 0 … {n_classes - 1}")
         result[source, source], result[source, target] = 1 - rate, rate
     return result
-
-
-def _check_rate(rate: object) -> None:
-    number = isinstance(rate, int | float | np.integer | np.floating) and not isinstance(rate, bool)
-    if not (number and 0 <= float(rate) <= 1):  # type: ignore[arg-type]
-        invalid("rate", rate, "a number in [0, 1]")
 
 
 def _checked_matrix(matrix: ArrayLike, n_classes: int) -> Floats:
@@ -163,7 +156,7 @@ def add_noise(
     """
     if kind not in KINDS:
         invalid("kind", kind, f"one of {', '.join(KINDS)}")
-    _check_rate(rate)
+    check_share("rate", rate)
     check_count("seed", seed)
     for needed, given in (
         ("instance", {"features": features, "probabilities": probabilities}),

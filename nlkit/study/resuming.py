@@ -34,25 +34,10 @@ Item = tuple[Any, ...]
 
 @dataclass
 class Unfinished:
-    """An experiment under way: its name in the cache, and the seconds of parts that earlier runs kept."""
+    """An experiment under way: the folder of its finished parts, and the seconds of those of earlier runs."""
 
-    name: str
+    folder: Path | None
     seconds: float = 0.0
-    folder: Path | None = None
-
-    def open(self) -> Path | None:
-        """Return the folder of its finished parts, None without a cache; remove what old experiments left."""
-        if self.folder is None:
-            try:
-                root = cache_folder("unfinished")
-            except OSError:  # the encoder says so, and its remedy
-                return None
-            for other in root.iterdir():
-                with suppress(OSError):  # another process may have removed it meanwhile
-                    if other.stat().st_mtime < time.time() - KEPT_SECONDS:
-                        shutil.rmtree(other)
-            self.folder = root / self.name
-        return self.folder
 
 
 _under_way: ContextVar[Unfinished | None] = ContextVar("nlkit_unfinished", default=None)
@@ -67,7 +52,7 @@ def unfinished(*identity: str) -> Iterator[Unfinished]:
     *identity : str
         What the experiment is: the parts of another one are not taken. The version of nlkit is added.
     """
-    experiment = Unfinished(content_hash(__version__, *identity))
+    experiment = Unfinished(_folder(content_hash(__version__, *identity)))
     token = _under_way.set(experiment)
     try:
         yield experiment
@@ -75,6 +60,19 @@ def unfinished(*identity: str) -> Iterator[Unfinished]:
         _under_way.reset(token)
     if experiment.folder is not None:
         shutil.rmtree(experiment.folder, ignore_errors=True)
+
+
+def _folder(name: str) -> Path | None:
+    """Return where an experiment's parts are kept, None without a cache; remove what old ones left."""
+    try:
+        root = cache_folder("unfinished")
+    except OSError:  # the encoder says so, and its remedy
+        return None
+    for other in root.iterdir():
+        with suppress(OSError):  # another process may have removed it meanwhile
+            if other.stat().st_mtime < time.time() - KEPT_SECONDS:
+                shutil.rmtree(other)
+    return root / name
 
 
 def each(
@@ -107,7 +105,7 @@ def each(
         If a part cannot be written to `checkpoint`.
     """
     under_way = _under_way.get() if checkpoint is None else None
-    folder = Path(checkpoint) if checkpoint is not None else under_way.open() if under_way else None
+    folder = Path(checkpoint) if checkpoint is not None else under_way.folder if under_way else None
     name = identity or _named_by_source(compute)
     results = []
     with progress(items, desc=desc, unit=unit) as bar:

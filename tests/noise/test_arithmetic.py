@@ -109,14 +109,9 @@ class TestGivenProbabilities:
             ({"kind": "instance", "probabilities": {}}, r"probabilities\['train'\]"),
             ({"kind": "instance", "probabilities": {"train": np.ones((3, 2))}}, "shape"),
             ({"kind": "instance", "probabilities": {}, "features": {}}, "features"),
+            ({"kind": "instance", "probabilities": {"train": np.full((400, 8), 0.1)}}, "no probabilities"),
         ],
     )
     def test_bad_input(self, r8_small, settings, field):
         with pytest.raises(ValueError, match=field):
             noise.add_noise(r8_small, **settings)
-
-    def test_rows_have_to_be_probabilities(self, r8_small):
-        C = len(r8_small["train"].features["label"].names)
-        halves = {s: np.full((len(r8_small[s]), C), 0.5 / C) for s in ("train", "validation")}
-        with pytest.raises(ValueError, match="no probabilities"):
-            noise.add_noise(r8_small, "instance", probabilities=halves)
