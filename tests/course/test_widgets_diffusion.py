@@ -46,7 +46,7 @@ class TestNoised:
         level = plain.alpha_bar(40)[step]
         noised = plain.q_sample(plain.to_simplex(torch.tensor(2), 3, 3.0), level, noise, 3.0)
         np.testing.assert_allclose(view.points, noised.softmax(-1), atol=1e-4)
-        assert view.level == pytest.approx(level, abs=1e-6)
+        assert view.level == pytest.approx(float(level), abs=1e-6)
         np.testing.assert_allclose(view.leads, np.bincount(view.points.argmax(1), minlength=3) / 5)
 
     def test_the_label_drowns(self):
