@@ -92,9 +92,7 @@ class TestExplorer:
         for words in ("K = 1:", f"K = {K}:", "γ = 0.6:", "δ = 0.95:"):
             assert words in alt
 
-    @pytest.mark.parametrize(
-        ("setting", "value"), [("certain", 0.3), ("dominant", 1.2), ("k", 40), ("shown", [])]
-    )
+    @pytest.mark.parametrize(("setting", "value"), [("gamma", 0.3), ("delta", 1.2), ("k", 40), ("shown", [])])
     def test_bad_settings(self, data, setting, value):
         with pytest.raises(ValueError, match=setting):
             widgets.prior_explorer(*data[:5], ["t"] * N, NAMES, **{setting: value})
