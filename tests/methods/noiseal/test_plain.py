@@ -190,6 +190,7 @@ class Recording:
 
 def test_the_loop_given_the_same_predictions(r8_small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ds = nk.add_noise(r8_small, kind="symmetric", rate=0.4, seed=0)
+    ds["train"] = ds["train"].select(range(200))
     label = np.array(ds["train"]["noisy_label"])
     label[::10] = -1
     ds["train"] = ds["train"].map(lambda row, i: {"noisy_label": label[i]}, with_indices=True)
@@ -217,6 +218,38 @@ def test_the_loop_given_the_same_predictions(r8_small: Any, monkeypatch: pytest.
     assert full.calls == page.calls
     assert len(full.calls) == 3
     assert any(shown for call in full.calls for _, shown in call)
+
+
+@pytest.fixture(scope="module")
+def accuracy(r8_small: Any) -> dict[str, np.ndarray]:
+    """Test accuracy of both and of CE's last epoch, for three draws of noise and seeds; nobody is queried."""
+    truth, texts = np.array(r8_small["test"]["label"]), list(r8_small["train"]["text"])
+    x, x_test = vectors(texts), vectors(list(r8_small["test"]["text"]))
+    shared: dict[str, Any] = {"profile": "quick", "batch_size": 32}  # small, or CE has no time to memorise
+    found: dict[str, list[float]] = {"plain": [], "full": [], "ce": []}
+    for seed in (1, 2, 3):
+        ds = nk.add_noise(r8_small, kind="symmetric", rate=0.4, seed=seed)
+        label, names = np.array(ds["train"]["noisy_label"]), ds["train"].features["label"].names
+        strong, *_ = plain.noiseal(texts, x, label, names, seed=seed, batch_size=32)
+        found["plain"].append((plain.predict(strong, x_test).argmax(1) == truth).mean())
+        for name, method in (
+            ("full", nk.NoiseAL(annotator=None, seed=seed, **shared)),
+            ("ce", nk.Baseline(loss="ce", seed=seed, **shared)),
+        ):
+            found[name].append(method.fit(ds).evaluate(ds["test"])["accuracy"])
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def test_both_beat_the_last_epoch_of_ce(accuracy: dict[str, np.ndarray]) -> None:
+    assert (accuracy["plain"] > accuracy["ce"]).all()
+    assert (accuracy["full"] > accuracy["ce"]).all()
+
+
+def test_both_are_about_as_often_right(accuracy: dict[str, np.ndarray]) -> None:
+    # Over eight seeds of this setting accuracy had a standard deviation of 0.03, in either. Between the means
+    # of three that makes a standard error of 0.024, and two of them are allowed. CE lies 0.12 below both.
+    difference = accuracy["full"].mean() - accuracy["plain"].mean()
+    assert abs(difference) < 2 * 0.03 * np.sqrt(2 / 3)
 
 
 def test_the_readme_names_code_that_exists() -> None:
