@@ -63,7 +63,7 @@ def answers():
 
 def questions():
     """Return queries of two acquisition rules, and true labels."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(3)
     rows = [
         (rule, i, *rng.integers(0, C, 2), rng.integers(-1, C))
         for rule, n in (("sure", 12), ("unsure", 9))

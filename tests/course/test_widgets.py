@@ -278,6 +278,12 @@ class TestTables:
         made.controls["text"].value = 1
         assert rows_of(made)[0][-1] == "not known"
 
+    def test_the_histogram_of_confidences_keeps_its_bins(self):
+        made = MAKERS["reliability"]()
+        before = made.picture.value.split("Shares of the predictions")[1].split('"')[0]
+        made.controls["bins"].value, made.controls["adaptive"].value = 3, True
+        assert made.picture.value.split("Shares of the predictions")[1].split('"')[0] == before
+
     def test_methods_chosen_have_a_row_each(self):
         made = MAKERS["reliability"]()
         assert len(rows_of(made)) == 2
