@@ -8,15 +8,10 @@ import pytest
 import torch
 from datasets import DatasetDict
 
-import nlkit as nk
 from nlkit.methods.baselines import LOSSES, Baseline, BaselineConfig, BaselineLoss
 from nlkit.models.classifiers import Output
 from nlkit.training import losses
-
-
-@pytest.fixture(scope="module")
-def noisy(r8_small: DatasetDict) -> DatasetDict:
-    return nk.add_noise(r8_small, kind="symmetric", rate=0.3, seed=0)
+from tests.methods.helpers import blinded, interrupt, replaced
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +35,10 @@ def test_every_loss_learns(loss: str, noisy: DatasetDict) -> None:
     assert np.isfinite(clf.history_.to_numpy()).all()
 
 
-def test_dynamics_are_recorded_when_asked_for(fitted: Baseline, noisy: DatasetDict) -> None:
-    assert fitted.dynamics_["strong"].shape == (8, len(noisy["train"]), 8)
-    assert not Baseline(profile="quick", epochs=1).fit(noisy).dynamics_
-
-
-def test_same_seed_same_model(fitted: Baseline, noisy: DatasetDict) -> None:
+def test_same_seed_same_model_and_dynamics_on_request(fitted: Baseline, noisy: DatasetDict) -> None:
     again = Baseline(loss="ce", profile="quick", epochs=8).fit(noisy)
+    assert fitted.dynamics_["strong"].shape == (8, len(noisy["train"]), 8)
+    assert not again.dynamics_
     assert np.array_equal(again.predict_proba(texts(noisy)), fitted.predict_proba(texts(noisy)))
     other = Baseline(loss="ce", profile="quick", epochs=8, seed=1).fit(noisy)
     assert not np.array_equal(other.predict_proba(texts(noisy)), fitted.predict_proba(texts(noisy)))
@@ -54,29 +46,16 @@ def test_same_seed_same_model(fitted: Baseline, noisy: DatasetDict) -> None:
 
 @pytest.mark.parametrize("change", ["removed", "scrambled"])
 def test_true_labels_are_never_read(fitted: Baseline, noisy: DatasetDict, change: str) -> None:
-    def blind(part: Any) -> Any:
-        if change == "removed":
-            return part.remove_columns("label")
-        feature, rng = part.features["label"], np.random.default_rng(0)
-        wrong = rng.permutation(part["label"]).tolist()
-        return part.remove_columns("label").add_column("label", wrong).cast_column("label", feature)
-
-    ds = DatasetDict({name: blind(noisy[name]) for name in ("train", "validation")})
-    clf = Baseline(loss="ce", profile="quick", epochs=8).fit(ds)
+    clf = Baseline(loss="ce", profile="quick", epochs=8).fit(blinded(noisy, change))
     assert np.array_equal(clf.predict_proba(texts(noisy)), fitted.predict_proba(texts(noisy)))
 
 
 def test_missing_labels_are_left_out(noisy: DatasetDict) -> None:
-    train = noisy["train"]
-    keep = np.arange(len(train)) % 3 != 0
-    feature = train.features["noisy_label"]
-    holes = np.where(keep, train["noisy_label"], -1).tolist()
-    with_holes = train.remove_columns("noisy_label").add_column("noisy_label", holes)
-    with_holes = with_holes.cast_column("noisy_label", feature)
-    without = train.select(np.flatnonzero(keep))
+    keep = np.arange(400) % 3 != 0
+    with_holes = replaced(noisy["train"], "noisy_label", np.where(keep, noisy["train"]["noisy_label"], -1))
     a, b = (
         Baseline(profile="quick", epochs=2).fit(DatasetDict({"train": part}))
-        for part in (with_holes, without)
+        for part in (with_holes, noisy["train"].select(np.flatnonzero(keep)))
     )
     assert np.array_equal(a.predict_proba(texts(noisy)), b.predict_proba(texts(noisy)))
 
@@ -108,10 +87,8 @@ def test_the_best_epoch_by_noisy_validation(fitted: Baseline, noisy: DatasetDict
 
 
 def test_the_objectives_are_the_losses() -> None:
-    rng = np.random.default_rng(0)
-    label = rng.integers(0, 3, 10)
-    index = np.array([4, 1, 7])
-    logits = torch.from_numpy(rng.normal(size=(3, 3)))
+    rng, index = np.random.default_rng(0), np.array([4, 1, 7])
+    label, logits = rng.integers(0, 3, 10), torch.from_numpy(rng.normal(size=(3, 3)))
     target = torch.from_numpy(label[index])
     wanted = {
         "ce": losses.cross_entropy(logits, target),
@@ -121,8 +98,7 @@ def test_the_objectives_are_the_losses() -> None:
     }
     for name, loss in wanted.items():
         config = BaselineConfig(loss=name, gce_q=0.5, sce_alpha=0.2, sce_beta=0.9, smoothing=0.25)
-        objective = BaselineLoss(label, 3, config)
-        got, parts = objective("strong", None, Output(logits, logits), index, rng)
+        got, parts = BaselineLoss(label, 3, config)("strong", None, Output(logits, logits), index, rng)
         assert float(got) == pytest.approx(float(loss.mean()))
         assert parts == {"loss": pytest.approx(float(got))}
 
@@ -137,21 +113,6 @@ def test_elr_remembers_predictions() -> None:
     assert (objective.memory[[0, 1, 3]] == 0).all()
 
 
-class StopsAt:
-    """Interrupts the run in the middle of an epoch, by raising where a batch is computed."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, call: int) -> None:
-        self.count, self.call, plain = 0, call, BaselineLoss._per_sample
-
-        def watched(objective: Any, *arguments: Any) -> Any:
-            self.count += 1
-            if self.count == self.call:
-                raise KeyboardInterrupt
-            return plain(objective, *arguments)
-
-        monkeypatch.setattr(BaselineLoss, "_per_sample", watched)
-
-
 @pytest.mark.parametrize("loss", ["elr", "mixup"])
 def test_interrupted_and_resumed(
     loss: str, noisy: DatasetDict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -162,7 +123,7 @@ def test_interrupted_and_resumed(
     whole = fit(None)
     batches = -(-len(noisy["train"]) // whole.config.batch_size)
     with monkeypatch.context() as patch:
-        StopsAt(patch, 2 * batches + 3)
+        interrupt(patch, BaselineLoss, "_per_sample", 2 * batches + 3)
         clf = Baseline(loss=loss, profile="quick", epochs=4)
         with pytest.raises(KeyboardInterrupt, match="2 whole epochs are kept"):
             clf.fit(noisy, checkpoint=tmp_path)
@@ -177,7 +138,7 @@ def test_interrupted_and_resumed(
 
 
 def test_interrupted_in_the_first_epoch(noisy: DatasetDict, monkeypatch: pytest.MonkeyPatch) -> None:
-    StopsAt(monkeypatch, 3)
+    interrupt(monkeypatch, BaselineLoss, "_per_sample", 3)
     clf = Baseline(profile="quick", selection="noisy_validation")
     with pytest.raises(KeyboardInterrupt, match="0 whole epochs"):
         clf.fit(noisy)

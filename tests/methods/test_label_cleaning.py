@@ -16,18 +16,14 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import nlkit as nk
 from nlkit.methods import label_cleaning as relabelling
-from nlkit.methods import registry as methods
-from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel, out_of_fold_probabilities
+from nlkit.methods.baselines import BaselineLoss
+from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel
 from nlkit.metrics import correction_report
 from nlkit.models.encoder import TextEncoder
+from tests.methods.helpers import blinded, interrupt, replaced
 
 QUICK: dict[str, Any] = {"profile": "quick", "epochs": 3}
 RIVALS = (KNNRelabel, ConfidentLearning)
-
-
-@pytest.fixture(scope="module")
-def noisy(r8_small: DatasetDict) -> DatasetDict:
-    return nk.add_noise(r8_small, kind="symmetric", rate=0.4, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +43,6 @@ def rival(request: pytest.FixtureRequest) -> type[KNNRelabel] | type[ConfidentLe
 
 def embedded(part: Dataset) -> np.ndarray:
     return TextEncoder("minilm", trainable_layers=0, max_length=64).embed(list(part["text"]))
-
-
-def relabelled(part: Dataset, noisy_label: Any) -> Dataset:
-    feature = part.features["noisy_label"]
-    return part.remove_columns("noisy_label").add_column(
-        "noisy_label", np.asarray(noisy_label, np.int64).tolist(), feature=feature
-    )
 
 
 def tiny(noisy_label: list[int], names: tuple[str, ...] = ("a", "b", "c"), **more: Any) -> DatasetDict:
@@ -134,7 +123,7 @@ def test_then_it_is_the_baseline_on_what_is_left(
     texts = list(noisy["test"]["text"])
     kept = np.flatnonzero(~pruned.pruned_["issue"])
     for rival, train in (
-        (knn, relabelled(noisy["train"], knn.relabelled_["label"])),
+        (knn, replaced(noisy["train"], "noisy_label", knn.relabelled_["label"])),
         (pruned, noisy["train"].select(kept)),
     ):
         ds = DatasetDict({**noisy, "train": train})
@@ -154,18 +143,14 @@ def table_of(clf: KNNRelabel | ConfidentLearning) -> Any:
 
 def test_true_labels_are_never_read(rival: Any, noisy: DatasetDict, request: Any) -> None:
     fitted = request.getfixturevalue("knn" if rival is KNNRelabel else "pruned")
-    ds = DatasetDict({name: noisy[name].remove_columns("label") for name in ("train", "validation")})
-    blind = rival(**QUICK).fit(ds)
+    blind = rival(**QUICK).fit(blinded(noisy, "removed"))
     assert table_of(blind).equals(table_of(fitted))
     texts = list(noisy["test"]["text"])
     assert np.array_equal(blind.predict_proba(texts), fitted.predict_proba(texts))
 
 
-def test_saved_and_loaded(
-    rival: Any, noisy: DatasetDict, request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_saved_and_loaded(rival: Any, noisy: DatasetDict, request: Any, tmp_path: Path) -> None:
     fitted = request.getfixturevalue("knn" if rival is KNNRelabel else "pruned")
-    monkeypatch.setitem(methods.METHODS, rival.__name__, rival)
     loaded = nk.load(fitted.save(tmp_path / "model"))
     assert type(loaded) is rival
     assert loaded.config == fitted.config
@@ -194,10 +179,7 @@ def test_interrupted_before_an_epoch_nothing_has_changed(
     clf = rival(**QUICK).fit(ds)
     before, answer = table_of(clf), clf.predict_proba(["oil"])
 
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("nlkit.methods.baselines.BaselineLoss._per_sample", stop)
+    interrupt(monkeypatch, BaselineLoss, "_per_sample")
     with pytest.raises(KeyboardInterrupt):
         clf.fit(DatasetDict({"train": noisy["train"].select(range(100, 200))}))
     assert table_of(clf) is before
@@ -220,11 +202,8 @@ def test_bad_settings_are_named(method: Any, settings: dict[str, Any], message: 
 
 
 def test_without_cleanlab_the_remedy_is_named(noisy: DatasetDict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cleanlab", None)
     monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
-    monkeypatch.setattr(
-        relabelling.ConfidentLearning, "_text_embedding", lambda *_: pytest.fail("no work before the error")
-    )
+    monkeypatch.setattr(ConfidentLearning, "_text_embedding", lambda *_: pytest.fail("it embedded first"))
     with pytest.raises(ImportError, match=r"pip install 'nlkit\[baselines\]'"):
         ConfidentLearning(**QUICK).fit(noisy)
 
@@ -236,7 +215,7 @@ def test_texts_without_a_label(noisy: DatasetDict) -> None:
     part = noisy["train"].select(range(200))
     truth = np.asarray(part["label"])
     missing = np.arange(200) % 4 == 0
-    ds = DatasetDict({"train": relabelled(part, np.where(missing, -1, part["noisy_label"]))})
+    ds = DatasetDict({"train": replaced(part, "noisy_label", np.where(missing, -1, part["noisy_label"]))})
 
     table = KNNRelabel(**QUICK).fit(ds).relabelled_
     assert len(table) == 200
@@ -279,36 +258,5 @@ def test_nothing_left_to_learn_from_is_said(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_right_labels_stay(rival: Any, noisy: DatasetDict) -> None:
     train = noisy["train"]
-    clf = rival(**QUICK).fit(DatasetDict({"train": relabelled(train, train["label"])}))
-    if rival is KNNRelabel:
-        assert clf.relabelled_["changed"].mean() < 0.1
-    else:
-        assert clf.pruned_["issue"].mean() < 0.1
-
-
-def test_two_classes_all_wrong_are_believed(rival: Any) -> None:
-    # Nothing in the data says that the names are swapped: the method must follow the labels.
-    labels = [0] * 10 + [1] * 10
-    ds = tiny([1 - z for z in labels], ("a", "b"))
-    swapped = DatasetDict({
-        "train": ds["train"].remove_columns("noisy_label").add_column(
-            "noisy_label", labels, feature=ds["train"].features["noisy_label"]
-        )
-    })  # fmt: skip
-    clf = rival(profile="quick", epochs=5).fit(swapped)
-    assert clf.predict(["oil barrels and crude prices", "wheat and corn harvest"]).tolist() == [0, 1]
-    assert not table_of(clf)["changed" if rival is KNNRelabel else "issue"].any()
-
-
-def test_out_of_fold_rows_sum_to_one_and_never_saw_their_text() -> None:
-    rng = np.random.default_rng(0)
-    label = rng.integers(0, 3, 60)
-    x = np.eye(4)[label] + 0.1 * rng.normal(size=(60, 4))
-    p = out_of_fold_probabilities(x, label, 5, folds=4, seed=1)
-    np.testing.assert_allclose(p.sum(1), 1)
-    assert (p[:, 3:] == 0).all()
-    assert (p.argmax(1) == label).all()
-    # A text whose label alone is changed is still judged by the others: it looks like its true class.
-    flipped = label.copy()
-    flipped[0] = (label[0] + 1) % 3
-    assert out_of_fold_probabilities(x, flipped, 5, folds=4, seed=1)[0].argmax() == label[0]
+    clf = rival(**QUICK).fit(DatasetDict({"train": replaced(train, "noisy_label", train["label"])}))
+    assert table_of(clf)["changed" if rival is KNNRelabel else "issue"].mean() < 0.1

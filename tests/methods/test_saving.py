@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,12 +24,7 @@ np.save(sys.argv[2], clf.predict_proba(open(sys.argv[3], encoding="utf-8").read(
 
 
 @pytest.fixture(scope="module")
-def noisy(r8_small: DatasetDict) -> DatasetDict:
-    return nk.add_noise(r8_small, kind="symmetric", rate=0.3, seed=0)
-
-
-@pytest.fixture(scope="module")
-def methods(noisy: DatasetDict) -> dict[str, nk.Baseline | nk.NoiseAL]:
+def methods(noisy: DatasetDict) -> dict[str, Any]:
     ds = DatasetDict({"train": noisy["train"].select(range(160)), "validation": noisy["validation"]})
     annotator = nk.annotators.Simulated(0.9, reference=ds["train"])
     settings = {"trainable_layers": 1, "max_length": 16, "profile": "quick"}
@@ -42,20 +38,13 @@ def methods(noisy: DatasetDict) -> dict[str, nk.Baseline | nk.NoiseAL]:
 
 @pytest.mark.parametrize("name", ["Baseline", "NoiseAL"])
 def test_loaded_in_a_fresh_process_it_predicts_the_same(
-    methods: dict[str, nk.Baseline | nk.NoiseAL], name: str, noisy: DatasetDict, tmp_path: Path
+    methods: dict[str, Any], name: str, noisy: DatasetDict, tmp_path: Path
 ) -> None:
     clf, texts = methods[name], list(noisy["test"]["text"])[:50]
     clf.save(tmp_path / "model")
     (tmp_path / "texts").write_text("\x00".join(texts), encoding="utf-8")
-    command = [
-        sys.executable,
-        "-c",
-        FRESH,
-        str(tmp_path / "model"),
-        str(tmp_path / "p.npy"),
-        str(tmp_path / "texts"),
-    ]
-    subprocess.run(command, check=True, timeout=200)
+    paths = [str(tmp_path / name) for name in ("model", "p.npy", "texts")]
+    subprocess.run([sys.executable, "-c", FRESH, *paths], check=True, timeout=200)
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), clf.predict_proba(texts), atol=1e-5)
 
     loaded = nk.load(tmp_path / "model")
@@ -64,8 +53,7 @@ def test_loaded_in_a_fresh_process_it_predicts_the_same(
     assert loaded.label_names_ == clf.label_names_
     assert loaded.best_epoch_ == clf.best_epoch_
     for table in clf.tables:
-        assert list(getattr(loaded, table).columns) == list(getattr(clf, table).columns)
-        assert len(getattr(loaded, table)) == len(getattr(clf, table))
+        assert getattr(loaded, table).shape == getattr(clf, table).shape
     with pytest.raises(RuntimeError, match="fitted again"):
         loaded.at_best_epoch()
     loaded.save(tmp_path / "again")
@@ -76,7 +64,7 @@ def test_loaded_in_a_fresh_process_it_predicts_the_same(
 
 
 def test_other_frozen_layers_than_it_was_saved_with_are_refused(
-    methods: dict[str, nk.Baseline | nk.NoiseAL], tmp_path: Path
+    methods: dict[str, Any], tmp_path: Path
 ) -> None:
     path = methods["NoiseAL"].save(tmp_path) / "model.safetensors"
     tensors, values = load_tensors(path)
@@ -87,13 +75,15 @@ def test_other_frozen_layers_than_it_was_saved_with_are_refused(
         nk.load(tmp_path)
 
 
-def test_the_frozen_layers_are_not_saved(
-    methods: dict[str, nk.Baseline | nk.NoiseAL], tmp_path: Path
-) -> None:
-    methods["Baseline"].save(tmp_path)
-    tensors, _ = load_tensors(tmp_path / "model.safetensors")
+def test_the_file_holds_what_was_learnt_and_settings_as_json(methods: dict[str, Any], tmp_path: Path) -> None:
+    path = methods["Baseline"].save(tmp_path) / "model.safetensors"
+    tensors, _ = load_tensors(path)
     assert {key.split(".")[1] for key in tensors} == {"encoder", "head"}
-    assert {key.split(".")[3] for key in tensors if ".encoder." in key} == {"0"}
+    assert {key.split(".")[3] for key in tensors if ".encoder." in key} == {"0"}  # the frozen layers are not
+    raw = path.read_bytes()
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    values = json.loads(header["__metadata__"]["nlkit"])
+    assert (values["class"], values["config"]["max_length"]) == ("Baseline", 16)
 
 
 def test_tensors_and_values_round_trip(tmp_path: Path) -> None:
@@ -130,12 +120,3 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
     save_tensors(tmp_path / "model.safetensors", {}, {"class": "Oracle"})
     with pytest.raises(ValueError, match=r"'Oracle'.*NoiseAL"):
         nk.load(tmp_path)
-
-
-def test_settings_are_readable_json(methods: dict[str, nk.Baseline | nk.NoiseAL], tmp_path: Path) -> None:
-    methods["NoiseAL"].save(tmp_path)
-    raw = (tmp_path / "model.safetensors").read_bytes()
-    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
-    values = json.loads(header["__metadata__"]["nlkit"])
-    assert values["config"]["query_budget"] == 10
-    assert values["class"] == "NoiseAL"

@@ -17,37 +17,27 @@ from datasets import DatasetDict
 
 import nlkit as nk
 from nlkit.annotate import LocalLLM, Simulated
+from tests.methods.helpers import blinded, relabelled
 
 QUICK: dict[str, Any] = {
-    "profile": "quick",
-    "epochs": 6,
-    "batch_size": 32,
-    "warmup_epochs": 2,
-    "query_budget": 30,
+    "profile": "quick", "epochs": 6, "batch_size": 32, "warmup_epochs": 2, "query_budget": 30,
     "max_length": 32,
-}
+}  # fmt: skip
 
 
 class Counting:
-    """A simulated annotator that counts how often each text is asked."""
+    """A simulated annotator that counts how often each text is asked about."""
 
     simulated = True
 
-    def __init__(self, reference: Any, **settings: Any) -> None:
-        self.inner = Simulated(0.9, reference=reference, **settings)
+    def __init__(self, reference: Any) -> None:
+        self.inner = Simulated(0.9, reference=reference)
         self.name = self.inner.name
         self.asked: Counter[str] = Counter()
 
-    def annotate(
-        self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Any = None
-    ) -> pd.DataFrame:
+    def annotate(self, texts: Sequence[str], *arguments: Any) -> pd.DataFrame:
         self.asked.update(texts)
-        return self.inner.annotate(texts, label_names, demonstrations)
-
-
-@pytest.fixture(scope="module")
-def noisy(r8_small: DatasetDict) -> DatasetDict:
-    return nk.add_noise(r8_small, kind="symmetric", rate=0.4, seed=0)
+        return self.inner.annotate(texts, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -81,41 +71,36 @@ def test_the_partition_covers_every_sample_once(fitted: nk.NoiseAL, noisy: Datas
     ]  # fmt: skip
     assert table["index"].tolist() == list(range(len(noisy["train"])))
     assert set(table["set"]) <= {"R", "H", "P"}
-    assert (table[["p_s", "p_w"]].to_numpy() >= 0).all()
     last = fitted.history_.iloc[-1]
     assert [last[f"n_{s}"] for s in "RHP"] == [(table["set"] == s).sum() for s in "RHP"]
 
 
-def test_questions_stay_within_the_budget_and_answers_are_kept(
+def test_queries_stay_within_the_budget_and_answers_are_kept(
     fitted: nk.NoiseAL, counting: Counting, noisy: DatasetDict
 ) -> None:
-    asked = fitted.annotations_
+    asked, texts = fitted.annotations_, list(noisy["train"]["text"])
     assert 0 < len(asked) <= 30
     assert fitted.history_["queries"].iloc[-1] == len(asked) == counting.asked.total()
     assert asked["index"].is_unique
-    texts = list(noisy["train"]["text"])
-    label = noisy["train"]["noisy_label"][:]
     for row in asked.itertuples():
-        assert row.prompt == texts[row.index] or texts[row.index] in row.prompt
+        assert texts[row.index] in row.prompt
         assert row.index not in row.demonstrations
         assert fitted.partition_["llm_label"][row.index] == row.label
-        assert all(label[i] >= 0 for i in row.demonstrations)
     assert (fitted.partition_["llm_label"] >= 0).sum() == (asked["label"] >= 0).sum()
     assert asked.groupby("epoch").size().max() <= -(-30 // fitted.config.query_rounds)
     assert asked["epoch"].between(2, 5).all()
 
 
 @pytest.mark.parametrize("space", ["encoder", "strong"])
-def test_demonstrations_for_questions_of_your_own(
+def test_demonstrations_for_queries_of_your_own(
     fitted: nk.NoiseAL, noisy: DatasetDict, space: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         fitted, "config", dataclasses.replace(fitted.config, demonstration_space=space, pool_per_class=3)
     )
-    train, table = noisy["train"], fitted.partition_
-    texts = list(train["text"])
-    answered = table["llm_label"] != -1
-    clean = table[(table["set"] == "R") & ~(answered & (table["llm_label"] != train["noisy_label"][:]))].index
+    train, table, texts = noisy["train"], fitted.partition_, list(noisy["train"]["text"])
+    contradicted = (table["llm_label"] != -1) & (table["llm_label"] != train["noisy_label"][:])
+    clean = table[(table["set"] == "R") & ~contradicted].index
     allowed = {(texts[i], train["noisy_label"][i]) for i in clean}
     own = texts[clean[0]]
     queries = [own, "oil prices rose in rotterdam", "the wheat crop was hit by drought"]
@@ -130,21 +115,17 @@ def test_demonstrations_for_questions_of_your_own(
     assert len(fitted.demonstrations(queries, train)[0]) == fitted.config.demonstrations
 
 
-def test_demonstrations_and_report_want_the_training_split(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
-    with pytest.raises(ValueError, match=r"give ds\['train'\]"):
-        fitted.demonstrations(["x"], noisy["test"])
-    with pytest.raises(ValueError, match=r"give ds\['train'\]"):
-        fitted.report(noisy["test"])
-    with pytest.raises(ValueError, match=r"texts\[1\]=None"):
-        fitted.demonstrations(["oil", None], noisy["train"])  # type: ignore[list-item]
-
-
-def test_the_report(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
+def test_the_report_and_demonstrations_want_the_training_split(
+    fitted: nk.NoiseAL, noisy: DatasetDict
+) -> None:
     report = fitted.report(noisy["train"])
     assert report["sets"]["size"].sum() == len(noisy["train"])
     assert report["annotations"]["n"] == len(fitted.annotations_)
-    with pytest.raises(ValueError, match="give ds\\['train'\\]"):
-        fitted.report(noisy["test"])
+    for call in (fitted.report, lambda part: fitted.demonstrations(["x"], part)):
+        with pytest.raises(ValueError, match=r"give ds\['train'\]"):
+            call(noisy["test"])
+    with pytest.raises(ValueError, match=r"texts\[1\]=None"):
+        fitted.demonstrations(["oil", None], noisy["train"])  # type: ignore[list-item]
 
 
 def test_dynamics_hold_every_epoch(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
@@ -159,20 +140,20 @@ def test_dynamics_hold_every_epoch(fitted: nk.NoiseAL, noisy: DatasetDict) -> No
 
 
 def test_same_seed_same_run_and_true_labels_are_never_read(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
-    blind = DatasetDict({name: noisy[name].remove_columns("label") for name in ("train", "validation")})
+    blind = blinded(noisy, "removed")
     again = nk.NoiseAL(annotator=Counting(noisy["train"]), **QUICK).fit(blind)
     assert_same_run(again, fitted, noisy)
     other = nk.NoiseAL(annotator=Counting(noisy["train"]), **QUICK, seed=1).fit(blind)
     assert not np.array_equal(probability(other, noisy), probability(fitted, noisy))
 
 
-def test_without_an_annotator(noisy: DatasetDict) -> None:
-    for settings in ({"annotator": None}, {"annotator": Counting(noisy["train"]), "query_budget": 0}):
-        clf = nk.NoiseAL(**{**QUICK, **settings}).fit(noisy)
-        assert len(clf.annotations_) == 0
-        assert (clf.partition_["llm_label"] == -1).all()
-        assert clf.history_["queries"].eq(0).all()
-        assert clf.evaluate(noisy["test"])["n"] == 200
+@pytest.mark.parametrize("settings", [{"annotator": None}, {"query_budget": 0}])
+def test_without_an_annotator(noisy: DatasetDict, settings: dict[str, Any]) -> None:
+    clf = nk.NoiseAL(**{"annotator": Counting(noisy["train"]), **QUICK, **settings}).fit(noisy)
+    assert len(clf.annotations_) == 0
+    assert (clf.partition_["llm_label"] == -1).all()
+    assert clf.history_["queries"].eq(0).all()
+    assert clf.evaluate(noisy["test"])["n"] == 200
 
 
 class Nameless:
@@ -214,38 +195,25 @@ def test_a_lost_annotator_is_missed(fitted: nk.NoiseAL, noisy: DatasetDict, tmp_
         again.set_params(epochs=3).fit(noisy)
 
 
-def test_more_rounds_than_epochs_leave_no_question_unasked(noisy: DatasetDict) -> None:
+def test_more_rounds_than_epochs_leave_no_query_unmade(noisy: DatasetDict) -> None:
     settings = {**QUICK, "epochs": 4, "warmup_epochs": 2, "query_rounds": 9, "query_budget": 10}
     clf = nk.NoiseAL(annotator=Counting(noisy["train"]), **settings).fit(noisy)
-    purified = clf.history_["n_P"]
-    assert purified.iloc[1:3].min() >= 5  # so the budget is what limits
+    assert clf.history_["n_P"].iloc[1:3].min() >= 5  # so the budget is what limits
     assert clf.history_["queries"].tolist() == [0, 5, 10, 10]
 
 
-def test_missing_labels_get_one_by_learning(noisy: DatasetDict) -> None:
-    train = noisy["train"]
-    feature = train.features["noisy_label"]
-    holes = [-1 if i % 4 == 0 else y for i, y in enumerate(train["noisy_label"])]
-    train = (
-        train.remove_columns("noisy_label")
-        .add_column("noisy_label", holes)
-        .cast_column("noisy_label", feature)
-    )
-    clf = nk.NoiseAL(annotator=Counting(train), **QUICK).fit(DatasetDict({"train": train}))
-    sets = clf.partition_["set"].to_numpy()
-    assert "R" not in sets[np.array(holes) == -1]
-    assert all(holes[i] >= 0 for row in clf.annotations_["demonstrations"] for i in row)
+def test_missing_labels_are_never_trusted_or_shown(noisy: DatasetDict) -> None:
+    missing = np.arange(400) % 4 == 0
+    ds = relabelled(noisy, np.where(missing, -1, noisy["train"]["noisy_label"]))
+    clf = nk.NoiseAL(annotator=Counting(ds["train"]), **QUICK).fit(DatasetDict({"train": ds["train"]}))
+    assert "R" not in clf.partition_["set"].to_numpy()[missing]
+    assert not any(missing[i] for row in clf.annotations_["demonstrations"] for i in row)
 
 
 def test_the_best_epoch_and_who_predicts(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
-    best = fitted.at_best_epoch()
-    history = fitted.history_
-    assert best.evaluate(noisy["test"])["accuracy"] == pytest.approx(
-        history["accuracy_test"][fitted.best_epoch_ - 1]
-    )
-    import dataclasses
-
-    parts = {}
+    best, parts = fitted.at_best_epoch(), {}
+    accuracy = fitted.history_["accuracy_test"][fitted.best_epoch_ - 1]
+    assert best.evaluate(noisy["test"])["accuracy"] == pytest.approx(accuracy)
     for who in ("strong", "weak", "mean"):
         best.config = dataclasses.replace(fitted.config, prediction=who)
         parts[who] = probability(best, noisy)
@@ -254,7 +222,7 @@ def test_the_best_epoch_and_who_predicts(fitted: nk.NoiseAL, noisy: DatasetDict)
 
 
 class Stops:
-    """Asks as usual, and is interrupted at its second round: where a user would lose patience."""
+    """Answers as usual, and is interrupted at its second round: where a user would lose patience."""
 
     simulated = True
 
@@ -277,16 +245,13 @@ def test_interrupted_and_resumed_it_is_the_same_run(
     with pytest.raises(KeyboardInterrupt, match="whole epochs are kept"):
         clf.fit(noisy, checkpoint=tmp_path)
     assert len(probability(clf, noisy)) == 60
-    first = set(annotator.asked)
-    assert first
-    resumed = nk.NoiseAL(annotator=annotator, **QUICK).fit(noisy, checkpoint=tmp_path)
-    assert_same_run(resumed, fitted, noisy)
-    assert max(annotator.asked.values()) == 1
-    assert len(annotator.asked) > len(first)
-    # Started again when it is finished, it asks nothing and knows everything.
-    finished = nk.NoiseAL(annotator=annotator, **QUICK).fit(noisy, checkpoint=tmp_path)
-    assert max(annotator.asked.values()) == 1
-    assert_same_run(finished, fitted, noisy)
+    first = len(annotator.asked)
+    # Resumed it goes on; started again when it is finished, it asks nothing and knows everything.
+    for _ in range(2):
+        resumed = nk.NoiseAL(annotator=annotator, **QUICK).fit(noisy, checkpoint=tmp_path)
+        assert_same_run(resumed, fitted, noisy)
+        assert max(annotator.asked.values()) == 1
+        assert len(annotator.asked) > first > 0
 
 
 KILLED = """
@@ -312,17 +277,14 @@ nk.NoiseAL(annotator=annotator, **QUICK).fit(ds, checkpoint=sys.argv[1])
 def test_killed_and_resumed_it_is_the_same_run(
     fitted: nk.NoiseAL, noisy: DatasetDict, tmp_path: Path
 ) -> None:
-    root = str(Path(__file__).parents[3])
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)], env={**os.environ, "PYTHONPATH": root},
-        capture_output=True, text=True, timeout=300,
+        [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     before = set(done.stdout.removesuffix("\n").split("\x00"))
-    assert before
     annotator = Counting(noisy["train"])
     resumed = nk.NoiseAL(annotator=annotator, **QUICK).fit(noisy, checkpoint=tmp_path)
-    assert len(resumed.history_) == 6
     assert not before & set(annotator.asked)
     assert len(before) + len(annotator.asked) == len(resumed.annotations_)
     assert_same_run(resumed, fitted, noisy)
@@ -366,16 +328,14 @@ def test_real_news_real_encoder_real_language_model(noisy: DatasetDict, tmp_path
     small = DatasetDict(
         {"train": noisy["train"].select(range(200)), "test": noisy["test"].select(range(100))}
     )
-    annotator = LocalLLM("smollm2")
     settings = {"profile": "quick", "trainable_layers": 1, "epochs": 6, "warmup_epochs": 3, "max_length": 48}
-    clf = nk.NoiseAL(encoder="minilm", annotator=annotator, query_budget=12, **settings).fit(small)
+    clf = nk.NoiseAL(annotator=LocalLLM("smollm2"), query_budget=12, **settings).fit(small)
     asked = clf.annotations_
     assert 0 < len(asked) <= 12
     assert (asked["demonstrations"].map(len) > 0).all()
     assert asked["prompt_tokens"].gt(20).all()
-    report = clf.report(small["train"])
-    assert report["annotations"]["accuracy"] >= 0.5
+    assert clf.report(small["train"])["annotations"]["accuracy"] >= 0.5
     assert clf.evaluate(small["test"])["accuracy"] > 0.6
-    clf.save(tmp_path)
     texts = list(small["test"]["text"])[:20]
-    np.testing.assert_allclose(nk.load(tmp_path).predict_proba(texts), clf.predict_proba(texts), atol=1e-5)
+    loaded = nk.load(clf.save(tmp_path))
+    np.testing.assert_allclose(loaded.predict_proba(texts), clf.predict_proba(texts), atol=1e-5)

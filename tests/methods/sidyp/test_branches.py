@@ -11,26 +11,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
-from nlkit.methods.sidyp import branches
+from nlkit.methods.sidyp import branches, plain
 from nlkit.methods.sidyp.branches import (
     BranchedClassifier,
     CoRegularisedLoss,
     Snapshots,
     TrajectoryRecorder,
     snapshot_epochs,
-)
+)  # fmt: skip
 from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.models.batching import Batch, Inputs
-from nlkit.models.classifiers import Output
 from nlkit.models.prediction import predict
-from nlkit.models.saving import Tensors
 from nlkit.training import Checkpoint, Trainer, losses
-from tests.reference import branches as twin
+from tests.methods.helpers import interrupt
 
 M, N, C, D = 3, 60, 3, 8
 CPU = torch.device("cpu")
+F = nn.functional
 
 
 class Words(nn.Module):
@@ -42,7 +41,7 @@ class Words(nn.Module):
         super().__init__()
         self.words = nn.Embedding(20, D)
 
-    def forward(self, batch: Batch) -> torch.Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         weight = batch.mask.unsqueeze(-1).float()
         return (self.words(batch.values.long()) * weight).sum(1) / weight.sum(1)
 
@@ -61,9 +60,8 @@ def samples(n: int = N, seed: int = 0) -> tuple[Inputs, np.ndarray]:
     return Inputs(texts), np.where(rng.random(n) < 0.4, (y + rng.integers(1, C, n)) % C, y)
 
 
-def make(epochs: int, *, model: BranchedClassifier | None = None, **settings: Any) -> Trainer:
-    inputs, label = samples()
-    model = model or classifier()
+def make(epochs: int, **settings: Any) -> Trainer:
+    (inputs, label), model = samples(), classifier()
     return Trainer(
         {"branches": model}, {"branches": inputs}, {"branches": model.parameter_groups(0.02, 0.02)},
         CoRegularisedLoss(label), epochs=epochs, **{"batch_size": 16, "device": "cpu", **settings},
@@ -85,83 +83,74 @@ def run(
     return trainer
 
 
-def apart(trainer: Trainer) -> float:
-    """How far the branches' predictions of the training texts are from their mean."""
-    p = torch.from_numpy(trainer.predict("branches", trainer.inputs["branches"]).probability)
-    return float(losses.co_regularisation(p.log().transpose(0, 1)).mean())
+def in_a_loop(model: BranchedClassifier, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Embeddings (M, B, D) and logits (M, B, C) of one head after the other, without dropout."""
+    text, embedding, logits = model.encoder(batch), [], []
+    for m in range(model.branches):
+        embedding.append(F.gelu(F.linear(text, model.hidden.weight[m].T, model.hidden.bias[m, 0])))
+        logits.append(F.linear(embedding[-1], model.out.weight[m].T, model.out.bias[m, 0]))
+    return torch.stack(embedding), torch.stack(logits)
+
+
+def naive_losses(logits: Tensor, label: np.ndarray, alpha: float) -> list[Tensor]:
+    """Loss, mean cross-entropy of the labels that are there, and co-regularisation, of logits (M, B, C)."""
+    known, y = label >= 0, torch.from_numpy(label)
+    ce = sum(F.cross_entropy(z[known], y[known]) for z in logits) / len(logits) if known.any() else 0.0
+    apart = plain.co_regularisation(logits)
+    return [ce + alpha * apart, torch.as_tensor(ce), apart]
+
+
+def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for key in a:
+        assert torch.equal(a[key], b[key]), key
+
+
+def copied(model: nn.Module) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in model.state_dict().items()}
 
 
 class TestOneComputation:
     @pytest.mark.parametrize("count", [1, 3])
     @pytest.mark.parametrize("index", [[0], [5, 3, 8, 1]])
     def test_equals_heads_in_a_loop(self, count: int, index: list[int]) -> None:
-        model, (inputs, _) = classifier(count=count).eval(), samples()
-        batch = inputs.batch(np.array(index))
-        found = model(batch)
-        embedding, logits = twin.outputs(model, batch)
-        assert found.embedding.shape == (len(index), count, D)
-        assert found.logits.shape == (len(index), count, C)
-        torch.testing.assert_close(found.embedding.transpose(0, 1), embedding)
-        torch.testing.assert_close(found.logits.transpose(0, 1), logits)
-
-    def test_predictions_equal_those_of_heads_in_a_loop(self) -> None:
-        model, (inputs, _) = classifier(), samples()
-        found = predict(model, inputs, CPU, batch_size=7)
-        for i in range(N):
-            embedding, logits = twin.outputs(model, inputs.batch(np.array([i])))
-            np.testing.assert_allclose(found.embedding[i], embedding[:, 0].detach(), atol=1e-5)
-            np.testing.assert_allclose(found.probability[i], logits[:, 0].detach().softmax(-1), atol=1e-5)
-        np.testing.assert_allclose(found.class_probability(), found.probability.mean(1), atol=1e-6)
+        model, (inputs, _) = classifier(count=count), samples()
+        embedding, logits = (part.transpose(0, 1) for part in in_a_loop(model, inputs.batch(np.array(index))))
+        found = model.eval()(inputs.batch(np.array(index)))
+        torch.testing.assert_close(found.embedding, embedding)
+        torch.testing.assert_close(found.logits, logits)
+        whole = predict(model, inputs, CPU, batch_size=7)
+        np.testing.assert_allclose(whole.embedding[index], embedding.detach(), atol=1e-5)
+        np.testing.assert_allclose(whole.probability[index], logits.detach().softmax(-1), atol=1e-5)
+        np.testing.assert_allclose(whole.class_probability(), whole.probability.mean(1), atol=1e-6)
 
     @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 6), st.floats(0, 10))
-    def test_the_loss_equals_its_twin(self, seed: int, count: int, size: int, weight: float) -> None:
+    def test_loss_and_gradients_equal_those_of_a_loop(
+        self, seed: int, count: int, size: int, alpha: float
+    ) -> None:
         rng = np.random.default_rng(seed)
-        label = rng.integers(-1, C, 9)
-        logits = torch.from_numpy(rng.normal(0, 2, (size, count, C)))
-        index = rng.permutation(9)[:size]
-        objective = CoRegularisedLoss(label)
-        objective.weight = weight
-        found, parts = objective("branches", None, Output(logits, logits), index, rng)
-        wanted = twin.loss(logits.transpose(0, 1).tolist(), label[index].tolist(), weight)
-        np.testing.assert_allclose(float(found), wanted[0], atol=1e-9)
-        np.testing.assert_allclose([float(part) for part in parts.values()], wanted, atol=1e-9)
+        label, index = rng.integers(-1, C, 9), rng.permutation(9)[:size]
+        model, inputs = classifier(seed, count, dropout=0.0), samples(9)[0]
+        loss = CoRegularisedLoss(label)
+        loss.weight = alpha
+        found, parts = loss("branches", model, model(inputs.batch(index)), index, rng)
+        wanted = naive_losses(in_a_loop(model, inputs.batch(index))[1], label[index], alpha)
         assert list(parts) == ["loss", "loss_ce", "loss_coreg"]
-
-    def test_each_branch_learns_as_it_would_alone(self) -> None:
-        """Without co-regularisation, a branch's gradient is 1/M of that of the same head by itself."""
-        model, (inputs, label) = classifier(dropout=0.0), samples()
-        index = np.arange(12)
-        objective = CoRegularisedLoss(label)
-        output = model(inputs.batch(index))
-        objective("branches", model, output, index, np.random.default_rng(0))[0].backward()
-        text = model.encoder(inputs.batch(index)).detach()
-        for m, head in enumerate(twin.heads(model)):
-            nn.functional.cross_entropy(head(text), torch.from_numpy(label[index])).backward()
-            torch.testing.assert_close(model.hidden.weight.grad[m].T * M, head[0].weight.grad)
-            torch.testing.assert_close(model.out.weight.grad[m].T * M, head[2].weight.grad)
-            torch.testing.assert_close(model.out.bias.grad[m, 0] * M, head[2].bias.grad)
-
-    def test_the_encoder_learns_from_all_branches(self) -> None:
-        model, (inputs, _) = classifier(), samples()
-        for m in range(M):
-            model.zero_grad()
-            model(inputs.batch(np.arange(4))).logits[:, m].square().sum().backward()
-            assert model.encoder.words.weight.grad.abs().sum() > 0
-            of_branches = model.hidden.weight.grad.abs().sum((1, 2))
-            assert (of_branches > 0).tolist() == [k == m for k in range(M)]
+        for part, naive in zip((found, *parts.values()), (wanted[0], *wanted), strict=True):
+            torch.testing.assert_close(part, naive, atol=1e-6, rtol=1e-4)
+        weights = list(model.parameters())  # the encoder's too
+        for one, other in zip(*(torch.autograd.grad(v, weights) for v in (found, wanted[0])), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
 
     def test_branches_have_weights_and_dropout_of_their_own(self) -> None:
-        model, (inputs, _) = classifier(dropout=0.5), samples()
+        model, batch = classifier(dropout=0.5), samples()[0].batch(np.arange(4))
         for layer in (model.hidden, model.out):
-            for m in range(1, M):
-                assert not torch.allclose(layer.weight[m], layer.weight[0])
+            assert not any(torch.allclose(layer.weight[m], layer.weight[0]) for m in range(1, M))
         with torch.no_grad():  # the same weights in all branches: what is left to differ is dropout
             for parameter in [*model.hidden.parameters(), *model.out.parameters()]:
                 parameter.copy_(parameter[:1].expand_as(parameter))
-        batch = inputs.batch(np.arange(4))
         torch.manual_seed(0)
-        found = model.train()(batch)
-        calm = model.eval()(batch)
+        found, calm = model.train()(batch), model.eval()(batch)
         for m in range(1, M):
             assert not torch.allclose(found.embedding[:, m], found.embedding[:, 0])
             assert not torch.allclose(found.logits[:, m], found.logits[:, 0])
@@ -175,45 +164,12 @@ class TestOneComputation:
 
     def test_heads_learn_faster_than_the_encoder_and_a_frozen_one_has_no_group(self) -> None:
         model = classifier()
-        slow, fast = model.parameter_groups(1e-5, 1e-3)
-        assert [slow["lr"], fast["lr"]] == [1e-5, 1e-3]
-        assert sum(p.numel() for g in (slow, fast) for p in g["params"]) == sum(  # type: ignore[attr-defined]
-            p.numel() for p in model.parameters()
-        )
+        groups: Any = model.parameter_groups(1e-5, 1e-3)
+        assert [g["lr"] for g in groups] == [1e-5, 1e-3]
+        sizes = [p.numel() for g in groups for p in g["params"]]
+        assert sum(sizes) == sum(p.numel() for p in model.parameters())
         model.encoder.requires_grad_(False)
         assert [g["lr"] for g in model.parameter_groups(1e-5, 1e-3)] == [1e-3]
-
-
-class TestMissingLabels:
-    def test_they_do_not_change_the_loss_of_others(self) -> None:
-        _, label = samples()
-        holes = label.copy()
-        holes[[1, 4]] = -1
-        logits = torch.randn(6, M, C, generator=torch.Generator().manual_seed(0), requires_grad=True)
-        every, known = np.arange(6), np.array([0, 2, 3, 5])
-        rng = np.random.default_rng(0)
-        objective = CoRegularisedLoss(holes)
-        loss, parts = objective("branches", None, Output(logits, logits), every, rng)
-        full = CoRegularisedLoss(label)
-        alone, wanted = full("branches", None, Output(logits[known], logits[known]), known, rng)
-        torch.testing.assert_close(parts["loss_ce"], wanted["loss_ce"])
-        (got,) = torch.autograd.grad(loss, logits)
-        (expected,) = torch.autograd.grad(alone, logits)
-        torch.testing.assert_close(got, expected)
-        assert (got[[1, 4]] == 0).all()
-
-    def test_they_are_still_co_regularised(self) -> None:
-        logits = torch.randn(4, M, C, generator=torch.Generator().manual_seed(0), requires_grad=True)
-        objective = CoRegularisedLoss(np.full(4, -1))
-        objective.weight = 2.0
-        loss, parts = objective(
-            "branches", None, Output(logits, logits), np.arange(4), np.random.default_rng(0)
-        )
-        assert parts["loss_ce"] == 0.0
-        torch.testing.assert_close(parts["loss"], 2 * parts["loss_coreg"])
-        loss.backward()
-        assert logits.grad is not None
-        assert (logits.grad.abs().sum((1, 2)) > 0).all()
 
 
 class TestCoRegularisation:
@@ -226,74 +182,60 @@ class TestCoRegularisation:
         assert [config.coregularisation_at(epoch) for epoch in range(epochs)] == wanted
 
     def test_it_keeps_the_branches_together(self) -> None:
-        assert apart(run(make(15))) < 0.3 * apart(run(make(15), alpha=0.0))
+        def apart(alpha: float) -> float:
+            trainer = run(make(15), alpha=alpha)
+            p = torch.from_numpy(trainer.predict("branches", trainer.inputs["branches"]).probability)
+            return float(losses.co_regularisation(p.log().transpose(0, 1)).mean())
+
+        assert apart(5.0) < 0.3 * apart(0.0)
 
 
 class TestTrajectories:
     @pytest.mark.parametrize("ema_epochs", [0.0, 1.0])
     def test_they_hold_what_the_averaged_weights_say(self, ema_epochs: float) -> None:
-        inputs, _ = samples()
-        other, _ = samples(11, seed=1)
-        recorder = TrajectoryRecorder("branches", {"train": inputs, "other": other}, [1, 3])
-        trainer, seen = make(3, ema_epochs=ema_epochs), []
+        splits = {"train": samples()[0], "other": samples(11, seed=1)[0]}
+        recorder, trainer = TrajectoryRecorder("branches", splits, [1, 3]), make(3, ema_epochs=ema_epochs)
+        model, seen = trainer.models["branches"], []
         with trainer.running() as epochs:
             for _ in epochs:
                 recorder.record(trainer)
                 # The averaged weights, in another way: the state dictionary inside the block.
                 with trainer.averages["branches"].used() if ema_epochs else nullcontext():
-                    state = trainer.models["branches"].state_dict()
-                    seen.append({key: value.clone() for key, value in state.items()})
-        assert sorted(recorder.weights) == [1, 3]
-        for split, part in (("train", inputs), ("other", other)):
+                    seen.append(copied(model))
+        for split, part in splits.items():
             z, p = recorder.trajectory(split), recorder.dynamics(split)
             assert z.shape == (M, 3, len(part), D)
-            assert p.shape == (M, 3, len(part), C)
             assert z.dtype == p.dtype == np.float16
-            np.testing.assert_allclose(p.astype(np.float64).sum(-1), 1, atol=3e-3)
             for epoch, weights in enumerate(seen):
-                model = classifier(seed=9)
-                model.load_state_dict(weights)
-                found = predict(model, part, CPU)
+                other = classifier(seed=9)
+                other.load_state_dict(weights)
+                found = predict(other, part, CPU)
                 np.testing.assert_allclose(z[:, epoch], found.embedding.transpose(1, 0, 2), atol=2e-3)
                 np.testing.assert_allclose(p[:, epoch], found.probability.transpose(1, 0, 2), atol=1e-3)
-            now = trainer.predict("branches", part, averaged=True)
-            assert np.array_equal(z[:, -1], now.embedding.astype(np.float16).transpose(1, 0, 2))
+        assert sorted(recorder.weights) == [1, 3]
         for epoch, weights in recorder.weights.items():
-            for key, value in weights.items():
-                assert torch.equal(value, seen[epoch - 1][key]), key
+            assert_same(weights, seen[epoch - 1])
         # Copies: the model goes on, they do not; the model itself has its own weights back.
         assert not torch.equal(recorder.weights[1]["out.weight"], recorder.weights[3]["out.weight"])
-        averaged = torch.equal(
-            trainer.models["branches"].state_dict()["out.weight"], recorder.weights[3]["out.weight"]
-        )
+        averaged = torch.equal(model.state_dict()["out.weight"], recorder.weights[3]["out.weight"])
         assert averaged == (ema_epochs == 0.0)
 
     def test_recording_does_not_change_the_training(self) -> None:
-        inputs, _ = samples()
-        recorder = TrajectoryRecorder("branches", {"train": inputs}, [1, 2])
-        watched = run(make(2, ema_epochs=1.0), recorder).models["branches"].state_dict()
-        alone = run(make(2, ema_epochs=1.0)).models["branches"].state_dict()
-        for key, value in alone.items():
-            assert torch.equal(watched[key], value), key
+        recorder = TrajectoryRecorder("branches", {"train": samples()[0]}, [1, 2])
+        recorded, alone = run(make(2, ema_epochs=1.0), recorder), run(make(2, ema_epochs=1.0))
+        assert_same(recorded.models["branches"].state_dict(), alone.models["branches"].state_dict())
 
     def test_resumed_it_is_the_same_trajectory(self, tmp_path: Path) -> None:
-        inputs, _ = samples()
+        def recorded(folder: str, until: int = 99) -> dict[str, Tensor]:
+            recorder = TrajectoryRecorder("branches", {"train": samples()[0]}, [1, 2, 4])
+            run(make(4, ema_epochs=1.0), recorder, folder=tmp_path / folder, until=until)
+            return recorder.state()[0]
 
-        def recorded(folder: Path, until: int = 99) -> TrajectoryRecorder:
-            recorder = TrajectoryRecorder("branches", {"train": inputs}, [1, 2, 4])
-            run(make(4, ema_epochs=1.0), recorder, folder=folder, until=until)
-            return recorder
-
-        whole = recorded(tmp_path / "whole")
-        recorded(tmp_path / "parts", until=2)
-        resumed = recorded(tmp_path / "parts")
-        assert np.array_equal(resumed.trajectory("train"), whole.trajectory("train"))
-        assert np.array_equal(resumed.dynamics("train"), whole.dynamics("train"))
-        assert sorted(resumed.weights) == sorted(whole.weights) == [1, 2, 4]
-        for epoch, weights in whole.weights.items():
-            assert resumed.weights[epoch].keys() == weights.keys()
-            for key, value in weights.items():
-                assert torch.equal(resumed.weights[epoch][key], value), (epoch, key)
+        recorded("parts", until=2)
+        whole = recorded("whole")
+        assert {"z.train", "p.train", "w.1.out.weight", "w.2.out.weight", "w.4.out.weight"} <= whole.keys()
+        assert len(whole["z.train"]) == len(whole["p.train"]) == 4
+        assert_same(recorded("parts"), whole)
 
     @given(st.integers(1, 40), st.integers(1, 10))
     def test_kept_epochs(self, epochs: int, points: int) -> None:
@@ -305,62 +247,36 @@ class TestTrajectories:
         gaps = np.diff(kept)
         assert not len(gaps) or 1 <= gaps.min() <= gaps.max() <= gaps.min() + 1
 
-    def test_kept_epochs_by_example(self) -> None:
-        assert snapshot_epochs(10, 4) == [1, 4, 7, 10]
-        assert snapshot_epochs(3, 8) == [1, 2, 3]
-
 
 class TestSnapshots:
-    def states(self) -> list[Tensors]:
-        return [classifier(seed).state_dict() for seed in (1, 2)]
-
-    def test_round_trip(self) -> None:
-        states = self.states()
+    def test_round_trip_of_copies(self) -> None:
+        states = [copied(classifier(seed)) for seed in range(11)]  # 1 and 10 are told apart
         kept = Snapshots(states)
         # Filled with other numbers first, as loading does.
-        again = Snapshots([classifier(7).state_dict()] * 2)
+        again = Snapshots([classifier(77).state_dict()] * 11)
         again.load_state_dict(kept.state_dict())
-        assert again.count == 2
+        before = copied(classifier(0))
+        states[0]["out.weight"].zero_()
         for snapshots in (kept, again):
-            for number, state in enumerate(states):
-                found = snapshots.state_of(number)
-                assert found.keys() == state.keys()
-                assert all(torch.equal(found[key], state[key]) for key in state)
+            assert_same(snapshots.state_of(0), before)
+            for number in range(1, 11):
+                assert_same(snapshots.state_of(number), states[number])
         assert not list(kept.parameters())
 
-    def test_they_are_copies(self) -> None:
-        states = self.states()
-        kept, before = Snapshots(states), states[0]["out.weight"].clone()
-        states[0]["out.weight"].zero_()
-        assert torch.equal(kept.state_of(0)["out.weight"], before)
-
-    def test_ten_and_more_are_told_apart(self) -> None:
-        kept = Snapshots([{"w": torch.tensor([float(n)])} for n in range(12)])
-        assert [kept.state_of(n)["w"].item() for n in range(12)] == list(range(12))
-
-    def test_each_one_predicts_and_the_model_keeps_its_own_weights(self) -> None:
+    @pytest.mark.parametrize("seeds", [(), (1, 2)])
+    def test_each_one_predicts_and_the_model_keeps_its_own_weights(
+        self, seeds: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         model, (inputs, _) = classifier(5), samples(9)
-        own = {k: v.clone() for k, v in model.state_dict().items()}
-        found = Snapshots(self.states()).predictions(model, inputs, CPU, "no")
-        for seed, prediction in zip((1, 2, 5), found, strict=True):
+        snapshots = Snapshots([classifier(seed).state_dict() for seed in seeds])
+        own = copied(model)
+        found = snapshots.predictions(model, inputs, CPU, "no")
+        for seed, prediction in zip((*seeds, 5), found, strict=True):
             wanted = predict(classifier(seed), inputs, CPU)
             assert np.array_equal(prediction.probability, wanted.probability)
             assert np.array_equal(prediction.embedding, wanted.embedding)
-        assert all(torch.equal(value, own[key]) for key, value in model.state_dict().items())
-
-    def test_also_when_a_prediction_is_interrupted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        model, (inputs, _) = classifier(5), samples(9)
-        own = {k: v.clone() for k, v in model.state_dict().items()}
-
-        def stop(*_: Any, **__: Any) -> None:
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(branches, "predict", stop)
+        assert_same(copied(model), own)
+        interrupt(monkeypatch, branches, "predict")
         with pytest.raises(KeyboardInterrupt):
-            Snapshots(self.states()).predictions(model, inputs, CPU, "no")
-        assert all(torch.equal(value, own[key]) for key, value in model.state_dict().items())
-
-    def test_none_is_the_model_itself(self) -> None:
-        model, (inputs, _) = classifier(5), samples(9)
-        (found,) = Snapshots([]).predictions(model, inputs, CPU, "no")
-        assert np.array_equal(found.probability, predict(model, inputs, CPU).probability)
+            snapshots.predictions(model, inputs, CPU, "no")
+        assert_same(copied(model), own)
