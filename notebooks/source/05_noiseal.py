@@ -458,12 +458,14 @@ if sized.as_given:
 # [In equations](../nlkit/methods/noiseal/README.md), each with the function that computes it.
 
 # %%
-from IPython.display import HTML, Code
+import inspect
+
+from IPython.display import Markdown
 
 from nlkit.methods.noiseal import plain
 
-page = Code(filename=plain.__file__)._repr_html_()
-HTML(f"<details><summary>NoiseAL, the whole method</summary>{page}</details>")
+page = inspect.getsource(plain)
+Markdown(f"<details><summary>NoiseAL, the whole method</summary>\n\n```python\n{page}\n```\n\n</details>")
 
 # %%
 setup.write(

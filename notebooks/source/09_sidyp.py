@@ -392,12 +392,14 @@ setup.write(
 # [In equations](../nlkit/methods/sidyp/README.md), each with the function that computes it.
 
 # %%
-from IPython.display import HTML, Code
+import inspect
+
+from IPython.display import Markdown
 
 from nlkit.methods.sidyp import plain
 
-page = Code(filename=plain.__file__)._repr_html_()
-HTML(f"<details><summary>SiDyP, the whole method</summary>{page}</details>")
+page = inspect.getsource(plain)
+Markdown(f"<details><summary>SiDyP, the whole method</summary>\n\n```python\n{page}\n```\n\n</details>")
 
 # %% [markdown]
 # ## Takeaways
