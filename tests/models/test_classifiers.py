@@ -16,7 +16,7 @@ TEXTS = [
     "Oil prices rose sharply today",
     "wheat",
     "",
-    "the bank lent money and the bank lent more money",
+    "the bank lent money and the bank lent more",
     "Öl, 3.2!",
 ]
 words = st.text("ab cdé\n.", max_size=20)
@@ -35,34 +35,25 @@ def logits(model: Any, texts: list[str]) -> np.ndarray:
     return np.asarray(output.logits)
 
 
-@given(st.lists(st.sampled_from([*TEXTS, "bank oil", "wheat wheat wheat wheat"]), min_size=1, max_size=6))
-def test_padding_does_not_change_the_weak_model(weak: WeakClassifier, texts: list[str]) -> None:
-    together = logits(weak, texts)
-    for row, text in zip(together, texts, strict=True):
-        np.testing.assert_allclose(row, logits(weak, [text])[0], atol=1e-6)
-
-
 def test_the_weak_model_reads_the_order_of_words(weak: WeakClassifier) -> None:
     a, b = logits(weak, ["oil bank wheat money"]), logits(weak, ["money wheat bank oil"])
     assert not np.allclose(a, b, atol=1e-4)
 
 
 def test_words_beyond_the_length_do_not_count(weak: WeakClassifier) -> None:
-    long = [
-        "bank money oil wheat bank money oil wheat prices rose",
-        "bank money oil wheat bank money oil wheat",
-    ]
-    a, b = logits(weak, long)
+    eight = "bank money oil wheat bank money oil wheat"
+    a, b = logits(weak, [f"{eight} prices rose", eight])
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-@pytest.mark.parametrize("layers", [0, 1])
-def test_padding_does_not_change_the_strong_model(layers: int) -> None:
+@pytest.mark.parametrize("layers", [None, 0, 1])
+def test_padding_does_not_change_what_a_model_says(weak: WeakClassifier, layers: int | None) -> None:
     torch.manual_seed(0)
-    model = StrongClassifier(TextEncoder(trainable_layers=layers, max_length=16), 3).eval()
-    together = logits(model, TEXTS)
-    for row, text in zip(together, TEXTS, strict=True):
-        np.testing.assert_allclose(row, logits(model, [text])[0], atol=2e-3)
+    model: Any = weak
+    if layers is not None:
+        model = StrongClassifier(TextEncoder(trainable_layers=layers, max_length=16), 3).eval()
+    for row, text in zip(logits(model, TEXTS), TEXTS, strict=True):
+        np.testing.assert_allclose(row, logits(model, [text])[0], atol=1e-6 if layers is None else 2e-3)
 
 
 def test_both_are_classifiers_whose_logits_come_from_the_embedding(weak: WeakClassifier) -> None:

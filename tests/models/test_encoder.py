@@ -15,17 +15,13 @@ from nlkit.data import packaged as assets
 from nlkit.models.batching import Inputs
 from nlkit.models.classifiers import StrongClassifier
 from nlkit.models.device import choose_device, choose_precision
-from nlkit.models.encoder import TextEncoder, _apply, _embed, _layers, _pretrained, mean_pool
+from nlkit.models.encoder import TextEncoder, _layers, _pretrained
 from tests.reference import encoder as reference
 
 TEXTS = [
-    "oil prices rose",
-    "",
-    "the company said net profit rose to 3.2 mln dlrs from 2.1 mln a year earlier, before tax",
-    "wheat",
-    "the bank of england lent 250 mln stg to the money market",
-    "wheat",
-]
+    "oil prices rose", "", "the company said net profit rose to 3.2 mln dlrs from 2.1 mln a year earlier",
+    "wheat", "the bank of england lent 250 mln stg to the money market", "wheat",
+]  # fmt: skip
 TOLERANCE = 4e-3  # of unit vectors: the trunk's activations are kept in half precision
 
 
@@ -103,16 +99,19 @@ def test_shapes_of_prepared_inputs() -> None:
     assert len(TextEncoder(trainable_layers=0).prepare([])) == 0
 
 
-@pytest.mark.parametrize("layers", [-1, 7, 2.0, "two", None, True])
-def test_layers_that_are_not_there(layers: Any) -> None:
-    with pytest.raises(ValueError, match=r"trainable_layers=.*0 to 6, or 'all'"):
-        TextEncoder(trainable_layers=layers)
-
-
-@pytest.mark.parametrize("length", [2, 513])
-def test_lengths_the_model_does_not_take(length: int) -> None:
-    with pytest.raises(ValueError, match=rf"max_length={length}.*3 to 512"):
-        TextEncoder(max_length=length)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        *(
+            ({"trainable_layers": n}, "trainable_layers=.*0 to 6, or 'all'")
+            for n in (-1, 7, 2.0, "two", True)
+        ),
+        *(({"max_length": n}, rf"max_length={n}.*3 to 512") for n in (2, 513)),
+    ],
+)
+def test_layers_and_lengths_that_are_not_there(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TextEncoder(**settings)
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
@@ -133,38 +132,27 @@ def test_precision_is_what_was_asked_for(precision: str) -> None:
     )
 
 
-def test_mean_pool_leaves_padding_out() -> None:
-    tokens = torch.tensor([[[1.0], [3.0], [99.0]]])
-    assert mean_pool(tokens, torch.tensor([[True, True, False]])).tolist() == [[2.0]]
-
-
 @pytest.mark.parametrize(("layers", "count"), [(0, 0), (1, 1), (2, 2), ("all", 6)])
 def test_only_the_top_layers_learn(layers: Any, count: int) -> None:
     encoder = TextEncoder(trainable_layers=layers, max_length=16)
-    shared = {k: v.clone() for k, v in _pretrained(assets.resolve_model("minilm"))[1].state_dict().items()}
+    pretrained = _pretrained(assets.resolve_model("minilm"))[1]
+    before = {key: value.clone() for key, value in pretrained.state_dict().items()}
     model = StrongClassifier(encoder, 3)
-    groups = model.parameter_groups(1e-1, 1e-1)
-    learning = [p for g in groups for p in g["params"]]  # type: ignore[attr-defined]
+    groups: Any = model.parameter_groups(1e-1, 1e-1)
+    learning = [p for g in groups for p in g["params"]]
     assert len(learning) == len({id(p) for p in learning})
-    inputs = model.prepare(TEXTS)
-    output = model(inputs.batch(np.arange(len(TEXTS))).to(torch.device("cpu")))
+    output = model(model.prepare(TEXTS).batch(np.arange(len(TEXTS))).to(torch.device("cpu")))
     output.logits.logsumexp(1).sum().backward()
     assert all(p.grad is not None for p in learning)
     assert all(p.grad is None for p in encoder.parameters() if not p.requires_grad)
-
     state = encoder.state_dict()
-    numbers = {key.split("layer.")[-1].split(".")[0] if layers == "all" else key.split(".")[1]
-               for key in state if "layer." in key or layers != "all"}  # fmt: skip
-    assert len(numbers) == count
-
+    place = "layer." if layers == "all" else "top."
+    assert len({key.split(place)[-1].split(".")[0] for key in state if place in key}) == count
     torch.optim.SGD(learning, lr=1.0).step()
-    now = _pretrained(assets.resolve_model("minilm"))[1].state_dict()
-    assert all(torch.equal(shared[key], now[key]) for key in shared)
-    # What the next encoder starts from is the pre-trained model too.
-    fresh = TextEncoder(trainable_layers=layers, max_length=16)
-    assert all(torch.equal(a, b) for a, b in zip(fresh.top.parameters(), fresh.top.parameters(), strict=True))
-    changed = [not torch.equal(fresh.state_dict()[k], v) for k, v in state.items()]
-    assert any(changed) == bool(count)
+    # What the next encoder starts from is the pre-trained model still.
+    assert all(torch.equal(before[key], value) for key, value in pretrained.state_dict().items())
+    fresh = TextEncoder(trainable_layers=layers, max_length=16).state_dict()
+    assert any(not torch.equal(fresh[key], value) for key, value in state.items()) == bool(count)
 
 
 def test_dropout_only_while_learning() -> None:
@@ -241,46 +229,36 @@ def test_roberta_takes_only_the_positions_after_its_padding(tmp_path: Path) -> N
         TextEncoder(folder, max_length=39)
 
 
-def test_no_trainable_layer_gives_the_numbers_of_the_layers_run_one_by_one() -> None:
-    encoder = TextEncoder(trainable_layers=0, max_length=16, cache=False)
-    pooled = encoder.prepare(TEXTS, batch_size=len(TEXTS)).arrays
-    model = _pretrained(assets.resolve_model("minilm"))[1]
-    tokens = encoder.tokenize(TEXTS)
-    order = np.argsort(-tokens.lengths, kind="stable")  # of the one batch that `prepare` makes
-    batch = tokens.batch(order)
-    with torch.inference_mode():
-        hidden = _embed(model, batch)
-        for layer in _layers(model):
-            hidden = _apply(layer, hidden, batch.mask)
-    wanted = mean_pool(hidden, batch.mask).half().numpy()
-    assert np.array_equal(np.concatenate(pooled)[order], wanted)
-
-
 def test_the_cache_knows_weights_settings_and_tokenizer_apart(tmp_path: Path) -> None:
     from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
     torch.manual_seed(0)
     model = BertForMaskedLM(BertConfig(**SIZE))  # without a pooler, as many checkpoints on the hub are
 
-    def key() -> str:
+    def key(eps: float = 1e-12) -> str:
+        model.config.layer_norm_eps = eps
+        save(model, tmp_path)
+        return again()
+
+    def again() -> str:
         _pretrained.cache_clear()
         return _pretrained(str(tmp_path))[3]
 
-    save(model, tmp_path)
     first = key()
-    assert key() == first  # though the missing pooler is drawn anew
-    model.config.layer_norm_eps = 0.5
-    save(model, tmp_path)
-    assert key() != first
-    model.config.layer_norm_eps = 1e-12
-    save(model, tmp_path)
+    assert again() == first  # though the missing pooler is drawn anew
+    assert key(eps=0.5) != first
     assert key() == first
     AutoTokenizer.from_pretrained(tmp_path, do_lower_case=False).save_pretrained(tmp_path)
-    assert key() != first
+    assert again() != first
     with torch.no_grad():
         model.bert.encoder.layer[0].output.dense.bias.add_(1)
-    save(model, tmp_path)
     assert key() != first
+
+
+def assert_alike(a: Inputs, b: Inputs) -> None:
+    """The same activations, but for the batches in which they were computed."""
+    for one, other in zip(a.arrays, b.arrays, strict=True):
+        np.testing.assert_allclose(one.astype(float), other.astype(float), atol=0.02)
 
 
 def test_a_cache_that_is_too_small_is_a_warning_and_loses_nothing(
@@ -296,9 +274,7 @@ def test_a_cache_that_is_too_small_is_a_warning_and_loses_nothing(
         prepared = encoder.prepare(TEXTS)
     with quiet():
         again = encoder.prepare(TEXTS)
-    assert isinstance(prepared, Inputs)
-    for a, b in zip(prepared.arrays, again.arrays, strict=True):
-        np.testing.assert_allclose(a.astype(float), b.astype(float), atol=0.02)
+    assert_alike(prepared, again)
 
 
 def occupy(path: Path) -> None:
@@ -345,9 +321,8 @@ def test_a_cache_that_fails_while_writing_loses_nothing(
     # What the cache gave is used: of the five different texts four run, and the second time all.
     assert sum(calls) == (4 + 5) * 5
     expected = TextEncoder(trainable_layers=1, max_length=16, cache=False).prepare(TEXTS)
-    for a, b, c in zip(prepared.arrays, again.arrays, expected.arrays, strict=True):
-        np.testing.assert_allclose(a.astype(float), c.astype(float), atol=0.02)
-        np.testing.assert_allclose(b.astype(float), c.astype(float), atol=0.02)
+    assert_alike(prepared, expected)
+    assert_alike(again, expected)
 
 
 def test_a_limit_that_is_no_size_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,27 +1,10 @@
-"""Padding and bucketing by hand, and plain shuffling, which bucketing is compared with."""
+"""Bucketing by hand, and how much of the batches is padding."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-
-
-def pad(arrays: Sequence[Any], index: Sequence[int]) -> tuple[list[Any], list[list[bool]]]:
-    """Return values and mask of a batch: each text followed by zeros up to the longest one."""
-    longest = 0
-    for i in index:
-        longest = max(longest, len(arrays[i]))
-    values, mask = [], []
-    for i in index:
-        row = [np.asarray(item) for item in arrays[i]]
-        real = len(row)
-        while len(row) < longest:
-            row.append(np.zeros_like(row[0]))
-        values.append(row)
-        mask.append([position < real for position in range(longest)])
-    return values, mask
 
 
 def bucketed(
@@ -40,12 +23,6 @@ def bucketed(
             batches.append(pool[:size])
             pool = pool[size:]
     return [batches[i] for i in rng.permutation(count)]
-
-
-def shuffled(n: int, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return batches of samples in random order, whatever their lengths."""
-    order = rng.permutation(n)
-    return [order[i : i + batch_size] for i in range(0, n, batch_size)]
 
 
 def padding_share(
