@@ -119,7 +119,7 @@ class TestWhatItIsFor:
 
 
 class TestTables:
-    def test_the_history_has_both_stages(self, fitted: nk.SiDyP) -> None:
+    def test_history_and_trajectories_have_every_epoch(self, fitted: nk.SiDyP) -> None:
         table = fitted.history_
         assert table.columns[0] == "stage"
         assert table["stage"].tolist() == ["classifier"] * 4 + ["diffusion"] * 4
@@ -129,6 +129,8 @@ class TestTables:
         assert table["coregularisation"][:4].tolist() == [0, *[fitted.config.coregularisation] * 3]
         assert table["agreement_validation_prior"][4:].between(0, 1).all()
         assert table["prior_certainty"][4:].between(1 / 8, 1).all()
+        assert fitted.trajectory_.shape == (2, 4, 400, 384)
+        assert fitted.dynamics_.shape == (2, 4, 400, 8)
 
     def test_the_prior_is_a_table_to_be_read(self, fitted: nk.SiDyP, noisy: DatasetDict) -> None:
         table, names, weight = fitted.prior_, fitted.label_names_, fitted.prior_weight_
@@ -145,11 +147,6 @@ class TestTables:
         assert table["suspicion"][table["suspect"]].min() >= table["suspicion"][~table["suspect"]].max()
         assert (table["refined_weight"][table["case"] == "certain"] == 1).all()
         assert (table["refined_weight"] - table["weight"]).abs().max() > 0.01
-
-    def test_trajectories(self, fitted: nk.SiDyP) -> None:
-        assert fitted.trajectory_.shape == (2, 4, 400, 384)
-        assert fitted.trajectory_.dtype == np.float16
-        assert fitted.dynamics_.shape == (2, 4, 400, 8)
 
 
 class TestPredictions:

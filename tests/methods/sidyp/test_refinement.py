@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from nlkit.methods.sidyp import plain
 from nlkit.methods.sidyp import refinement as module
 from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar
-from nlkit.methods.sidyp.posterior import answer_probabilities, refined
+from nlkit.methods.sidyp.posterior import answer_probabilities
 from nlkit.methods.sidyp.prior import Prior, candidates
 from nlkit.methods.sidyp.refinement import Refinement, sample_labels
 from tests.methods.helpers import interrupt
@@ -270,13 +269,6 @@ class TestTheRun:
         # With a horizon of one step nothing is averaged.
         assert not torch.equal(make(ema_epochs=1e-9).fit().denoiser.out.weight, run.denoiser.out.weight)
 
-    @pytest.mark.parametrize("n", [1, 9])
-    def test_a_batch_of_one(self, n: int) -> None:
-        run = make(prior_of(np.tile([0.5, 0.3, 0.2], (n, 1)))).fit()
-        assert run.weight.shape == (M, n, C)
-        np.testing.assert_allclose(run.weight.sum(-1), 1)
-        assert all(math.isfinite(row["loss"]) for row in run.rows)
-
     @pytest.mark.parametrize("where", ["evaluation", "step"])
     def test_interrupted_it_leaves_a_usable_denoiser(
         self, where: str, monkeypatch: pytest.MonkeyPatch
@@ -295,22 +287,3 @@ class TestTheRun:
         assert all(map(torch.equal, run.denoiser.parameters(), run.average.weights))
         assert not torch.equal(run.denoiser.out.weight, untrained["out.weight"])
         assert not run.denoiser.training
-
-
-@pytest.mark.parametrize("more", [{"weighted_loss": True, "prediction_steps": 5}, {"update_rounds": 6}])
-def test_it_corrects_labels_that_the_condition_contradicts(more: dict[str, Any]) -> None:
-    rng, n = np.random.default_rng(0), 300
-    y, open_ = rng.integers(0, C, n), np.arange(n) % 2 == 1
-    noisy = np.where(rng.random(n) < 0.4, (y + 1) % C, y)
-    # Half of the texts are certain, and right; the others' priors know nothing.
-    u = np.where(open_[:, None], 1 / C, np.eye(C)[y])
-    condition = torch.from_numpy(3 * np.eye(C)[y] + rng.normal(size=(n, C))).float().expand(M, -1, -1)
-    config = settings(
-        diffusion_epochs=12, hidden_size=32, lr_diffusion=0.01, diffusion_batch_size=32, sampling_steps=5,
-        diffusion_warmup=0.25, **more,
-    )  # fmt: skip
-    run = Refinement(condition, noisy, prior_of(u), config, CPU).fit()
-    assert (run.weight.mean(0).argmax(1) == y)[open_].mean() > 0.85
-    found = refined(run.denoiser, condition, torch.full((M, n, C), 1 / C), noisy, config).argmax(1)
-    assert (found == y)[open_].mean() > 0.85
-    assert (noisy == y)[open_].mean() < 0.7
