@@ -195,11 +195,20 @@ def test_a_lost_annotator_is_missed(fitted: nk.NoiseAL, noisy: DatasetDict, tmp_
         again.set_params(epochs=3).fit(noisy)
 
 
-def test_more_rounds_than_epochs_leave_no_query_unmade(noisy: DatasetDict) -> None:
-    settings = {**QUICK, "epochs": 4, "warmup_epochs": 2, "query_rounds": 9, "query_budget": 10}
+@pytest.mark.parametrize("budget", [10, 400])
+def test_queries_are_made_in_every_epoch_after_the_warm_up_but_the_last(
+    noisy: DatasetDict, budget: int
+) -> None:
+    settings = {**QUICK, "epochs": 4, "warmup_epochs": 2, "query_rounds": 9, "query_budget": budget}
     clf = nk.NoiseAL(annotator=Counting(noisy["train"]), **settings).fit(noisy)
-    assert clf.history_["n_P"].iloc[1:3].min() >= 5  # so the budget is what limits
-    assert clf.history_["queries"].tolist() == [0, 5, 10, 10]
+    n_p, made, table = clf.history_["n_P"].tolist(), clf.history_["queries"].tolist(), clf.partition_
+    if budget == 10:
+        assert min(n_p[1:3]) >= 5  # so the budget is what limits, though nine rounds are more than two epochs
+        assert made == [0, 5, 10, 10]
+    else:
+        assert made[:2] == [0, n_p[1]]
+        assert made[2] == made[3] < budget
+        assert ((table["set"] == "P") & ~table["index"].isin(clf.annotations_["index"])).any()
 
 
 def test_missing_labels_are_never_trusted_or_shown(noisy: DatasetDict) -> None:
