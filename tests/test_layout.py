@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "nlkit"
+from benchmarks.structure import cycles, imports
+
+ROOT = Path(__file__).parents[1]
+GRAPH = {
+    name.removeprefix("nlkit."): {other.removeprefix("nlkit.") for other in uses}
+    for name, uses in imports(ROOT / "nlkit").items()
+}
 
 # Each package may import those of the layers below it; nothing at all imports one above.
 LAYERS = (
@@ -20,68 +26,49 @@ LAYERS = (
 )
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 COURSE_ONLY = {"matplotlib", "seaborn", "ipywidgets", "papermill"}
-FRONT = {"__init__", "__main__", "diagnosis"}
+FRONT = {"__main__", "diagnosis"}
 """What stands in front of the package and may look at all of it."""
 
 
-def modules():
-    """Return every module's dotted name below nlkit, with its file."""
-    return {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in sorted(PACKAGE.rglob("*.py"))
-    }
+def package(name):
+    return name.split(".")[0]
 
 
-MODULES = modules()
+INSIDE = [name for name in GRAPH if package(name) in LAYER]
 
 
-def imported(path):
-    """Return what a file imports, wherever in it: dotted names."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            inside = {f"{node.module}.{alias.name}" for alias in node.names}
-            modules = {name for name in inside if name.removeprefix("nlkit.") in MODULES}
-            found |= modules if modules == inside else modules | {node.module}
-    return found
+def test_every_package_has_its_layer():
+    assert {package(name) for name in GRAPH} - FRONT - {"nlkit", "_util"} == set(LAYER)
 
 
-def own(path):
-    """Return which modules of nlkit a file imports."""
-    return {name.removeprefix("nlkit.") for name in imported(path) if name.removeprefix("nlkit.") in MODULES}
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if name.split(".")[0] in LAYER])
+@pytest.mark.parametrize("name", INSIDE)
 def test_imports_go_one_way(name):
-    package = name.split(".")[0]
-    wrong = [
-        other
-        for other in own(MODULES[name])
-        if ((part := other.split(".")[0]) != package and LAYER.get(part, -1) >= LAYER[package])
-        or part in FRONT - {"__init__"}
-    ]
-    assert wrong == []
+    others = {other for other in GRAPH[name] if package(other) != package(name)}
+    assert [
+        o for o in others if package(o) in FRONT or LAYER.get(package(o), -1) >= LAYER[package(name)]
+    ] == []
 
 
 def test_the_two_methods_do_not_know_each_other():
     for one, other in (("noiseal", "sidyp"), ("sidyp", "noiseal")):
-        files = (PACKAGE / "methods" / one).rglob("*.py")
-        assert [p.name for p in files if any(f"methods.{other}" in name for name in imported(p))] == []
+        mine = [name for name in INSIDE if name.startswith(f"methods.{one}")]
+        assert mine
+        assert [n for n in mine if any(used.startswith(f"methods.{other}") for used in GRAPH[n])] == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name for name in MODULES if name.split(".")[0] in LAYER and LAYER[name.split(".")[0]] < LAYER["course"]],
-)
+@pytest.mark.parametrize("name", [name for name in INSIDE if package(name) != "course"])
 def test_only_the_course_draws(name):
-    assert {what.split(".")[0] for what in imported(MODULES[name])} & COURSE_ONLY == set()
+    place = ROOT / "nlkit" / name.replace(".", "/")
+    path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    used = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            used |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            used.add((node.module or "").split(".")[0])
+    assert used & COURSE_ONLY == set()
 
 
 def test_there_are_no_circles():
-    edges = {name: own(path) for name, path in MODULES.items()}
-    while leaves := [name for name, uses in edges.items() if not uses & set(edges)]:
-        for name in leaves:
-            del edges[name]
-    assert sorted(edges) == []
+    assert cycles(GRAPH) == []
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]

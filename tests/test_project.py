@@ -61,8 +61,11 @@ def test_tests_cannot_reach_the_network(host):
 
 
 def test_tests_may_talk_to_this_machine():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        socket.create_connection(server.getsockname()).close()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
+        assert client.getpeername() == server.getsockname()
 
 
 @pytest.fixture

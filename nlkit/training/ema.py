@@ -44,7 +44,8 @@ class WeightAverage(AveragedModel):
 
         learning = [p for p in model.parameters() if p.requires_grad]
         super().__init__(nn.ParameterList(learning), multi_avg_fn=average)
-        self._live = learning
+        # In a tuple, so that the live weights are no part of the average's own state.
+        self._live = (nn.ParameterList(learning),)
 
     @property
     def weights(self) -> list[Tensor]:
@@ -54,12 +55,12 @@ class WeightAverage(AveragedModel):
     @torch.no_grad()
     def update(self) -> None:
         """Take in the model's present weights."""
-        self.update_parameters(nn.ParameterList(self._live))
+        self.update_parameters(self._live[0])
 
     @contextmanager
     def used(self) -> Iterator[None]:
         """Let the model have the averaged weights inside the block, and its own again after it."""
-        own = [p.data for p in self._live]
+        own = [p.data for p in self._live[0]]
         try:
             self._give(self.weights)
             yield
@@ -71,5 +72,5 @@ class WeightAverage(AveragedModel):
         self._give([value.clone() for value in self.weights])
 
     def _give(self, values: list[Tensor]) -> None:
-        for parameter, value in zip(self._live, values, strict=True):
+        for parameter, value in zip(self._live[0], values, strict=True):
             parameter.data = value

@@ -197,7 +197,7 @@ class DynamicThreshold:
         if self.last is None:
             return _tensors(arrays), {}
         used = {f"last.{name}": getattr(self.last, name) for name in _NUMBERS}
-        reason = np.array([_REASON_NAMES.index(name) for name in self.last.reason], np.int8)
+        reason = (self.last.reason[:, None] == np.array(_REASON_NAMES)).argmax(1).astype(np.int8)
         return _tensors(arrays | used | {"last.reason": reason}), {}
 
     def restore(self, tensors: Tensors, values: dict[str, Any]) -> None:
