@@ -39,7 +39,7 @@ from nlkit.data.observed import with_column
 from nlkit.data.sampling import draw
 from nlkit.noise import NoiseReport, noise_report
 
-DATASETS = ("r8", "r52-10")
+DATASETS = ("r8", "r52-10", "20ng")
 TRAIN_SIZE = 1000
 N_CLASSES = 10  # of R52
 N_GOLD, GOLD_SEED = 100, 10  # texts to judge prompts on; drawn apart from the data of any benchmark seed
@@ -78,8 +78,9 @@ def reuters(dataset: str, seed: int, train_size: int) -> DatasetDict:
 
     "r52-10" is R52's ten largest classes in training, numbered anew in alphabetical order.
     """
-    if dataset == "r8":
-        return load_dataset("r8", train_size=train_size, seed=seed)
+    if dataset in ("r8", "20ng"):
+        test_size = 2000 if dataset == "20ng" else None
+        return load_dataset(dataset, train_size=train_size, test_size=test_size, seed=seed)
     if dataset != "r52-10":
         raise ValueError(f"dataset={dataset!r} is not allowed: one of {', '.join(DATASETS)}")
     sizes = {"train": train_size, "validation": round(0.1 * train_size), "test": None}
