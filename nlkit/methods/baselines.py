@@ -20,7 +20,7 @@ from nlkit.models.device import moved
 from nlkit.models.prediction import Prediction
 from nlkit.models.saving import Tensors
 from nlkit.training import losses
-from nlkit.training.config import TrainingConfig
+from nlkit.training.config import PAPER, TrainingConfig
 from nlkit.training.recording import DynamicsRecorder
 from nlkit.training.trainer import Trainer
 
@@ -66,7 +66,7 @@ class BaselineConfig(TrainingConfig):
             "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "lr_decay_share": 0.0,
         },
         "class": {},
-        "paper": {"trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_encoder": 2e-5},
+        "paper": {"trainable_layers": "all", "max_length": 256, "epochs": 30, **PAPER},
     }  # fmt: skip
 
     def __post_init__(self) -> None:
