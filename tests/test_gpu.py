@@ -23,6 +23,7 @@ from nlkit.methods.sidyp.refinement import Refinement, move_prior
 from nlkit.models.encoder import TextEncoder
 from nlkit.models.prediction import predict
 from nlkit.training import Interrupted, Trainer, copied_weights
+from nlkit.training.graphs import ModelPass
 
 pytestmark = pytest.mark.gpu
 METHODS = ("Baseline", "NoiseAL", "SiDyP")
@@ -36,6 +37,13 @@ def ds() -> DatasetDict:
 @pytest.fixture(scope="module")
 def encoder(ds: DatasetDict, tmp_path_factory: pytest.TempPathFactory) -> str:
     return new_encoder(tmp_path_factory.mktemp("bert"), ds["train"]["text"][:], **TINY)
+
+
+@pytest.fixture(scope="module")
+def calm(ds: DatasetDict, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An encoder without dropout."""
+    off = {"attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.0}
+    return new_encoder(tmp_path_factory.mktemp("calm"), ds["train"]["text"][:], **TINY, **off)
 
 
 def method(name: str, encoder: str, **more: Any) -> Any:
@@ -162,6 +170,31 @@ def test_an_interrupted_run_goes_on(
     assert calls == [0, 1, 2, 3, 3, 4, 5]
     whole = method("Baseline", encoder).fit(ds)
     np.testing.assert_allclose(resumed.history_["loss"], whole.history_["loss"], rtol=0.05)
+
+
+@pytest.mark.parametrize("layers", ["all", 1, 0])
+@pytest.mark.parametrize("name", [*METHODS, "mixup"])
+def test_recorded_steps_are_those_that_are_not(
+    ds: DatasetDict, calm: str, name: str, layers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, found, recorded = ModelPass.__init__, [], []
+
+    def history(records: bool) -> Any:
+        def init(self: ModelPass, *arguments: Any) -> None:
+            plain(self, *arguments)
+            self.records = records
+            recorded.append(self.recorded)
+
+        monkeypatch.setattr(ModelPass, "__init__", init)
+        monkeypatch.setattr("torch.nn.functional.dropout", lambda x, *_, **__: x)
+        settings = {"loss": "mixup"} if name == "mixup" else {}
+        kind = "Baseline" if name == "mixup" else name
+        fitted = method(kind, calm, trainable_layers=layers, mixed_precision="no", **settings).fit(ds)
+        return fitted.history_.filter(like="loss").iloc[:3].dropna(axis=1)
+
+    found = [history(True), history(False)]
+    assert sum(r is not None for each in recorded for r in each.values()) > 0
+    np.testing.assert_allclose(*found, rtol=0.02, atol=0.02)
 
 
 @pytest.mark.parametrize("rounds", [1, 6])

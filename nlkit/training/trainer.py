@@ -23,11 +23,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from nlkit._util import progress
 from nlkit.models.batching import Batch, Inputs, bucketed_batches
 from nlkit.models.classifiers import Output
-from nlkit.models.device import autocast, choose_device, choose_precision
+from nlkit.models.device import choose_device, choose_precision
 from nlkit.models.prediction import Prediction, predict
 from nlkit.models.saving import Tensors, below
 from nlkit.training.config import TrainingConfig
 from nlkit.training.ema import WeightAverage
+from nlkit.training.graphs import ModelPass
 from nlkit.training.recording import Checkpoint, Stateful
 
 __all__ = ["Interrupted", "Loss", "Trainer", "copied_weights"]
@@ -145,6 +146,12 @@ class Trainer:
             name: WeightAverage(model, max(1.0, ema_epochs * self._steps))
             for name, model in self.models.items()
             if ema_epochs
+        }
+        self._passes = {
+            name: ModelPass(
+                model, self.precision, self.device, batch_size, int(self.inputs[name].lengths.max())
+            )
+            for name, model in self.models.items()
         }
         self.epoch = 0
         self.rows: list[dict[str, float]] = []
@@ -279,12 +286,12 @@ class Trainer:
     ) -> dict[str, Tensor]:
         """Learn from one batch. Nothing here may read what is on the device: that would wait for it."""
         model, optimizer, scaler = self.models[name], self.optimizers[name], self.scalers[name]
-        with autocast(self.precision, self.device):
-            output = model(batch)
-        output = Output(output.embedding.float(), output.logits.float())
+        run = self._passes[name]
+        output = run(batch)
         loss, parts = self.loss(name, model, output, index, rng)
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        run.backward()
         scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), self.max_grad_norm)
         scaler.step(optimizer)
