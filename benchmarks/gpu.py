@@ -171,7 +171,7 @@ def measure(*, smoke: bool = False, settings: dict[str, Any] | None = None) -> d
     """Measure everything; on a CPU, or with `smoke`, with few texts and a tiny encoder."""
     device = choose_device()
     small = smoke or device.type == "cpu"
-    ds, source = texts_to_learn(80 if small else 2000)
+    ds, source = texts_to_learn(40 if small else 2000)
     card = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     result: dict[str, Any] = {
         "device": card, "torch": torch.__version__, "texts": source,
@@ -190,7 +190,7 @@ def measure(*, smoke: bool = False, settings: dict[str, Any] | None = None) -> d
         methods = {
             "CE": lambda: nk.Baseline(loss="ce", epochs=4, **shared),
             "NoiseAL": lambda: nk.NoiseAL(annotator=None, epochs=7, warmup_epochs=2, **shared),
-            "SiDyP": lambda: nk.SiDyP(epochs=4, diffusion_epochs=10, **shared),
+            "SiDyP": lambda: nk.SiDyP(epochs=4, diffusion_epochs=2 if small else 10, **shared),
         }
         for name, make in methods.items():
             result[name] = measured(make(), ds, device)

@@ -7,6 +7,7 @@ jump (Polyak and Juditsky, 1992; here with weights that fall off exponentially).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -63,11 +64,14 @@ class WeightAverage(nn.Module):
     def used(self) -> Iterator[None]:
         """Let the model have the averaged weights inside the block, and its own again after it."""
         own = [p.data for p in self._live[0]]
-        try:
-            self._give(self.weights)
-            yield
-        finally:
-            self._give(own)
+        with warnings.catch_warnings():
+            # cuDNN wants an LSTM's weights in one piece, and copies these, which takes it no time.
+            warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous")
+            try:
+                self._give(self.weights)
+                yield
+            finally:
+                self._give(own)
 
     def keep(self) -> None:
         """Let the model have the averaged weights for good."""
