@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from benchmarks import accuracy, cost, overview, refining, run, running, speed, widgets
+from benchmarks import accuracy, cost, gpu, overview, refining, run, running, speed, widgets
 from nlkit.course import plots
 from nlkit.course.widgets import Explorer, explorer
 
@@ -234,3 +235,21 @@ def test_every_table_of_the_benchmarks_page_is_stored() -> None:
     tables = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
     assert len(tables) > 8
     assert [table for table in tables if table not in stored] == []
+
+
+def test_the_gpus_script_runs_without_one() -> None:
+    result = gpu.measure(smoke=True)
+    for name, epochs in (("CE", 4), ("NoiseAL", 7), ("SiDyP", 4)):
+        row = result[name]
+        assert row["epochs"] == len(row["steps_of_epochs_s"]) == epochs
+        assert row["steps_s"] + row["predictions_s"] + row["diffusion_s"] < row["fit_s"]
+        assert row["tokens_per_s"] == pytest.approx(
+            row["texts"] * row["tokens_a_text"] / row["steps_of_epochs_s"][-1]
+        )
+    assert (result["SiDyP"]["diffusion_s"] > 0) > (result["CE"]["diffusion_s"] > 0)
+    assert len(gpu.summarise(result).splitlines()) == 5
+
+
+def test_embedding_tables_multiply_nothing() -> None:
+    model = torch.nn.Sequential(torch.nn.Embedding(50, 4), torch.nn.Linear(4, 3), torch.nn.LayerNorm(3))
+    assert gpu.weights_that_multiply(model) == 12

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from nlkit.data.observed import Observed, label_names, observe
 from nlkit.methods.base import Method, new_strong, predict_texts
 from nlkit.models.classifiers import Output, StrongClassifier
+from nlkit.models.device import moved
 from nlkit.models.prediction import Prediction
 from nlkit.models.saving import Tensors
 from nlkit.training import losses
-from nlkit.training.config import TrainingConfig
+from nlkit.training.config import PAPER, TrainingConfig
 from nlkit.training.recording import DynamicsRecorder
 from nlkit.training.trainer import Trainer
 
@@ -65,7 +66,7 @@ class BaselineConfig(TrainingConfig):
             "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "lr_decay_share": 0.0,
         },
         "class": {},
-        "paper": {"trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_encoder": 2e-5},
+        "paper": {"trainable_layers": "all", "max_length": 256, "epochs": 30, **PAPER},
     }  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ class BaselineLoss:
 
     def __init__(self, label: NDArray[np.int64], n_classes: int, config: BaselineConfig) -> None:
         self.label, self.n_classes, self.config = torch.from_numpy(label), n_classes, config
-        self.memory = torch.zeros(len(label), n_classes)
+        self.memory = torch.zeros(len(label), n_classes)  # both go to where the model is
 
     def __call__(
         self, name: str, model: Any, output: Output, index: NDArray[np.int64], rng: np.random.Generator
@@ -108,7 +109,9 @@ class BaselineLoss:
         self, model: Any, output: Output, index: NDArray[np.int64], rng: np.random.Generator
     ) -> Tensor:
         c, logits = self.config, output.logits
-        target = self.label[index].to(logits.device)
+        place = moved(torch.from_numpy(index), logits.device)
+        self.label = self.label.to(logits.device)
+        target = self.label[place]
         if c.loss == "gce":
             return losses.generalised_cross_entropy(logits, target, q=c.gce_q)
         if c.loss == "sce":
@@ -116,13 +119,14 @@ class BaselineLoss:
         if c.loss == "label_smoothing":
             return losses.cross_entropy(logits, target, label_smoothing=c.smoothing)
         if c.loss == "elr":
-            p, m = logits.detach().softmax(-1).cpu(), c.elr_memory
-            self.memory[index] = m * self.memory[index] + (1 - m) * p
-            penalty = losses.elr_penalty(logits, self.memory[index].to(logits.device))
+            p, m = logits.detach().softmax(-1), c.elr_memory
+            self.memory = self.memory.to(logits.device)
+            self.memory[place] = m * self.memory[place] + (1 - m) * p
+            penalty = losses.elr_penalty(logits, self.memory[place])
             return losses.cross_entropy(logits, target) + c.elr_weight * penalty
         if c.loss == "mixup":
             one_hot = nn.functional.one_hot(target, self.n_classes).to(logits.dtype)
-            partner = torch.from_numpy(rng.permutation(len(index))).to(logits.device)
+            partner = moved(torch.from_numpy(rng.permutation(len(index))), logits.device)
             mixed, soft = losses.embmix(output.embedding, one_hot, partner, c.mixup_alpha, rng)
             return losses.cross_entropy(model.classify(mixed), soft)
         return losses.cross_entropy(logits, target)

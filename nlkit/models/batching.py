@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nlkit.models.device import moved
+
 __all__ = ["Batch", "Inputs", "bucketed_batches", "padding_share", "sorted_batches"]
 
 POOL_BATCHES = 20
@@ -37,11 +39,11 @@ class Batch:
     mask: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch on `device`; half-precision activations become float32 there."""
-        values = self.values.to(device)
+        """Return the batch on `device`, without waiting for it; half-precision activations become float32."""
+        values = moved(self.values, device)
         if values.dtype == torch.float16:
             values = values.float()
-        return Batch(values, self.mask.to(device))
+        return Batch(values, moved(self.mask, device))
 
 
 class Inputs(Sequence[NDArray[np.generic]]):

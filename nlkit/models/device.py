@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from nlkit._util import invalid
 
-__all__ = ["autocast", "choose_device", "choose_precision", "full_precision"]
+__all__ = [
+    "autocast",
+    "choose_device",
+    "choose_precision",
+    "full_precision",
+    "half_type",
+    "moved",
+    "texts_at_once",
+]
 
 
 def choose_device(device: str = "auto") -> torch.device:
@@ -43,3 +52,22 @@ def full_precision(device: torch.device) -> torch.autocast:
     Its inputs may come in bf16 or fp16 and are not converted: call ``.float()`` on them.
     """
     return torch.autocast(device.type, enabled=False)
+
+
+def half_type(device: torch.device) -> torch.dtype | None:
+    """Return the half-precision type that `autocast` has switched on for a GPU; None for a CPU, or if off."""
+    kind = device.type
+    return torch.get_autocast_dtype(kind) if kind != "cpu" and torch.is_autocast_enabled(kind) else None
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on `device`, without waiting for what is still being computed there.
+
+    A copy to a GPU from memory that is not pinned waits for all that was begun before.
+    """
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
+
+
+def texts_at_once(device: torch.device) -> int:
+    """Return how many texts a batch without learning has; on a GPU few would leave it idle."""
+    return 64 if device.type == "cpu" else 256

@@ -12,10 +12,10 @@ import copy
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
-from typing import Any, Literal, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property, lru_cache
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from nlkit._util import content_hash, invalid, progress
 from nlkit.models.batching import Batch, Inputs, sorted_batches
 from nlkit.models.cache import ActivationCache
-from nlkit.models.device import choose_device
+from nlkit.models.device import (
+    autocast,
+    choose_device,
+    choose_precision,
+    full_precision,
+    half_type,
+    texts_at_once,
+)
 
 __all__ = ["TextEncoder", "mean_pool"]
 
@@ -34,6 +41,8 @@ SHARD_TEXTS = 1024
 """Texts a shard of the activation cache: an interrupted run loses at most the shard it was computing."""
 
 TrainableLayers = int | Literal["all"]
+
+Key = TypeVar("Key")
 
 
 def mean_pool(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -123,9 +132,7 @@ def _check_cut(source: str) -> None:
     try:
         with torch.inference_mode():
             plain = _last_states(model, batch)
-            hidden = _embed(model, batch)
-            for layer in layers:
-                hidden = _apply(layer, hidden, batch.mask)
+            hidden = _apply(layers, _embed(model, batch), batch.mask)
             same = torch.allclose(plain[batch.mask], hidden[batch.mask], rtol=1e-3, atol=1e-3)
     except Exception as error:
         raise _uncuttable(model) from error
@@ -196,11 +203,15 @@ class TextEncoder(nn.Module):
                 if not whole or not 0 < trainable_layers <= len(layers):
                     invalid("trainable_layers", trainable_layers, f"0 to {len(layers)}, or 'all'")
                 self.top = copy.deepcopy(layers[len(layers) - trainable_layers :]).requires_grad_(True)
+        self._source, self._limit = source, limit
+        # The trunk learns nothing, so it runs in the precision that is fastest on a GPU.
+        self._precision = "no" if self._device.type == "cpu" else choose_precision("auto", self._device)
         self._cache: ActivationCache | None = None
         if cache and self._trunk:
             key = content_hash(
-                behaviour, str(trainable_layers), str(max_length), "mean" * (trainable_layers == 0)
-            )
+                behaviour, str(trainable_layers), str(max_length), "mean" * (trainable_layers == 0),
+                *([] if self._precision == "no" else [self._precision]),
+            )  # fmt: skip
             try:
                 self._cache = ActivationCache(key, self.width)
             except OSError as error:
@@ -213,7 +224,7 @@ class TextEncoder(nn.Module):
         encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
         return Inputs([np.asarray(ids, np.int32) for ids in encoded])
 
-    def prepare(self, texts: Sequence[str], *, batch_size: int = 64) -> Inputs:
+    def prepare(self, texts: Sequence[str], *, batch_size: int | None = None) -> Inputs:
         """Run the trunk, or read what it gave before.
 
         Returns
@@ -230,7 +241,8 @@ class TextEncoder(nn.Module):
         with progress(total=len(missing), desc=f"{self.name}: frozen layers", unit="text") as bar:
             for start in range(0, len(missing), SHARD_TEXTS):
                 part = missing[start : start + SHARD_TEXTS]
-                activations = self._run_trunk([texts[i] for i in part], batch_size, bar.update)
+                size = batch_size or texts_at_once(self._device)
+                activations = self._run_trunk([texts[i] for i in part], size, bar.update)
                 names = [keys[i] for i in part]
                 if self._cache:
                     try:
@@ -255,15 +267,19 @@ class TextEncoder(nn.Module):
         model = self._trunk[0].to(self._device)
         below = _layers(model)[: -len(self.top)] if len(self.top) else ()
         result: list[NDArray[np.float16]] = [np.empty((0, 0), np.float16)] * len(tokens)
-        for index in sorted_batches(tokens.lengths, batch_size):
+
+        def run(index: NDArray[np.int64]) -> Tensor:
             batch = tokens.batch(index).to(self._device)
-            if len(self.top):
-                hidden = _embed(model, batch)
-                for layer in below:
-                    hidden = _apply(layer, hidden, batch.mask)
-            else:
-                hidden = mean_pool(_last_states(model, batch), batch.mask).unsqueeze(1)
-            rows = hidden.half().cpu().numpy()
+            with autocast(self._precision, self._device):
+                if len(self.top):
+                    hidden = _apply(below, _embed(model, batch), batch.mask)
+                else:
+                    hidden = mean_pool(_last_states(model, batch), batch.mask).unsqueeze(1)
+            return hidden.half()
+
+        batches = sorted_batches(tokens.lengths, batch_size)
+        for index, hidden in _one_behind((index, run(index)) for index in batches):
+            rows = hidden.numpy()
             for row, i in enumerate(index):
                 result[i] = rows[row, : tokens.lengths[i] if len(self.top) else 1]
             tick(len(index))
@@ -271,22 +287,49 @@ class TextEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the sentence embeddings, shape (B, D), of a batch made from what `prepare` gave."""
-        if self._whole is not None:
-            return mean_pool(_last_states(self._whole, batch), batch.mask)
-        hidden = batch.values
-        for layer in self.top:
-            hidden = _apply(layer, hidden, batch.mask)
-        return mean_pool(hidden, batch.mask)
+        device = batch.mask.device
+        if device.type == "cpu" or not self._learns:
+            return mean_pool(self._states(batch), batch.mask)
+        batch, half = _rounded(batch, self._limit), half_type(device)
+        if half is None:
+            return mean_pool(self._states(batch), batch.mask)
+        # On a GPU all of it runs in half precision, on copies of the weights that are made once a step:
+        # autocast turns each weight by itself and goes back to float32 in every normalisation layer, which
+        # takes longer than the matrix products.
+        with full_precision(device), _halved(self, half):
+            values = batch.values.to(half) if batch.values.is_floating_point() else batch.values
+            return mean_pool(self._states(Batch(values, batch.mask)).float(), batch.mask)
 
-    def embed(self, texts: Sequence[str], *, batch_size: int = 64) -> NDArray[np.float32]:
+    @property
+    def _learns(self) -> bool:
+        return self._whole is not None or len(self.top) > 0
+
+    @cached_property
+    def _layered(self) -> bool:
+        """Whether the whole model can be run layer by layer: its own way looks at the mask, and so waits."""
+        try:
+            _check_cut(self._source)
+        except ValueError:
+            return False
+        return True
+
+    def _states(self, batch: Batch) -> Tensor:
+        """Return the last layer's token vectors, shape (B, T, D)."""
+        if self._whole is None:
+            return _apply(self.top, batch.values, batch.mask)
+        if batch.mask.device.type == "cpu" or not self._layered:
+            return _last_states(self._whole, batch)
+        return _apply(_layers(self._whole), _embed(self._whole, batch), batch.mask)
+
+    def embed(self, texts: Sequence[str], *, batch_size: int | None = None) -> NDArray[np.float32]:
         """Return sentence embeddings, shape (N, D), rows of length 1, of N texts; no gradient or dropout."""
         inputs = self.prepare(texts, batch_size=batch_size)
         result = np.empty((len(inputs), self.width), np.float32)
         learning = self.training
         self.eval()
         with torch.inference_mode():
-            for index in sorted_batches(inputs.lengths, batch_size):
-                device = next(self.parameters(), torch.empty(0)).device
+            device = next(self.parameters(), torch.empty(0)).device
+            for index in sorted_batches(inputs.lengths, batch_size or texts_at_once(device)):
                 result[index] = self(inputs.batch(index).to(device)).cpu().numpy()
         self.train(learning)
         result /= np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-12)
@@ -316,20 +359,107 @@ def _embed(model: nn.Module, batch: Batch) -> Tensor:
     return cast(Tensor, hidden)
 
 
-def _apply(layer: nn.Module, hidden: Tensor, mask: Tensor) -> Tensor:
-    """Run one transformer layer; attention to padding is switched off by an additive mask."""
-    minus = torch.zeros(mask.shape, dtype=hidden.dtype, device=hidden.device)
-    minus = minus.masked_fill(~mask, torch.finfo(hidden.dtype).min)[:, None, None, :]
+def _apply(layers: Iterable[nn.Module], hidden: Tensor, mask: Tensor) -> Tensor:
+    """Run transformer layers in turn; attention to padding is switched off by an additive mask."""
+    minus: Tensor | None = None
     with _attention(hidden.device):
-        output = layer(hidden, minus)
-    return cast(Tensor, output[0] if isinstance(output, tuple) else output)
+        for layer in layers:
+            if minus is None or minus.dtype != hidden.dtype:
+                minus = torch.zeros(mask.shape, dtype=hidden.dtype, device=hidden.device)
+                minus = minus.masked_fill(~mask, torch.finfo(hidden.dtype).min)[:, None, None, :]
+            output = layer(hidden, minus)
+            hidden = output[0] if isinstance(output, tuple) else output
+    return hidden
 
 
 def _attention(device: torch.device) -> AbstractContextManager[object]:
-    """Choose the attention kernel: on a CPU, the fused one is slow backwards for short texts in bf16.
+    """Choose the attention kernel.
 
-    In float32, and without gradients, both were about as fast (MiniLM, top two layers, 32 texts a batch).
+    On a CPU, the fused one is slow backwards for short texts in bf16; in float32, and without gradients, both
+    were about as fast (MiniLM, top two layers, 32 texts a batch). On a GPU, cuDNN's is built anew for each
+    width and size of a batch, which took over a second, more than an epoch (H100).
     """
+    if device.type == "cuda":
+        kernels = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+        return cast(AbstractContextManager[object], sdpa_kernel(kernels))
     if device.type == "cpu" and torch.is_grad_enabled():
         return cast(AbstractContextManager[object], sdpa_kernel(SDPBackend.MATH))
     return nullcontext()
+
+
+def _rounded(batch: Batch, limit: int) -> Batch:
+    """Return a batch of a width that is a multiple of 8, which suits GPUs, but no more than `limit`."""
+    width = batch.mask.shape[1]
+    more = (0, min(-width % 8, max(0, limit - width)))
+    values = nn.functional.pad(batch.values, (*(0, 0) * (batch.values.ndim - 2), *more))
+    return Batch(values, nn.functional.pad(batch.mask, more))
+
+
+class _Halved(torch.autograd.Function):
+    """Copies of weights in half precision, made all at once; their gradients come back in float32."""
+
+    @staticmethod
+    def forward(ctx: Any, kind: torch.dtype, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        copies = tuple(torch.empty_like(weight, dtype=kind) for weight in weights)
+        torch._foreach_copy_(copies, weights)
+        return copies
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        there = [gradient for gradient in gradients if gradient is not None]
+        whole = [torch.empty_like(gradient, dtype=torch.float32) for gradient in there]
+        torch._foreach_copy_(whole, there)
+        of = iter(whole)
+        return None, *(None if gradient is None else next(of) for gradient in gradients)
+
+
+@contextmanager
+def _halved(module: nn.Module, kind: torch.dtype) -> Iterator[None]:
+    """Let a module have copies of its weights in half precision inside the block; what they learn is its own.
+
+    `torch.func.functional_call` does the same, and takes a tenth of a step for it.
+    """
+    places: list[tuple[dict[str, Any], str]] = [
+        (part._parameters, name)
+        for part in module.modules()
+        for name, weight in part._parameters.items()
+        if weight is not None
+    ]
+    own = [holder[name] for holder, name in places]
+    copies = _Halved.apply(kind, *own)  # type: ignore[no-untyped-call]
+    try:
+        for (holder, name), copy_ in zip(places, copies, strict=True):
+            holder[name] = copy_
+        yield
+    finally:
+        for (holder, name), weight in zip(places, own, strict=True):
+            holder[name] = weight
+
+
+def _one_behind(found: Iterable[tuple[Key, Tensor]]) -> Iterator[tuple[Key, Tensor]]:
+    """Bring tensors to the CPU, each while a GPU computes the next."""
+    waiting: list[tuple[Key, Tensor, torch.cuda.Event | None]] = []
+
+    def ready() -> tuple[Key, Tensor]:
+        key, tensor, copied = waiting.pop(0)
+        if copied is None:
+            return key, tensor
+        copied.synchronize()
+        return key, tensor.clone()  # pinned memory is scarce
+
+    for key, tensor in found:
+        waiting.append((key, tensor.to("cpu", non_blocking=True), _marked(tensor.device)))
+        if len(waiting) > 1:
+            yield ready()
+    if waiting:
+        yield ready()
+
+
+def _marked(device: torch.device) -> torch.cuda.Event | None:
+    """Return an event that comes when all that was asked of a GPU so far is done; None for a CPU."""
+    if device.type != "cuda":
+        return None
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record()
+    return event

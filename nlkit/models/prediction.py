@@ -11,7 +11,7 @@ from torch import nn
 
 from nlkit.models.batching import Inputs, sorted_batches
 from nlkit.models.classifiers import Output
-from nlkit.models.device import autocast
+from nlkit.models.device import autocast, moved, texts_at_once
 
 __all__ = ["Prediction", "predict"]
 
@@ -33,23 +33,24 @@ class Prediction:
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, inputs: Inputs, device: torch.device, *, batch_size: int = 64, precision: str = "no"
-) -> Prediction:
+    model: nn.Module, inputs: Inputs, device: torch.device, *, batch_size: int | None = None,
+    precision: str = "no",
+) -> Prediction:  # fmt: skip
     """Return class probabilities (N, C) and embeddings (N, D) of N prepared texts, in evaluation mode.
 
-    `precision` is "no", "bf16" or "fp16".
+    `batch_size` is by default `nlkit.models.device.texts_at_once`; `precision` is "no", "bf16" or "fp16".
     """
     learning = model.training
     model.eval()
     probability = embedding = torch.empty(0)
-    for index in sorted_batches(inputs.lengths, batch_size):
+    for index in sorted_batches(inputs.lengths, batch_size or texts_at_once(device)):
         with autocast(precision, device):
             output: Output = model(inputs.batch(index).to(device))
         p, z = output.logits.float().softmax(-1), output.embedding.float()
         if not probability.numel():
             probability = p.new_empty(len(inputs), *p.shape[1:])
             embedding = z.new_empty(len(inputs), *z.shape[1:])
-        rows = torch.from_numpy(index).to(device)
+        rows = moved(torch.from_numpy(index), device)
         probability[rows], embedding[rows] = p, z
     model.train(learning)
     return Prediction(probability.cpu().numpy(), embedding.cpu().numpy())

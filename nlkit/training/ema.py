@@ -7,20 +7,19 @@ jump (Polyak and Juditsky, 1992; here with weights that fall off exponentially).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from nlkit._util import invalid
 
 __all__ = ["WeightAverage"]
 
 
-class WeightAverage(AveragedModel):
+class WeightAverage(nn.Module):
     """The average of a model's trainable weights over about `horizon` steps.
 
     Only the parameters are averaged, not a copy of the model: that would copy the encoder's frozen layers and
@@ -35,15 +34,17 @@ class WeightAverage(AveragedModel):
         the plain mean of them, so that the weights before training have no part in it.
     """
 
+    n_averaged: Tensor
+
     def __init__(self, model: nn.Module, horizon: float) -> None:
         if not horizon >= 1:
             invalid("horizon", horizon, "at least 1 step")
-
-        def average(averaged: Any, live: Any, steps: Any) -> None:
-            torch._foreach_lerp_(averaged, live, max(1 / (int(steps) + 1), 1 / horizon))
-
+        super().__init__()
         learning = [p for p in model.parameters() if p.requires_grad]
-        super().__init__(nn.ParameterList(learning), multi_avg_fn=average)
+        self.horizon = horizon
+        self.module = nn.ParameterList(nn.Parameter(p.detach().clone()) for p in learning)
+        # Counted on the CPU, wherever the weights are: reading it must not wait for the device.
+        self.register_buffer("n_averaged", torch.zeros((), dtype=torch.long))
         # In a tuple, so that the live weights are no part of the average's own state.
         self._live = (nn.ParameterList(learning),)
 
@@ -55,17 +56,22 @@ class WeightAverage(AveragedModel):
     @torch.no_grad()
     def update(self) -> None:
         """Take in the model's present weights."""
-        self.update_parameters(self._live[0])
+        self.n_averaged += 1
+        share = max(1 / int(self.n_averaged), 1 / self.horizon)
+        torch._foreach_lerp_(self.weights, [p.data for p in self._live[0]], share)
 
     @contextmanager
     def used(self) -> Iterator[None]:
         """Let the model have the averaged weights inside the block, and its own again after it."""
         own = [p.data for p in self._live[0]]
-        try:
-            self._give(self.weights)
-            yield
-        finally:
-            self._give(own)
+        with warnings.catch_warnings():
+            # cuDNN wants an LSTM's weights in one piece, and copies these, which takes it no time.
+            warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous")
+            try:
+                self._give(self.weights)
+                yield
+            finally:
+                self._give(own)
 
     def keep(self) -> None:
         """Let the model have the averaged weights for good."""

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's usual name
 from torch import Tensor
 
+from nlkit.models.device import moved
+
 __all__ = [
     "co_regularisation",
     "cross_entropy",
@@ -112,7 +114,7 @@ def embmix(
     mixed embeddings (B, D), mixed targets (B, C)
     """
     draw = rng.beta(alpha, alpha, size=(len(embedding), 1))
-    weight = torch.from_numpy(np.maximum(draw, 1 - draw)).to(embedding.device, embedding.dtype)
+    weight = moved(torch.from_numpy(np.maximum(draw, 1 - draw)).to(embedding.dtype), embedding.device)
     mixed = weight * embedding + (1 - weight) * embedding[partner]
     weight = weight.to(target.dtype)
     return mixed, weight * target + (1 - weight) * target[partner]

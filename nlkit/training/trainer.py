@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -20,13 +21,14 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from nlkit._util import progress
-from nlkit.models.batching import Inputs, bucketed_batches
+from nlkit.models.batching import Batch, Inputs, bucketed_batches
 from nlkit.models.classifiers import Output
-from nlkit.models.device import autocast, choose_device, choose_precision
+from nlkit.models.device import choose_device, choose_precision
 from nlkit.models.prediction import Prediction, predict
 from nlkit.models.saving import Tensors, below
 from nlkit.training.config import TrainingConfig
 from nlkit.training.ema import WeightAverage
+from nlkit.training.graphs import ModelPass
 from nlkit.training.recording import Checkpoint, Stateful
 
 __all__ = ["Interrupted", "Loss", "Trainer", "copied_weights"]
@@ -126,8 +128,12 @@ class Trainer:
         self._warmup_steps = max(1, round(lr_warmup_ratio * self._steps * epochs))
         self._decay_steps = round(lr_decay_share * self._steps * epochs)
         self.models = {name: model.to(self.device) for name, model in models.items()}
+        # One kernel for all weights of a model, where there is one.
+        fused = self.device.type == "cuda" or None
         self.optimizers = {
-            name: torch.optim.AdamW(_decay_groups(model, groups[name]), weight_decay=weight_decay)
+            name: torch.optim.AdamW(
+                _decay_groups(model, groups[name]), weight_decay=weight_decay, fused=fused
+            )
             for name, model in self.models.items()
         }
         self.schedulers = {name: LambdaLR(o, self._rate) for name, o in self.optimizers.items()}
@@ -140,6 +146,12 @@ class Trainer:
             name: WeightAverage(model, max(1.0, ema_epochs * self._steps))
             for name, model in self.models.items()
             if ema_epochs
+        }
+        self._passes = {
+            name: ModelPass(
+                model, self.precision, self.device, batch_size, int(self.inputs[name].lengths.max())
+            )
+            for name, model in self.models.items()
         }
         self.epoch = 0
         self.rows: list[dict[str, float]] = []
@@ -236,29 +248,50 @@ class Trainer:
         for model in self.models.values():
             model.train()
         batches = bucketed_batches(self._lengths, self.batch_size, rng)
-        for step, index in enumerate(batches):
-            for name in self.models:
-                for key, value in self._step(name, index, rng).items():
+        for step, (index, parts) in enumerate(self._prepared(batches)):
+            for name, batch in parts.items():
+                for key, value in self._step(name, batch, index, rng).items():
                     key = key if len(self.models) == 1 else f"{key}_{name}"
                     # Summed where they are: reading each one would wait for the device.
                     sums[key] = sums.get(key, torch.zeros(())) + value * (len(index) / len(self._lengths))
             bar.update()
-            if step % 10 == 0:
+            if step % 10 == 0 and self.device.type == "cpu":  # elsewhere once an epoch, at its end
                 seen = (step + 1) / len(batches)
                 bar.set_postfix(
                     epoch=self.epoch + 1, **{k: f"{float(v) / seen:.3f}" for k, v in sums.items()}
                 )
         return {"epoch": self.epoch + 1.0, **{key: float(value) for key, value in sums.items()}}
 
-    def _step(self, name: str, index: NDArray[np.int64], rng: np.random.Generator) -> dict[str, Tensor]:
+    def _prepared(
+        self, batches: Sequence[NDArray[np.int64]]
+    ) -> Iterator[tuple[NDArray[np.int64], dict[str, Batch]]]:
+        """Yield positions and each model's input; for a GPU the next ones are made while a step runs."""
+
+        def make(index: NDArray[np.int64]) -> dict[str, Batch]:
+            return {name: self.inputs[name].batch(index).to(self.device) for name in self.models}
+
+        if self.device.type != "cuda":
+            yield from ((index, make(index)) for index in batches)
+            return
+        with ThreadPoolExecutor(1) as ahead:
+            following = ahead.submit(make, batches[0])
+            for index, after in zip(batches, [*batches[1:], None], strict=True):
+                parts = following.result()
+                if after is not None:
+                    following = ahead.submit(make, after)
+                yield index, parts
+
+    def _step(
+        self, name: str, batch: Batch, index: NDArray[np.int64], rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """Learn from one batch. Nothing here may read what is on the device: that would wait for it."""
         model, optimizer, scaler = self.models[name], self.optimizers[name], self.scalers[name]
-        batch = self.inputs[name].batch(index).to(self.device)
-        with autocast(self.precision, self.device):
-            output = model(batch)
-        output = Output(output.embedding.float(), output.logits.float())
+        run = self._passes[name]
+        output = run(batch)
         loss, parts = self.loss(name, model, output, index, rng)
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        run.backward()
         scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), self.max_grad_norm)
         scaler.step(optimizer)
@@ -275,8 +308,9 @@ class Trainer:
         return min(1.0, (step + 1) / self._warmup_steps, fall)
 
     def predict(
-        self, name: str, inputs: Inputs | None = None, *, batch_size: int = 64, averaged: bool = False
-    ) -> Prediction:
+        self, name: str, inputs: Inputs | None = None, *, batch_size: int | None = None,
+        averaged: bool = False,
+    ) -> Prediction:  # fmt: skip
         """Return a model's class probabilities and embeddings, without dropout.
 
         Of N prepared texts, by default the training samples. With `averaged`, by the model's averaged
@@ -332,8 +366,8 @@ class Trainer:
 
 
 def copied_weights(model: nn.Module) -> Tensors:
-    """Return a copy of a model's state, on the CPU, that later steps do not change."""
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    """Return a copy of a model's state, on its device, that later steps do not change."""
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def _decay_groups(model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from nlkit.data import packaged as assets
-from nlkit.models.batching import Inputs
+from nlkit.models.batching import Batch, Inputs
 from nlkit.models.classifiers import StrongClassifier
 from nlkit.models.device import choose_device, choose_precision
-from nlkit.models.encoder import TextEncoder, _layers, _pretrained
+from nlkit.models.encoder import TextEncoder, _halved, _layers, _one_behind, _pretrained, _rounded
 from tests.reference import encoder as reference
 
 TEXTS = [
@@ -329,3 +329,49 @@ def test_a_limit_that_is_no_size_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("NLKIT_CACHE_LIMIT_GB", "four")
     with pytest.raises(ValueError, match="NLKIT_CACHE_LIMIT_GB='four'"):
         TextEncoder(trainable_layers=1, max_length=16)
+
+
+class TestOnAGpu:
+    """Parts of what runs on a GPU alone, each on the CPU; `tests.test_gpu` tests the whole."""
+
+    def test_weights_are_in_half_precision_inside_the_block_and_learn_in_float32(self) -> None:
+        torch.manual_seed(0)
+        model, other, x = torch.nn.Linear(4, 3), torch.nn.Linear(4, 3), torch.randn(5, 4)
+        model.bias.requires_grad_(False)
+        other.load_state_dict(model.state_dict())
+        own = list(model.parameters())
+        with _halved(model, torch.bfloat16):
+            assert {p.dtype for p in (model.weight, model.bias)} == {torch.bfloat16}
+            found = model(x.bfloat16()).float()
+        assert all(a is b for a, b in zip(model.parameters(), own, strict=True))
+        found.square().mean().backward()
+        wanted = other(x)
+        wanted.square().mean().backward()
+        torch.testing.assert_close(found, wanted, atol=0.02, rtol=0.02)
+        assert model.weight.grad is not None
+        assert model.weight.grad.dtype == torch.float32
+        torch.testing.assert_close(model.weight.grad, other.weight.grad, atol=0.01, rtol=0.03)
+        assert model.bias.grad is None
+
+    def test_weights_come_back_after_an_error(self) -> None:
+        model = torch.nn.Sequential(torch.nn.Linear(2, 2))
+        own = list(model.parameters())
+        with pytest.raises(KeyboardInterrupt), _halved(model, torch.bfloat16):
+            raise KeyboardInterrupt
+        assert all(a is b for a, b in zip(model.parameters(), own, strict=True))
+
+    @pytest.mark.parametrize(
+        ("width", "limit", "wanted"), [(5, 64, 8), (8, 64, 8), (9, 12, 12), (12, 12, 12)]
+    )
+    def test_widths_are_rounded_up_to_what_the_model_takes(self, width: int, limit: int, wanted: int) -> None:
+        mask = torch.ones(2, width, dtype=torch.bool)
+        for values in (torch.ones(2, width, dtype=torch.int32), torch.ones(2, width, 3)):
+            found = _rounded(Batch(values, mask), limit)
+            assert found.values.shape == (2, wanted, *values.shape[2:])
+            assert found.values.sum() == values.sum()
+            assert found.mask.sum() == mask.sum()
+
+    @pytest.mark.parametrize("count", [0, 1, 4])
+    def test_every_tensor_is_brought_once_in_order(self, count: int) -> None:
+        found = list(_one_behind((i, torch.full((2,), float(i))) for i in range(count)))
+        assert [(i, t.tolist()) for i, t in found] == [(i, [i, i]) for i in range(count)]

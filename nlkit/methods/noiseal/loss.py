@@ -16,6 +16,7 @@ from torch import Tensor
 from nlkit.annotate.base import ABSTAINED
 from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.models.classifiers import Output
+from nlkit.models.device import moved
 from nlkit.models.saving import Tensors
 from nlkit.training import losses
 
@@ -59,12 +60,14 @@ class NoiseALLoss:
         self.config = config
         self.kind: NDArray[np.int8] = np.zeros(n_samples, np.int8)
         self.target: NDArray[np.float32] = np.zeros((n_samples, n_classes), np.float32)
+        self._there: Tensor | None = None  # the targets where the models are, copied once an epoch
 
     def set_observed(self, noisy_label: NDArray[np.int64]) -> None:
         """Let every sample learn its observed label, shape (N,), by CE; without a label it learns nothing."""
         known = np.flatnonzero(noisy_label >= 0)
         self.kind[known] = CLEAN
         self.target[known, noisy_label[known]] = 1.0
+        self._there = None
 
     def set_targets(
         self, sets: ArrayLike, noisy_label: NDArray[np.int64], answer: NDArray[np.int64],
@@ -87,6 +90,7 @@ class NoiseALLoss:
         self.target[:] = losses.sharpen(torch.from_numpy(mean), self.config.temperature).numpy()
         self.target[clean] = one_hot[noisy_label[clean]]
         self.target[answered] = one_hot[answer[answered]]
+        self._there = None
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """Return what every sample learns."""
@@ -95,15 +99,19 @@ class NoiseALLoss:
     def restore(self, tensors: Tensors, values: dict[str, Any]) -> None:
         """Take back what `state` returned."""
         self.kind, self.target = tensors["kind"].numpy(), tensors["target"].numpy()
+        self._there = None
 
     def __call__(
         self, name: str, model: Any, output: Output, index: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its three parts."""
         c, device = self.config, output.logits.device
-        kind, target = self.kind[index], torch.from_numpy(self.target[index]).to(device)
+        if self._there is None:
+            self._there = torch.from_numpy(self.target).to(device)
+        # Which samples are of which set is found on the CPU: the device would have to be waited for.
+        kind, target = self.kind[index], self._there[moved(torch.from_numpy(index), device)]
         clean, purified, hard = (
-            torch.from_numpy(np.flatnonzero(kind == k)).to(device) for k in (CLEAN, PURIFIED, HARD)
+            moved(torch.from_numpy(np.flatnonzero(kind == k)), device) for k in (CLEAN, PURIFIED, HARD)
         )
         zero = output.logits.sum() * 0.0  # keeps the graph where a batch holds none of a set
         l_r = l_p = l_h = zero
@@ -116,7 +124,7 @@ class NoiseALLoss:
         if len(hard):
             # Partners come from all samples with a target: a hard sample next to a clean one learns from it.
             usable = np.flatnonzero(kind != IGNORED)
-            partner = torch.from_numpy(rng.choice(usable, len(index))).to(device)
+            partner = moved(torch.from_numpy(rng.choice(usable, len(index))), device)
             mixed, soft = losses.embmix(output.embedding, target, partner, c.mix_alpha, rng)
             l_h = losses.cross_entropy(model.classify(mixed[hard]), soft[hard]).sum()
         n = len(index)

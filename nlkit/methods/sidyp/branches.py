@@ -13,18 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.diffusion import BranchLinear
 from nlkit.models.batching import Batch, Inputs
 from nlkit.models.classifiers import Output
-from nlkit.models.device import full_precision
+from nlkit.models.device import full_precision, moved
 from nlkit.models.encoder import TextEncoder
 from nlkit.models.prediction import Prediction, predict
 from nlkit.models.saving import Tensors, below
@@ -116,7 +117,8 @@ class CoRegularisedLoss:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its two parts."""
         logits = output.logits  # (B, M, C)
-        label = self.label[index].to(logits.device)
+        self.label = self.label.to(logits.device)
+        label = self.label[moved(torch.from_numpy(index), logits.device)]
         known = label >= 0
         each = nn.functional.cross_entropy(
             logits.transpose(1, 2), label[:, None].expand(logits.shape[:2]), ignore_index=-1, reduction="none"
@@ -219,16 +221,23 @@ class Snapshots(nn.Module):
         self, model: BranchedClassifier, inputs: Inputs, device: torch.device, precision: str
     ) -> list[Prediction]:
         """Return what a model says of N texts by each snapshot's weights, then by its own, which it keeps."""
-        own, found = copied_weights(model), []
-        try:
-            for weights in [*map(self.state_of, range(self.count)), own]:
-                model.load_state_dict(weights)
-                found.append(predict(model, inputs, device, precision=precision))
-        finally:
-            model.load_state_dict(own)
-        return found
+        self.to(device)
+        states = [self.state_of(number) for number in range(self.count)]
+        seen = [*(_WithWeights(model, state) for state in states), model]
+        return [predict(each, inputs, device, precision=precision) for each in seen]
 
     def state_of(self, number: int) -> Tensors:
         """Return the state of one snapshot, by the model's own names."""
         buffers = {key.replace("/", "."): value for key, value in self.named_buffers()}
         return below(buffers, f"{number}.")
+
+
+class _WithWeights(nn.Module):
+    """A model that runs with other weights than its own, which are neither copied nor touched."""
+
+    def __init__(self, model: nn.Module, weights: Tensors) -> None:
+        super().__init__()
+        self.model, self.weights = model, weights
+
+    def forward(self, batch: Batch) -> Output:
+        return cast(Output, functional_call(self.model, self.weights, (batch,)))

@@ -30,7 +30,7 @@ from nlkit.training import losses
 from nlkit.training.ema import WeightAverage
 from nlkit.training.trainer import Interrupted, copied_weights
 
-__all__ = ["Refinement", "sample_labels"]
+__all__ = ["Refinement", "move_prior", "sample_labels"]
 
 
 def sample_labels(weight: Tensor, uniform: Tensor) -> Tensor:
@@ -52,6 +52,35 @@ def sample_labels(weight: Tensor, uniform: Tensor) -> Tensor:
     # Against the actual total, which rounding may leave below the drawn number.
     reached = weight.cumsum(-1)
     return (reached > uniform[:, None] * reached[..., -1:]).int().argmax(-1)
+
+
+def move_prior(weight: Tensor, answer: Tensor, rounds: int) -> Tensor:
+    """Do what `nlkit.methods.sidyp.prior.update_prior` does, on the device that the prior is on.
+
+    Parameters
+    ----------
+    weight : Tensor of float64, shape (…, C)
+        Rows sum to 1.
+    answer : Tensor of int64, shape (…)
+        The predicted class of each row.
+    rounds : int
+        J.
+
+    Returns
+    -------
+    Tensor, shape (…, C)
+        Rows sum to 1.
+    """
+    if weight.device.type == "cpu":  # which adds up in another order: figures of a seed would move
+        return torch.from_numpy(update_prior(weight.numpy(), answer.numpy(), rounds))
+    return _move_prior(weight, answer, rounds)
+
+
+def _move_prior(weight: Tensor, answer: Tensor, rounds: int) -> Tensor:
+    place = answer.unsqueeze(-1)
+    own = weight.gather(-1, place)
+    moved = weight.scatter(-1, place, torch.where(own > 0, own + (1 - own) / rounds, own))
+    return moved / moved.sum(-1, keepdim=True)
 
 
 class Refinement:
@@ -94,20 +123,28 @@ class Refinement:
         self.condition = condition.to(device)
         self.observed = torch.from_numpy(noisy_label).to(device)
         self.certain = prior.case == "certain"
-        self.neighbours_weight = np.repeat(prior.weight[None], M, axis=0)
-        self.weight = self.neighbours_weight.copy()
+        self._open = torch.from_numpy(np.flatnonzero(~self.certain)).to(device)
+        self._neighbours = torch.from_numpy(np.repeat(prior.weight[None], M, axis=0)).to(device)
+        self._weight = self._neighbours.clone()
         with torch.random.fork_rng():
             torch.manual_seed(config.seed + 2)
             self.denoiser = new_denoiser(M, prior.weight.shape[1], P, config).to(device)
         steps = math.ceil(N / config.diffusion_batch_size)
         self.average = WeightAverage(self.denoiser, max(1.0, config.ema_epochs * steps))
         self.optimizer = torch.optim.AdamW(
-            self.denoiser.parameters(), lr=config.lr_diffusion, weight_decay=config.weight_decay
-        )
+            self.denoiser.parameters(), lr=config.lr_diffusion, weight_decay=config.weight_decay,
+            fused=device.type == "cuda" or None,
+        )  # fmt: skip
         self.levels = alpha_bar(config.diffusion_steps).to(device)
         self.rows: list[dict[str, float]] = []
         self.best_epoch, self.best_agreement = 0, -1.0
         self.best_weights: dict[str, Tensor] = {}
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """The prior as the answers have moved it."""
+        found: NDArray[np.float64] = self._weight.cpu().numpy()
+        return found
 
     def fit(self, evaluate: Callable[[Denoiser, dict[str, float]], None] | None = None) -> Refinement:
         """Run all epochs; `evaluate` gets the averaged denoiser and the history's row after each.
@@ -148,7 +185,7 @@ class Refinement:
             with self.average.used():
                 self._move_prior(generator)
         rows = np.flatnonzero(self.certain) if warm and self.certain.any() else np.arange(len(self.certain))
-        weight = torch.from_numpy(self.weight).float().to(self.device)
+        weight = self._weight.float()
         self.denoiser.train()
         total = torch.zeros((), device=self.device)
         order = torch.from_numpy(rng.permutation(rows)).to(self.device)
@@ -184,19 +221,19 @@ class Refinement:
 
     def _move_prior(self, generator: torch.Generator) -> None:
         """Run the reverse chain J times for every text that is not certain; its answers move the prior."""
-        c, open_ = self.config, np.flatnonzero(~self.certain)
+        c, open_ = self.config, self._open
         if not len(open_):
             return
         self.denoiser.eval()
-        weight = (self.weight if c.prior_memory else self.neighbours_weight)[:, open_]
+        weight = (self._weight if c.prior_memory else self._neighbours)[:, open_]
         with torch.no_grad():
             encoded = self.denoiser.encode_condition(self.condition[:, open_])
         for _ in range(c.update_rounds):
             p = answer_probabilities(
                 self.denoiser, encoded, self.observed[open_], c.sampling_steps, generator
             )
-            weight = update_prior(weight, p.argmax(-1).cpu().numpy(), c.update_rounds)
-        self.weight[:, open_] = weight
+            weight = move_prior(weight, p.argmax(-1), c.update_rounds)
+        self._weight[:, open_] = weight
 
     def _agree(self, row: dict[str, float]) -> None:
         """Write how often the chain agrees with the validation prior's labels, and keep the best weights."""

@@ -16,7 +16,7 @@ from nlkit.methods.sidyp import refinement as module
 from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar
 from nlkit.methods.sidyp.posterior import answer_probabilities
-from nlkit.methods.sidyp.prior import Prior, candidates
+from nlkit.methods.sidyp.prior import Prior, candidates, update_prior
 from nlkit.methods.sidyp.refinement import Refinement, sample_labels
 from tests.methods.helpers import interrupt
 
@@ -72,6 +72,18 @@ def test_a_label_without_weight_is_never_drawn(seed: int, uniform: float) -> Non
     w = torch.from_numpy(weight / weight.sum(-1, keepdims=True)).float()
     found = sample_labels(w, torch.full((6,), uniform))
     assert (w.gather(-1, found[..., None]) > 0).all()
+
+
+@given(st.integers(0, 10_000), st.integers(1, 9))
+def test_the_prior_moves_on_a_device_as_in_numpy(seed: int, rounds: int) -> None:
+    rng = np.random.default_rng(seed)
+    weight = rng.dirichlet(np.ones(C), (M, 6)) * (rng.random((M, 6, C)) < 0.7) + 1e-9 * np.eye(C)[0]
+    weight /= weight.sum(-1, keepdims=True)
+    answer = rng.integers(0, C, (M, 6))
+    wanted = update_prior(weight, answer, rounds)
+    for move in (module.move_prior, module._move_prior):  # what a CPU runs, and what a GPU does
+        found = move(torch.from_numpy(weight), torch.from_numpy(answer), rounds)
+        np.testing.assert_allclose(found.numpy(), wanted, atol=1e-12)
 
 
 class TestOneStep:
