@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nlkit._util import invalid
-from nlkit.training.config import TrainingConfig
+from nlkit.training.config import PAPER, TrainingConfig
 
 __all__ = ["NoiseALConfig"]
 
@@ -86,7 +86,7 @@ class NoiseALConfig(TrainingConfig):
         },
         "class": {},
         "paper": {
-            "trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_encoder": 2e-5, "lr_weak": 2e-3,
+            **PAPER, "trainable_layers": "all", "max_length": 256, "epochs": 30, "lr_weak": 4e-3,
             "warmup_epochs": 5, "momentum": 0.9, "margin": 0.3,
         },
     }  # fmt: skip

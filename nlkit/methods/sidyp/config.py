@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 
 from nlkit._util import invalid
 from nlkit.methods.sidyp.detection import SCORES
-from nlkit.training.config import TrainingConfig
+from nlkit.methods.sidyp.evidence import SPACES
+from nlkit.training.config import PAPER, TrainingConfig
 
 __all__ = ["VARIANTS", "SiDyPConfig"]
 
@@ -18,7 +19,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "published": {
         "score": "distance", "noise_rate": 0.5, "branch_ema_epochs": 0.0, "update_rounds": 4,
         "prior_memory": True, "weighted_loss": True, "prediction_steps": 10, "chains": 1,
-        "diffusion_coregularisation": 2.0,
+        "diffusion_coregularisation": 2.0, "evidence": False, "space": "text", "balance": 0.0,
+        "diffusion_dropout": 0.1, "lr_diffusion": 6e-4,
     },
 }  # fmt: skip
 
@@ -29,6 +31,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "coregularisation diffusion_coregularisation branch_ema_epochs": {"low": 0.0},
     "coregularisation_warmup diffusion_dropout diffusion_warmup": {"low": 0.0, "high": 1.0},
     "gamma delta margin_epochs": {"low": 0.0, "high": 1.0, "open_low": True},
+    "balance": {"low": 0.0, "high": 1.0},
     "lr_diffusion simplex_scale ema_epochs": {"low": 0.0, "open_low": True},
     "agreement": {"low": -1.0, "high": 1.0},
 }
@@ -54,7 +57,8 @@ class SiDyPConfig(TrainingConfig):
     trajectory_points
         Epochs whose weights are kept, to give new texts a trajectory.
     noise_rate
-        Share of the labels that are suspected, or "auto": estimated (`nlkit.methods.sidyp.detection`).
+        Share of the labels that are suspected, or "auto": estimated
+        (`nlkit.methods.sidyp.evidence.estimate_noise_rate`).
     branch_ema_epochs
         How many epochs the moving average of the branches' weights reaches back (`nlkit.training.ema`). The
         averaged weights draw the trajectories and predict; 0: the weights as they are. Where 40 % of a class
@@ -63,7 +67,7 @@ class SiDyPConfig(TrainingConfig):
         How suspicious a text is: by "margin" (`nlkit.methods.sidyp.detection.margin`), by its trajectory
         (`nlkit.methods.sidyp.detection.suspicion`: "relative", or "distance" as published; of embeddings of
         unit length or as they are), or by "both" of margin and relative distance
-        (`nlkit.methods.sidyp.detection.detect_by_both`).
+        (`nlkit.methods.sidyp.detection.either`).
     margin_epochs
         Share of the first stage's epochs, from the first on, that "margin" looks at: before wrong labels are
         memorised.
@@ -71,6 +75,18 @@ class SiDyPConfig(TrainingConfig):
         With "both": rank correlation of the two below which margin alone is believed.
     neighbours, gamma, delta
         K, γ and δ of the neighbours' prior (`nlkit.methods.sidyp.prior.neighbour_prior`).
+    evidence
+        Whether held-out observed labels weigh the spaces against each other, the observed label counts in the
+        prior by T, and the prediction is a blend of first stage, neighbours and diffusion
+        (`nlkit.methods.sidyp.evidence`). False, as published: K neighbours in text space are the prior, and
+        the diffusion alone predicts. Held out are the validation split's labels; without any, a sixth of the
+        training labels, which the first stage then does not learn.
+    space
+        "auto": spaces compete; "text", "learned" or "both": where neighbours are looked for.
+    balance
+        τ: predictions are divided by the observed labels' shares to this power (logit adjustment, after Menon
+        et al., ICLR 2021). Texts that are hard to tell all fall to the most frequent observed label, which
+        wrong labels have often made frequent.
     diffusion_epochs, diffusion_batch_size, lr_diffusion
         Of the second stage.
     diffusion_steps, sampling_steps
@@ -117,15 +133,18 @@ class SiDyPConfig(TrainingConfig):
     neighbours: int = 10
     gamma: float = 0.9
     delta: float = 0.8
-    diffusion_epochs: int = 20
+    evidence: bool = True
+    space: str = "auto"
+    balance: float = 0.33
+    diffusion_epochs: int = 8
     diffusion_batch_size: int = 128
-    lr_diffusion: float = 3e-3
+    lr_diffusion: float = 1e-3
     diffusion_steps: int = 500
     sampling_steps: int = 10
     simplex_scale: float = 5.0
     hidden_size: int = 128
     denoiser_blocks: int = 2
-    diffusion_dropout: float = 0.1
+    diffusion_dropout: float = 0.5
     diffusion_warmup: float = 0.2
     diffusion_coregularisation: float = 1.0
     dynamic_prior: bool = True
@@ -143,7 +162,7 @@ class SiDyPConfig(TrainingConfig):
         },
         "class": {},
         "paper": {
-            "trainable_layers": "all", "max_length": 256, "epochs": 10, "lr_encoder": 2e-5,
+            **PAPER, "trainable_layers": "all", "max_length": 256, "epochs": 10,
             "diffusion_epochs": 50, "diffusion_steps": 800, "hidden_size": 256,
         },
     }  # fmt: skip
@@ -163,6 +182,9 @@ class SiDyPConfig(TrainingConfig):
         super().__post_init__()
         self._choice("variant", tuple(VARIANTS))
         self._choice("score", SCORES)
+        self._choice("space", ("auto", *SPACES))
+        if not self.evidence and self.space not in ("auto", "text"):
+            invalid("space", self.space, "'text' where evidence=False: nothing else is looked at")
         for names, limits in LIMITS.items():
             for name in names.split():
                 self._number(name, **limits)
@@ -170,7 +192,7 @@ class SiDyPConfig(TrainingConfig):
             invalid("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto'")
         if self.noise_rate != "auto":
             self._number("noise_rate", low=0.0, high=1.0)
-        for name in ("normalise", "dynamic_prior", "prior_memory", "weighted_loss"):
+        for name in ("normalise", "dynamic_prior", "prior_memory", "weighted_loss", "evidence"):
             if not isinstance(getattr(self, name), bool):
                 invalid(name, getattr(self, name), "True or False")
         for name in ("sampling_steps", "prediction_steps"):

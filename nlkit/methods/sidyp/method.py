@@ -9,6 +9,7 @@ and `posterior` (prediction). `plain` says the whole method on one page.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,9 +20,9 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nlkit._util import invalid
+from nlkit._util import invalid, unit_rows
 from nlkit.data.checks import check_labels, check_texts, class_numbers
-from nlkit.data.observed import Observed, label_names, observe, with_column
+from nlkit.data.observed import Observed, label_names, observe, observed_validation, with_column
 from nlkit.methods.base import Method
 from nlkit.methods.selection import eval_parts
 from nlkit.methods.sidyp.branches import (
@@ -33,20 +34,52 @@ from nlkit.methods.sidyp.branches import (
     snapshot_epochs,
 )
 from nlkit.methods.sidyp.config import SiDyPConfig
-from nlkit.methods.sidyp.detection import suspects
+from nlkit.methods.sidyp.detection import detect, scored
 from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, p_sample_loop, q_sample, to_simplex
+from nlkit.methods.sidyp.evidence import (
+    Neighbourhood,
+    estimate_noise_rate,
+    estimate_transition,
+    likelihood,
+    mixture_weights,
+    observed_posterior,
+)
 from nlkit.methods.sidyp.posterior import conditions, new_denoiser, posterior, refined
-from nlkit.methods.sidyp.prior import Prior, neighbour_prior
+from nlkit.methods.sidyp.prior import Prior, candidates, nearest_trusted, neighbour_prior, vote_shares
 from nlkit.methods.sidyp.refinement import Refinement
 from nlkit.metrics.labels import correction_report, detection_report, prior_report
 from nlkit.metrics.predictions import accuracy
 from nlkit.models.device import choose_device, choose_precision
-from nlkit.models.prediction import Prediction, predict
+from nlkit.models.prediction import Prediction
 from nlkit.training.trainer import Interrupted, Trainer
 
 __all__ = ["SiDyP"]
 
 Probabilities = NDArray[np.float32]
+
+STAGES = ("first stage", "neighbours", "diffusion")
+"""What a prediction is blended of."""
+
+BLEND_PRIOR = 15.0
+"""Labels that the first guess of weights, all alike, counts for."""
+
+CHANGE = 2.0
+"""How many times as likely another label has to be before `SiDyP.refine` changes the observed one."""
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """What is known of n texts once the first stage has seen them.
+
+    Condition (M, n, P), P_clf (M, n, C), text embedding (n, D'), early and last sentence embeddings (M, n, D)
+    and (n, D).
+    """
+
+    condition: Tensor
+    p_observed: Tensor
+    text: NDArray[np.float32]
+    early: NDArray[np.float32]
+    embedding: NDArray[Any]
 
 
 class SiDyP(Method):
@@ -147,25 +180,40 @@ class SiDyP(Method):
         if "validation" in ds:
             texts["validation"] = check_texts(ds["validation"]["text"][:], "ds['validation']['text']")
 
-        recorder, history = self._first_stage(ds, data, texts, len(names), eval_splits, checkpoint)
+        judge, judged = self._held_out(ds, data)
+        # Held-out training labels are not learnt by the first stage, which they are to judge.
+        learnt = np.where(judged >= 0, -1, data.noisy_label) if judge == "train" else data.noisy_label
+        recorder, history = self._first_stage(ds, data, learnt, texts, len(names), eval_splits, checkpoint)
         # Each of these is large or takes time, so it is made once.
         trajectory = {split: recorder.trajectory(split) for split in texts}
         embedding = {split: self._text_embedding(part) for split, part in texts.items()}
         dynamics = recorder.dynamics("train")
 
-        suspect, self.noise_rate_, suspicion = suspects(
-            dynamics, trajectory["train"], data.noisy_label, score=c.score, noise_rate=c.noise_rate,
-            margin_epochs=c.margin_epochs, normalise=c.normalise, agreement=c.agreement, seed=c.seed,
+        suspicion = scored(
+            dynamics, trajectory["train"], data.noisy_label, score=c.score, margin_epochs=c.margin_epochs,
+            normalise=c.normalise, agreement=c.agreement,
         )  # fmt: skip
-        prior = self._prior(embedding, data, suspect, len(names))
-        refinement = self._refinement(data, recorder, trajectory, embedding, prior)
+        self.label_names_, self._trained_on = names, data.identity()
+        self._count_wrong(embedding["train"], data.noisy_label)
+        suspect = detect(suspicion, self.noise_rate_)
+        at = [e - 1 for e in sorted(recorder.weights)]
+        early = {split: _early(z[:, at]) for split, z in trajectory.items()}
+        self._weigh_first_stage([recorder.probability[judge][e] for e in at], judged)
+        prior = self._prior(embedding, early, data.noisy_label, suspect, judge, judged)
+        condition = {split: conditions(z[:, at], embedding[split]) for split, z in trajectory.items()}
+        refinement = self._refinement(data, recorder, condition, prior)
 
         n = len(data.texts)
-        self.label_names_, self._trained_on = names, data.identity()
         try:
             refinement.fit(self._evaluator(ds, eval_splits))
         finally:
             self.denoiser_ = refinement.denoiser
+            p_observed = np.einsum(
+                "s,snmc->mnc",
+                self.first_stage_weight_,
+                np.stack([recorder.probability[judge][e] for e in at]),
+            )
+            self._weigh_stages(condition[judge], p_observed, embedding[judge], early[judge], judged)
             self.history_ = pd.concat(
                 [history.assign(stage="classifier"), pd.DataFrame(refinement.rows).assign(stage="diffusion")],
                 ignore_index=True,
@@ -181,14 +229,14 @@ class SiDyP(Method):
     # -- the steps of fit ---------------------------------------------------------------------------------
 
     def _first_stage(
-        self, ds: DatasetDict, data: Observed, texts: Mapping[str, list[str]], n_classes: int,
-        eval_splits: Sequence[str], checkpoint: str | Path | None,
+        self, ds: DatasetDict, data: Observed, learnt: NDArray[np.int64], texts: Mapping[str, list[str]],
+        n_classes: int, eval_splits: Sequence[str], checkpoint: str | Path | None,
     ) -> tuple[TrajectoryRecorder, pd.DataFrame]:  # fmt: skip
         """Train the branches on the observed labels; record trajectories and dynamics after each epoch."""
         c = self.config
         model = new_branches(c, n_classes)
         inputs = {split: model.prepare(part) for split, part in texts.items()}
-        loss = CoRegularisedLoss(data.noisy_label)
+        loss = CoRegularisedLoss(learnt)
         recorder = TrajectoryRecorder("branches", inputs, snapshot_epochs(c.epochs, c.trajectory_points))
         evaluated = [(split, model.prepare(t), label) for split, t, label in eval_parts(ds, eval_splits)]
         trainer = Trainer.from_config(
@@ -216,27 +264,108 @@ class SiDyP(Method):
         self.snapshots_ = Snapshots([recorder.weights[e] for e in sorted(recorder.weights)[:-1]])
         return recorder, trainer.history
 
+    def _held_out(self, ds: DatasetDict, data: Observed) -> tuple[str, NDArray[np.int64]]:
+        """Return the split whose labels judge, and these labels: −1 where one is missing or is learnt."""
+        if observed_validation(ds) is not None:
+            return "validation", class_numbers(
+                ds["validation"]["noisy_label"][:], "ds['validation']['noisy_label']"
+            )
+        known = np.flatnonzero(data.noisy_label >= 0)
+        held = np.random.default_rng([self.config.seed, 4]).permutation(known)[: len(known) // 6]
+        judged = np.full(len(data.texts), -1)
+        if self.config.evidence:
+            judged[held] = data.noisy_label[held]
+        return "train", judged
+
+    def _count_wrong(self, text: NDArray[np.float32], noisy_label: NDArray[np.int64]) -> None:
+        """Estimate how many labels are wrong from votes in text space, which has not seen them."""
+        nobody, n_classes = np.zeros(len(noisy_label), bool), len(self.label_names_)
+        near, far = nearest_trusted(text, noisy_label, nobody, k=2 * self.config.neighbours)
+        rate, interval = estimate_noise_rate(vote_shares(near, far, noisy_label, n_classes), noisy_label)
+        given = self.config.noise_rate
+        self.noise_rate_ = rate if isinstance(given, str) else given
+        self.noise_rate_interval_ = interval
+        self.label_share_ = (np.bincount(noisy_label[noisy_label >= 0], minlength=n_classes) + 1.0) / (
+            (noisy_label >= 0).sum() + n_classes
+        )
+
     def _prior(
-        self, embedding: Mapping[str, NDArray[np.float32]], data: Observed, suspect: NDArray[np.bool_],
-        n_classes: int,
+        self, embedding: Mapping[str, NDArray[np.float32]], early: Mapping[str, NDArray[np.float32]],
+        noisy_label: NDArray[np.int64], suspect: NDArray[np.bool_], judge: str, judged: NDArray[np.int64],
     ) -> Prior:  # fmt: skip
-        """Return the prior of training and validation texts, in this order."""
-        c, space = self.config, np.concatenate(list(embedding.values()))
+        """Return the prior of training and validation texts, in this order; weigh the spaces on the way."""
+        c, n_classes, splits = self.config, len(self.label_names_), list(embedding)
         # Validation texts are nobody's neighbours: their labels are for judging.
-        others = len(space) - len(data.texts)
-        label = np.concatenate([data.noisy_label, np.full(others, -1)])
-        doubted = np.concatenate([suspect, np.zeros(others, bool)])
-        return neighbour_prior(
-            space, label, doubted, n_classes, k=c.neighbours, gamma=c.gamma, delta=c.delta
+        label = np.concatenate(
+            [noisy_label, np.full(sum(map(len, embedding.values())) - len(noisy_label), -1)]
+        )
+        doubted = np.concatenate([suspect, np.zeros(len(label) - len(suspect), bool)])
+        prior = neighbour_prior(
+            np.concatenate(list(embedding.values())), label, doubted, n_classes, k=c.neighbours,
+            gamma=c.gamma, delta=c.delta,
         )  # fmt: skip
+        trusted = np.flatnonzero(~suspect & (noisy_label >= 0))
+        self.neighbourhood_ = Neighbourhood(
+            embedding["train"][trusted], early["train"][:, trusted], noisy_label[trusted], n_classes,
+            k=c.neighbours, space=c.space,
+        )  # fmt: skip
+        self.transition_ = np.eye(n_classes)
+        if not c.evidence:
+            return prior
+        votes = {split: self.neighbourhood_.votes(embedding[split], early[split]) for split in splits}
+        u = self.neighbourhood_.mixed(votes["train"])
+        self.transition_ = estimate_transition(u, noisy_label, self.noise_rate_)
+        self.neighbourhood_.weigh(votes[judge], judged, self.transition_)
+        u = np.concatenate([self.neighbourhood_.mixed(votes[split]) for split in splits])
+        weight, case = candidates(
+            observed_posterior(u, label, self.transition_), gamma=c.gamma, delta=c.delta
+        )
+        return Prior(weight, case, prior.neighbours, doubted)
+
+    def _weigh_first_stage(self, probability: list[NDArray[np.float16]], judged: NDArray[np.int64]) -> None:
+        """Weigh the epochs whose weights are kept by how well they predict labels that they have not seen."""
+        points = np.stack([p.mean(1, dtype=np.float64) for p in probability])  # (S, n, C)
+        self.first_stage_weight_ = np.eye(len(points))[-1]
+        if self.config.evidence:
+            seen = likelihood(points, judged, np.eye(points.shape[2]))
+            self.first_stage_weight_ = mixture_weights(seen, np.full(len(points), BLEND_PRIOR / len(points)))
+
+    def _weigh_stages(
+        self, condition: Tensor, p_observed: NDArray[np.float64], text: NDArray[np.float32],
+        early: NDArray[np.float32], judged: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        """Weigh first stage, neighbours and diffusion by how well they explain labels they have not seen."""
+        self.blend_ = dict(zip(STAGES, (0.0, 0.0, 1.0), strict=True))
+        known = np.flatnonzero(judged >= 0)
+        if not self.config.evidence:
+            return
+        place = choose_device(self.config.device)
+        told, p = condition[:, known].to(place), torch.from_numpy(p_observed[:, known]).float().to(place)
+        stages = self._stages(told, p, text[known], early[:, known])
+        of_first, *of_others = (
+            likelihood(stage[None], judged[known], T)[0]
+            for stage, T in zip(
+                stages, [np.eye(stages.shape[2]), self.transition_, self.transition_], strict=True
+            )
+        )
+        start = np.full(len(stages), BLEND_PRIOR / len(stages))
+        weight = mixture_weights(np.stack([of_first, *of_others]), start)
+        self.blend_ = dict(zip(STAGES, weight.tolist(), strict=True))
+
+    def _stages(
+        self, condition: Tensor, p_observed: Tensor, text: NDArray[np.float32], early: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Return what first stage, neighbours and diffusion say, shape (3, n, C), rows sum to 1."""
+        first = p_observed.mean(0).cpu().numpy()
+        near = self.neighbourhood_.mixed(self.neighbourhood_.votes(text, early))
+        diffusion = posterior(self.denoiser_.to(condition.device), condition, p_observed, self.config)
+        return np.stack([first, near, diffusion]).astype(np.float64)
 
     def _refinement(
-        self, data: Observed, recorder: TrajectoryRecorder, trajectory: Mapping[str, NDArray[np.float16]],
-        embedding: Mapping[str, NDArray[np.float32]], prior: Prior,
-    ) -> Refinement:  # fmt: skip
+        self, data: Observed, recorder: TrajectoryRecorder, condition: Mapping[str, Tensor], prior: Prior
+    ) -> Refinement:
         """Return the second stage, not trained yet."""
-        n, at = len(data.texts), [e - 1 for e in sorted(recorder.weights)]
-        condition = {split: conditions(z[:, at], embedding[split]) for split, z in trajectory.items()}
+        n = len(data.texts)
         validation = None
         if "validation" in condition:
             # The chain needs an observed label: the one the first stage finds likeliest.
@@ -253,46 +382,86 @@ class SiDyP(Method):
         """Return a function that writes accuracies on true labels into the second stage's history."""
         if not eval_splits:
             return None
-        parts = [(split, *self._encode(t)[:2], label) for split, t, label in eval_parts(ds, eval_splits)]
+        parts = [(split, self._encode(texts), label) for split, texts, label in eval_parts(ds, eval_splits)]
 
         def write(denoiser: Denoiser, row: dict[str, float]) -> None:
-            for split, condition, p_observed, label in parts:
-                found = posterior(denoiser, condition, p_observed, self.config, chains=1)
+            for split, seen, label in parts:
+                found = posterior(denoiser, seen.condition, seen.p_observed, self.config, chains=1)
                 row[f"accuracy_{split}"] = accuracy(found, label)
 
         return write
 
     # -- prediction ---------------------------------------------------------------------------------------
 
-    def _encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Prediction]:
-        """Return condition (M, n, P), P_clf (M, n, C) and the first stage's prediction of n texts."""
+    def _encode(self, texts: Sequence[str]) -> _Encoded:
+        """Return what the second stage is told of n texts, and what the first stage says."""
         place, model = choose_device(self.config.device), self.branches_
         precision = choose_precision(self.config.mixed_precision, place)
         found = self.snapshots_.predictions(model.to(place), model.prepare(texts), place, precision)
         trajectory = np.stack([p.embedding.astype(np.float16) for p in found]).transpose(2, 0, 1, 3)
-        condition = conditions(trajectory, self._text_embedding(texts))
-        p_observed = torch.from_numpy(found[-1].probability).transpose(0, 1)
-        return condition.to(place), p_observed.to(place), found[-1]
+        text = self._text_embedding(texts)
+        weighed = zip(self.first_stage_weight_, found, strict=True)
+        p_observed = np.sum([w * p.probability for w, p in weighed], axis=0, dtype=np.float32)
+        return _Encoded(
+            conditions(trajectory, text).to(place), torch.from_numpy(p_observed).transpose(0, 1).to(place),
+            text, _early(trajectory), found[-1].embedding.mean(1),
+        )  # fmt: skip
 
     def _predict(self, texts: Sequence[str]) -> Prediction:
-        condition, p_observed, last = self._encode(texts)
-        denoiser = self.denoiser_.to(condition.device)
-        return Prediction(posterior(denoiser, condition, p_observed, self.config), last.embedding.mean(1))
+        seen = self._encode(texts)
+        return Prediction(self._blended(seen), seen.embedding)
+
+    def _blended(self, seen: _Encoded) -> Probabilities:
+        """Return P(y | x): the three stages, each with its weight, and balanced."""
+        if not self.config.evidence:
+            return posterior(
+                self.denoiser_.to(seen.condition.device), seen.condition, seen.p_observed, self.config
+            )
+        stages = self._stages(seen.condition, seen.p_observed, seen.text, seen.early)
+        p = (
+            np.einsum("j,jnc->nc", list(self.blend_.values()), stages)
+            / self.label_share_**self.config.balance
+        )
+        return (p / p.sum(1, keepdims=True)).astype(np.float32)  # type: ignore[no-any-return]
 
     def predict_observed(self, texts: Sequence[str]) -> Probabilities:
-        """Return the first stage alone: P_clf(ỹ | x), the branches' mean, shape (n, C), rows sum to 1."""
+        """Return the first stage alone: P_clf(ỹ | x), the mean of branches and weighed epochs.
+
+        Shape (n, C), rows sum to 1.
+        """
         checked = self._checked(texts)
-        model, place = self.branches_, choose_device(self.config.device)
         if not checked:
             return np.empty((0, len(self.label_names_)), np.float32)
-        precision = choose_precision(self.config.mixed_precision, place)
-        found = predict(model.to(place), model.prepare(checked), place, precision=precision)
-        return found.class_probability()
+        found: Probabilities = self._encode(checked).p_observed.mean(0).cpu().numpy()
+        return found
 
-    def _refined(self, texts: Sequence[str], noisy_label: NDArray[np.int64]) -> Probabilities:
-        condition, p_observed, _ = self._encode(texts)
-        denoiser = self.denoiser_.to(condition.device)
-        return refined(denoiser, condition, p_observed, noisy_label, self.config)
+    def _refined(
+        self, texts: Sequence[str], noisy_label: NDArray[np.int64]
+    ) -> tuple[Probabilities, NDArray[np.str_]]:
+        """Return P(y | x, ỹ), shape (n, C), and who would change each label, a key of `REASONS`."""
+        seen = self._encode(texts)
+        denoiser = self.denoiser_.to(seen.condition.device)
+        diffusion = refined(denoiser, seen.condition, seen.p_observed, noisy_label, self.config)
+        if not self.config.evidence:
+            return diffusion, np.where(diffusion.argmax(1) == noisy_label, "kept", "diffusion")
+        near = observed_posterior(
+            self.neighbourhood_.mixed(self.neighbourhood_.votes(seen.text, seen.early)), noisy_label,
+            self.transition_,
+        )  # fmt: skip
+        a, b = self.blend_["neighbours"], self.blend_["diffusion"]
+        p = ((a * near + b * diffusion) / (a + b)).astype(np.float32)
+        missing = noisy_label < 0
+        if missing.any():
+            p[missing] = self._blended(seen)[missing]
+        best, row = p.argmax(1), np.arange(len(p))
+        # An observed label gives way only to one that is clearly likelier.
+        best = np.where(~missing & (p[row, best] < CHANGE * p[row, noisy_label]), noisy_label, best)
+        p[row, best] = p.max(1)  # what is kept is the likeliest, by a hair
+        agree = [near.argmax(1) == best, diffusion.argmax(1) == best]
+        who = np.select(
+            [agree[0] & agree[1], agree[0], agree[1]], ["both", "neighbours", "diffusion"], "both"
+        )
+        return p / p.sum(1, keepdims=True), np.where(best == noisy_label, "kept", who)
 
     def chain(self, texts: Sequence[str], noisy_label: Sequence[int]) -> Probabilities:
         """Return the reverse chain of n texts step by step, for drawing.
@@ -371,10 +540,9 @@ class SiDyP(Method):
         if len(label) != len(checked):
             raise ValueError(f"noisy_label holds {len(label)} labels for {len(checked)} texts")
         check_labels(label, len(self.label_names_))
-        condition, _, _ = self._encode(checked)
-        return torch.from_numpy(label).to(condition.device), self.denoiser_.to(
-            condition.device
-        ).encode_condition(condition)
+        condition = self._encode(checked).condition
+        place, denoiser = condition.device, self.denoiser_.to(condition.device)
+        return torch.from_numpy(label).to(place), denoiser.encode_condition(condition)
 
     def refine(self, ds: DatasetDict) -> DatasetDict:
         """Return the data with refined labels, to be exported or trained on.
@@ -388,7 +556,9 @@ class SiDyP(Method):
         -------
         DatasetDict
             With ``refined_label`` (a ClassLabel) and ``refined_probability``: the likeliest class under
-            P(y | x, ỹ), and its probability. Where the observed label is missing, under P(y | x).
+            P(y | x, ỹ), and its probability; an observed label is kept unless another one is `CHANGE` times
+            as likely. ``refined_reason``: "kept", or who would change it: "neighbours", "diffusion", "both".
+            Where the observed label is missing, under P(y | x).
         """
         self._check_fitted()
         result = type(ds)(ds)
@@ -398,10 +568,11 @@ class SiDyP(Method):
             self._check_names(part.features["noisy_label"])
             texts = check_texts(part["text"][:], f"ds[{split!r}]['text']")
             label = class_numbers(part["noisy_label"][:], f"ds[{split!r}]['noisy_label']")
-            p = self._refined(texts, label)
+            p, why = self._refined(texts, label)
             names = ClassLabel(names=self.label_names_)
             part = with_column(part, "refined_label", p.argmax(1).tolist(), names)
-            result[split] = with_column(part, "refined_probability", p.max(1).astype(float).tolist())
+            part = with_column(part, "refined_probability", p.max(1).astype(float).tolist())
+            result[split] = with_column(part, "refined_reason", why.tolist())
         return result
 
     def report(self, dataset: Dataset) -> dict[str, Any]:
@@ -415,16 +586,26 @@ class SiDyP(Method):
         Returns
         -------
         dict
-            ``detection``: `nlkit.metrics.detection_report` and noise_rate_used; ``prior``:
+            ``detection``: `nlkit.metrics.detection_report`, noise_rate_used and the estimate's interval;
+            ``spaces``: how well each vote explains held-out labels, and its weight; ``blend``: the weights
+            of first stage, neighbours and diffusion in the prediction; ``prior``:
             `nlkit.metrics.prior_report`; ``correction``: `nlkit.metrics.correction_report` of the refined
             labels.
         """
         data = self._check_trained_on(dataset)
         label, noisy = class_numbers(dataset["label"][:], "dataset['label']"), data.noisy_label
         found = detection_report(self.prior_["suspicion"].to_numpy(), noisy, label)
-        refined = self._refined(data.texts, noisy).argmax(1)
+        refined = self._refined(data.texts, noisy)[0].argmax(1)
+        low, high = self.noise_rate_interval_
         return {
-            "detection": {**found, "noise_rate_used": self.noise_rate_},
+            "detection": {
+                **found,
+                "noise_rate_used": self.noise_rate_,
+                "noise_rate_low": low,
+                "noise_rate_high": high,
+            },
+            "spaces": self.neighbourhood_.table(),
+            "blend": self.blend_,
             "prior": prior_report(self.prior_["case"], self.prior_["likeliest"], label),
             "correction": correction_report(noisy, refined, label),
         }
@@ -432,11 +613,21 @@ class SiDyP(Method):
     # -- saving -------------------------------------------------------------------------------------------
 
     def _networks(self) -> dict[str, nn.Module]:
-        return {"branches": self.branches_, "denoiser": self.denoiser_, "snapshots": self.snapshots_}
+        return {
+            "branches": self.branches_, "denoiser": self.denoiser_, "snapshots": self.snapshots_,
+            "neighbourhood": self.neighbourhood_,
+        }  # fmt: skip
 
     def _extra_values(self) -> dict[str, Any]:
         return {
             "noise_rate": self.noise_rate_,
+            "noise_rate_interval": list(self.noise_rate_interval_),
+            "first_stage_weight": self.first_stage_weight_.tolist(),
+            "transition": self.transition_.tolist(),
+            "label_share": self.label_share_.tolist(),
+            "blend": self.blend_,
+            "trusted": len(self.neighbourhood_.label),
+            "text_size": int(self.neighbourhood_.text.shape[1]),
             "snapshots": self.snapshots_.count,
             "condition_size": self.denoiser_.condition.weight.shape[1],
         }
@@ -449,4 +640,26 @@ class SiDyP(Method):
         self.denoiser_ = new_denoiser(
             self.config.branches, n_classes, values["condition_size"], self.config
         ).eval()
-        self.noise_rate_ = values["noise_rate"]
+        self.noise_rate_, self.noise_rate_interval_ = (
+            values["noise_rate"],
+            tuple(values["noise_rate_interval"]),
+        )
+        self.blend_ = values["blend"]
+        for name in ("first_stage_weight", "transition", "label_share"):
+            setattr(self, f"{name}_", np.array(values[name]))
+        M, R, width = self.config.branches, values["trusted"], self.branches_.encoder.width
+        self.neighbourhood_ = Neighbourhood(
+            np.ones((R, values["text_size"])), np.ones((M, R, width)), np.zeros(R), n_classes,
+            k=self.config.neighbours, space=self.config.space,
+        )  # fmt: skip
+
+
+def _early(trajectory: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the first stage's space, (M, N, D): the mean of the earlier half of S kept epochs (M, S, N, D).
+
+    At unit length; later epochs have memorised wrong labels.
+    """
+    half: NDArray[np.float32] = unit_rows(
+        trajectory[:, : (trajectory.shape[1] + 1) // 2].astype(np.float32)
+    ).mean(1)
+    return half

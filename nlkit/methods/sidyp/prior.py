@@ -22,7 +22,16 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit._util import invalid
 from nlkit.data.checks import check_labels
 
-__all__ = ["CASES", "Prior", "candidates", "nearest_trusted", "neighbour_prior", "update_prior", "vote"]
+__all__ = [
+    "CASES",
+    "Prior",
+    "candidates",
+    "nearest_trusted",
+    "neighbour_prior",
+    "update_prior",
+    "vote",
+    "vote_shares",
+]
 
 Floats = NDArray[np.float64]
 
@@ -107,11 +116,19 @@ def neighbour_prior(
 
 
 def nearest_trusted(
-    embedding: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, *, k: int = 10
-) -> tuple[NDArray[np.int64], Floats]:
-    """Return numbers and distances of the k nearest others that have a label and are not suspect, (N, K).
+    embedding: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, *, k: int = 10,
+    rows: ArrayLike | None = None, own: ArrayLike | None = None,
+) -> tuple[NDArray[np.int64], Floats]:  # fmt: skip
+    """Return numbers and distances of the k nearest others that have a label and are not suspect, (n, K).
 
     Nearest first; −1 and infinity where there are fewer. Parameters and errors as in `neighbour_prior`.
+
+    Parameters
+    ----------
+    rows : array of int, shape (n,), optional
+        The samples whose neighbours are wanted; all by default.
+    own : array of int, shape (n,), optional
+        The sample that is no neighbour of each: itself by default; −1 is none.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -127,14 +144,32 @@ def nearest_trusted(
             "no sample with a label is left that is not suspect: nothing can be read off neighbours. "
             "Give a lower noise_rate, or more labels"
         )
+    wanted = np.arange(len(x)) if rows is None else np.asarray(rows, np.int64)
     found: Any = NearestNeighbors(n_neighbors=min(k + 1, len(reference))).fit(x[reference])
-    distance, place = found.kneighbors(x)
+    distance, place = found.kneighbors(x[wanted])
     number = reference[place]
     # One more than wanted was asked for: the sample itself, or else the farthest, goes last and is cut off.
-    own = number == np.arange(len(x))[:, None]
-    order = np.argsort(own, axis=1, kind="stable")[:, :k]
-    own, number, distance = (np.take_along_axis(part, order, 1) for part in (own, number, distance))
-    return np.where(own, -1, number), np.where(own, np.inf, distance)
+    itself = number == (wanted if own is None else np.asarray(own, np.int64))[:, None]
+    order = np.argsort(itself, axis=1, kind="stable")[:, :k]
+    itself, number, distance = (np.take_along_axis(part, order, 1) for part in (itself, number, distance))
+    return np.where(itself, -1, number), np.where(itself, np.inf, distance)
+
+
+def vote_shares(
+    neighbours: NDArray[np.int64], distance: Floats, noisy_label: NDArray[np.int64], n_classes: int
+) -> Floats:
+    """Return each class's share of the neighbours' votes, by 1 / distance, (N, C); without any, all alike.
+
+    Parameters as in `vote`.
+    """
+    weight = np.where(neighbours >= 0, 1.0 / np.maximum(distance, 1e-6 * _scale(distance)), 0.0)  # (N, K)
+    u = np.zeros((len(neighbours), n_classes))
+    row = np.repeat(np.arange(len(neighbours)), neighbours.shape[1])
+    seen = np.where(neighbours >= 0, noisy_label[np.maximum(neighbours, 0)], 0)
+    np.add.at(u, (row, seen.ravel()), weight.ravel())
+    u[u.sum(1) <= 0] = 1.0
+    shares: Floats = u / u.sum(1, keepdims=True)
+    return shares
 
 
 def vote(
@@ -161,15 +196,10 @@ def vote(
     for name, value in (("gamma", gamma), ("delta", delta)):
         if not 0 < value <= 1:
             invalid(name, value, "above 0 and at most 1")
-    weight = np.where(number >= 0, 1.0 / np.maximum(far, 1e-6 * _scale(far)), 0.0)  # (N, K)
-    u = np.zeros((len(label), n_classes))
-    row = np.repeat(np.arange(len(label)), number.shape[1])
-    seen = np.where(number >= 0, label[np.maximum(number, 0)], 0)
-    np.add.at(u, (row, seen.ravel()), weight.ravel())
-    alone = u.sum(1) <= 0
+    u = vote_shares(number, far, label, n_classes)
+    alone = np.flatnonzero((number < 0).all(1) & (label >= 0))
     # The only reference sample has no neighbour but itself: then its own label.
-    u[alone, label[alone]] = 1.0
-    u /= u.sum(1, keepdims=True)
+    u[alone] = np.eye(n_classes)[label[alone]]
     prior, case = candidates(u, gamma=gamma, delta=delta)
     return Prior(prior, case, number, doubted)
 

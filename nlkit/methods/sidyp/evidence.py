@@ -1,0 +1,289 @@
+"""What the observed labels themselves say: how many are wrong, which are confused, and whom to believe.
+
+No setting that is fixed in advance holds on all data: in one text space neighbours share a class, in another
+they do not; one half of the labels are wrong, or none. So the spaces compete, and what SiDyP makes of them
+competes with its first stage, by how well each explains observed labels that it has not seen (all of this is
+ours; the published method, arXiv 2505.19675, looks for neighbours in one space and always refines):
+
+- `estimate_noise_rate`: where a text's neighbours agree most, its own label should agree with them.
+- `estimate_transition`: T[y, ỹ], from the texts that are likeliest of each class; small classes are shrunk.
+- `mixture_weights`: how much each of several predictions counts, by the likelihood of held-out labels.
+- `Neighbourhood`: trusted texts in three spaces, whose votes are mixed by these weights.
+
+A prediction u of the true label explains an observed one by P(ỹ | x) = Σ_y u(y) T[y, ỹ]. No true label is
+read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from nlkit._util import invalid, unit_rows
+from nlkit.methods.sidyp.prior import nearest_trusted, vote_shares
+
+__all__ = [
+    "SPACES",
+    "Neighbourhood",
+    "estimate_noise_rate",
+    "estimate_transition",
+    "likelihood",
+    "mixture_weights",
+    "observed_posterior",
+]
+
+Floats = NDArray[np.float64]
+
+SPACES = ("text", "learned", "both")
+"""The pre-trained encoder's space, that of the branches' early embeddings, and both side by side."""
+
+ANCHORS = 0.3
+"""Share of the texts, those whose neighbours agree most, that the noise rate is read off."""
+
+SHRINKAGE = 10.0
+"""Texts that T's usual row (labels wrong at the noise rate, in proportion to their number) counts for."""
+
+SMOOTHING = 0.05
+"""Mass of a vote that is spread over all classes: K neighbours cannot exclude one."""
+
+SAME_TEXT = 2e-3
+"""Distance in text space, of unit vectors in half precision, up to which two texts are one."""
+
+
+def estimate_noise_rate(vote: ArrayLike, noisy_label: ArrayLike) -> tuple[float, tuple[float, float]]:
+    """Estimate the share of wrong labels from votes that the labels themselves had no part in.
+
+    Where neighbours agree the class is easily told, so a label that differs is wrong; where they do not it
+    may be the vote that is. The estimate is the share of differing labels among the `ANCHORS` texts with the
+    clearest votes. Mistakes that all texts of a kind share (a keyword rule's, say) agree with their
+    neighbours and cannot be seen this way: then it is too low.
+
+    Parameters
+    ----------
+    vote : array, shape (N, C)
+        Leave-one-out votes; rows sum to 1.
+    noisy_label : array of int, shape (N,)
+        Observed labels; −1 is missing.
+
+    Returns
+    -------
+    noise_rate : float
+    interval : tuple of two floats
+        From the lower 95 % bound (Wilson) of that share to the share of all labels that differ from the vote,
+        or the upper bound if that is higher.
+    """
+    u, label = np.asarray(vote, np.float64), np.asarray(noisy_label, np.int64)
+    u, label = u[label >= 0], label[label >= 0]
+    if not len(label):
+        return 0.0, (0.0, 1.0)
+    differs = u.argmax(1) != label
+    clear = np.argsort(-u.max(1), kind="stable")[: int(np.ceil(ANCHORS * len(label)))]
+    rate, n, z2 = float(differs[clear].mean()), len(clear), 1.96**2
+    centre, spread = rate + z2 / (2 * n), np.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n * n)))
+    low, high = (float((centre + side * spread) / (1 + z2 / n)) for side in (-1, 1))
+    return rate, (max(0.0, low), min(1.0, max(high, float(differs.mean()))))
+
+
+def estimate_transition(vote: ArrayLike, noisy_label: ArrayLike, noise_rate: float) -> Floats:
+    """Estimate T[y, ỹ] = P(ỹ | y) from the clearer half of the texts that are voted into each class.
+
+    Parameters
+    ----------
+    vote : array, shape (N, C)
+        As in `estimate_noise_rate`.
+    noisy_label : array of int, shape (N,)
+    noise_rate : float
+        What a class without texts is given, and others are shrunk to (`SHRINKAGE`).
+
+    Returns
+    -------
+    ndarray, shape (C, C)
+        Rows, the true classes, sum to 1.
+    """
+    u, label = np.asarray(vote, np.float64), np.asarray(noisy_label, np.int64)
+    u, label, C = u[label >= 0], label[label >= 0], u.shape[1]
+    other = np.tile(np.bincount(label, minlength=C) + 1.0, (C, 1)) * (1 - np.eye(C))
+    usual = (1 - noise_rate) * np.eye(C) + noise_rate * other / np.maximum(other.sum(1, keepdims=True), 1e-12)
+    likeliest, clarity, count = u.argmax(1), u.max(1), np.zeros((C, C))
+    for c in range(C):
+        members = np.flatnonzero(likeliest == c)
+        clear = members[np.argsort(-clarity[members], kind="stable")][: (len(members) + 1) // 2]
+        count[c] = np.bincount(label[clear], minlength=C)
+    found: Floats = (count + SHRINKAGE * usual) / (count.sum(1, keepdims=True) + SHRINKAGE)
+    found /= found.sum(1, keepdims=True)
+    return found
+
+
+def observed_posterior(u: ArrayLike, noisy_label: ArrayLike, transition: ArrayLike) -> Floats:
+    """Return P(y | x, ỹ) ∝ u(y) T[y, ỹ], shape (N, C), rows sum to 1; u itself where the label is missing.
+
+    The observed label stays possible, however few neighbours share it.
+    """
+    p: Floats = np.array(u, np.float64)
+    label = np.asarray(noisy_label, np.int64)
+    known = np.flatnonzero(label >= 0)
+    p[known, label[known]] += SMOOTHING / p.shape[1]
+    p[known] *= np.asarray(transition, np.float64)[:, label[known]].T
+    p /= p.sum(1, keepdims=True)
+    return p
+
+
+def likelihood(u: ArrayLike, noisy_label: ArrayLike, transition: ArrayLike) -> Floats:
+    """Return how probable predictions of the true label make the observed ones.
+
+    Parameters
+    ----------
+    u : array, shape (J, N, C)
+        J predictions; rows sum to 1. They are smoothed by `SMOOTHING`.
+    noisy_label : array of int, shape (N,)
+        Observed labels; −1 is left out.
+    transition : array, shape (C, C)
+        T; the identity for predictions of the observed label.
+
+    Returns
+    -------
+    ndarray, shape (J, n)
+        Of the n labels that are not missing.
+    """
+    p, label = np.asarray(u, np.float64), np.asarray(noisy_label, np.int64)
+    known = np.flatnonzero(label >= 0)
+    smooth = (1 - SMOOTHING) * p[:, known] + SMOOTHING / p.shape[2]
+    found: Floats = np.take_along_axis(smooth @ np.asarray(transition), label[None, known, None], 2)[..., 0]
+    return found
+
+
+def mixture_weights(probability: ArrayLike, prior: ArrayLike) -> Floats:
+    """Weigh J predictions by how well their mixture explains labels that none of them has seen.
+
+    The weights of largest posterior probability under a Dirichlet prior, by expectation-maximisation.
+
+    Parameters
+    ----------
+    probability : array, shape (J, n)
+        The probability that each prediction gives each of n observed labels.
+    prior : array, shape (J,)
+        Labels that each prediction is taken to have explained already.
+
+    Returns
+    -------
+    ndarray, shape (J,)
+        Sums to 1.
+    """
+    p, start = np.asarray(probability, np.float64) + 1e-6, np.asarray(prior, np.float64)
+    weight: Floats = start / start.sum()
+    for _ in range(100):
+        share = weight[:, None] * p
+        weight = (share / share.sum(0)).sum(1) + start
+        weight = weight / weight.sum()
+    return weight
+
+
+class Neighbourhood(nn.Module):
+    """Trusted texts in several spaces, and how much the vote of their nearest counts in each.
+
+    Parameters
+    ----------
+    text : array, shape (R, D')
+        Text embeddings of R trusted texts.
+    learned : array, shape (M, R, D)
+        Early sentence embeddings of M branches.
+    label : array of int, shape (R,)
+        Their observed labels, none missing.
+    n_classes : int
+        C.
+    k : int
+        K: each space votes once with K and once with 2 K neighbours.
+    space : str
+        One of `SPACES`, or "auto": all of them.
+
+    Attributes
+    ----------
+    voters : list of tuple (str, int)
+        Space and number of neighbours of each of the J votes.
+    weight : Tensor, shape (J,)
+        Sums to 1; all alike before `weigh`.
+    log_likelihood : Tensor, shape (J,)
+        Mean over the labels that `weigh` saw; NaN before.
+    """
+
+    def __init__(
+        self, text: ArrayLike, learned: ArrayLike, label: ArrayLike, n_classes: int, *, k: int = 10,
+        space: str = "auto",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.text: Tensor
+        self.label: Tensor
+        self.weight: Tensor
+        self.log_likelihood: Tensor
+        if space != "auto" and space not in SPACES:
+            invalid("space", space, f"'auto' or one of {', '.join(SPACES)}")
+        self.n_classes = n_classes
+        self.voters = [(name, n) for name in (SPACES if space == "auto" else (space,)) for n in (k, 2 * k)]
+        # Half precision: a saved model holds one row for each trusted text.
+        for name, part in _in_spaces(text, learned).items():
+            if name != "both":
+                self.register_buffer(name, torch.from_numpy(part.astype(np.float16)))
+        self.register_buffer("label", torch.from_numpy(np.asarray(label, np.int64)))
+        self.register_buffer("weight", torch.full((len(self.voters),), 1 / len(self.voters)).double())
+        self.register_buffer("log_likelihood", torch.full((len(self.voters),), torch.nan).double())
+
+    def votes(self, text: ArrayLike, learned: ArrayLike) -> Floats:
+        """Return what the nearest trusted texts say of n others, shape (J, n, C), rows sum to 1.
+
+        A trusted text is no neighbour of itself, nor of one with the same words.
+        """
+        reference: dict[str, Any] = {
+            name: getattr(self, name).float().cpu().numpy() for name in ("text", "learned")
+        }
+        reference["both"] = np.concatenate([reference["text"], reference["learned"]], 1) / np.sqrt(2)
+        query, label = _in_spaces(text, learned), self.label.cpu().numpy()
+        n, k = len(query["text"]), max(k for _, k in self.voters)
+        everyone = np.concatenate([label, np.full(n, -1)])
+        nobody, rows = np.zeros(len(everyone), bool), np.arange(len(label), len(everyone))
+        own, far = nearest_trusted(
+            np.concatenate([reference["text"], query["text"]]), everyone, nobody, rows=rows, k=1
+        )
+        own = np.where(far < SAME_TEXT, own, -1)
+        found = {}
+        for name in dict.fromkeys(name for name, _ in self.voters):
+            x = np.concatenate([reference[name], query[name]])
+            near, distance = nearest_trusted(x, everyone, nobody, rows=rows, own=own[:, 0], k=k)
+            for space, number in self.voters:
+                if space == name:
+                    found[space, number] = vote_shares(
+                        near[:, :number], distance[:, :number], everyone, self.n_classes
+                    )
+        return np.stack([found[voter] for voter in self.voters])
+
+    def mixed(self, votes: Floats) -> Floats:
+        """Return the mixture of votes (J, n, C), shape (n, C), rows sum to 1."""
+        u: Floats = np.einsum("j,jnc->nc", self.weight.cpu().numpy(), votes)
+        return u
+
+    def weigh(self, votes: Floats, noisy_label: ArrayLike, transition: Floats) -> None:
+        """Set the weights by votes (J, n, C) on n texts whose labels nothing here has seen; −1: left out."""
+        found = likelihood(votes, noisy_label, transition)
+        self.weight = torch.from_numpy(mixture_weights(found, np.ones(len(self.voters))))
+        if found.shape[1]:
+            self.log_likelihood = torch.from_numpy(np.log(found).mean(1))
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a vote: space, neighbours, log_likelihood (mean of held-out labels) and weight."""
+        return pd.DataFrame(self.voters, columns=["space", "neighbours"]).assign(
+            log_likelihood=self.log_likelihood.cpu().numpy(),
+            weight=self.weight.cpu().numpy(),
+        )
+
+
+def _in_spaces(text: ArrayLike, learned: ArrayLike) -> Mapping[str, NDArray[np.float32]]:
+    """Return n texts in each space, rows of length 1; branches are put side by side."""
+    x = unit_rows(np.asarray(text, np.float32))
+    z = unit_rows(np.asarray(learned, np.float32))
+    side_by_side = np.concatenate(list(z), -1) / np.sqrt(len(z))
+    return {"text": x, "learned": side_by_side, "both": np.concatenate([x, side_by_side], 1) / np.sqrt(2)}
