@@ -20,7 +20,7 @@ from nlkit.methods.baselines import BaselineLoss
 from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel
 from nlkit.metrics import correction_report
 from nlkit.models.encoder import TextEncoder
-from tests.methods.helpers import blinded, interrupt, replaced
+from tests.methods.helpers import interrupt, replaced
 
 QUICK: dict[str, Any] = {"profile": "quick", "epochs": 3}
 RIVALS = (KNNRelabel, ConfidentLearning)
@@ -139,27 +139,6 @@ def test_then_it_is_the_baseline_on_what_is_left(
 
 def table_of(clf: KNNRelabel | ConfidentLearning) -> Any:
     return clf.relabelled_ if isinstance(clf, KNNRelabel) else clf.pruned_
-
-
-def test_true_labels_are_never_read(rival: Any, noisy: DatasetDict, request: Any) -> None:
-    fitted = request.getfixturevalue("knn" if rival is KNNRelabel else "pruned")
-    blind = rival(**QUICK).fit(blinded(noisy, "removed"))
-    assert table_of(blind).equals(table_of(fitted))
-    texts = list(noisy["test"]["text"])
-    assert np.array_equal(blind.predict_proba(texts), fitted.predict_proba(texts))
-
-
-def test_saved_and_loaded(rival: Any, noisy: DatasetDict, request: Any, tmp_path: Path) -> None:
-    fitted = request.getfixturevalue("knn" if rival is KNNRelabel else "pruned")
-    loaded = nk.load(fitted.save(tmp_path / "model"))
-    assert type(loaded) is rival
-    assert loaded.config == fitted.config
-    texts = list(noisy["test"]["text"])
-    assert np.array_equal(loaded.predict_proba(texts), fitted.predict_proba(texts))
-    assert table_of(loaded).equals(table_of(fitted))
-    assert fitted.at_best_epoch().evaluate(noisy["test"])["accuracy"] == pytest.approx(
-        fitted.history_["accuracy_test"][fitted.best_epoch_ - 1]
-    )
 
 
 def test_checkpoints_know_the_cleaned_data(rival: Any, noisy: DatasetDict, tmp_path: Path) -> None:

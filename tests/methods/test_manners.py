@@ -1,10 +1,13 @@
-"""scikit-learn's manners: parameters can be read, changed and cloned, and a method says what it is."""
+"""What every method does alike: scikit-learn's manners, one run a seed, the best epoch."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 from datasets import DatasetDict
 from sklearn.base import clone
 
@@ -73,10 +76,45 @@ def test_an_annotator_is_shared_and_exchanged() -> None:
     assert clone(method.set_params(seed=4)).annotator is first
 
 
-def test_a_clone_is_not_fitted_and_score_is_the_accuracy(r8_small: DatasetDict) -> None:
-    few = DatasetDict({split: r8_small[split].select(range(40)) for split in ("train", "test")})
-    noisy = nk.add_noise(few, kind="symmetric", rate=0.2, seed=0)
-    method = nk.Baseline(profile="quick", epochs=2).fit(noisy)
-    assert method.score(noisy["test"]) == method.evaluate(noisy["test"])["accuracy"]
+def test_a_clone_is_not_fitted_and_score_is_the_accuracy(every: dict[str, Any], few: DatasetDict) -> None:
+    method = every["Baseline"]
+    assert method.score(few["test"]) == method.evaluate(few["test"])["accuracy"]
     with pytest.raises(RuntimeError, match="not fitted"):
-        clone(method).score(noisy["test"])
+        clone(method).score(few["test"])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_same_seed_same_run_and_true_labels_are_never_read(
+    every: dict[str, Any], make: Any, name: str, few: DatasetDict
+) -> None:
+    texts, fitted = list(few["test"]["text"]), every[name]
+    blind = DatasetDict({split: few[split].remove_columns("label") for split in ("train", "validation")})
+    if name == "SiDyP":  # which has no use for the validation split's observed labels either
+        blind["validation"] = blind["validation"].remove_columns("noisy_label")
+    again, other = make(name).fit(blind), make(name, seed=1).fit(blind)
+    assert np.array_equal(again.predict_proba(texts), fitted.predict_proba(texts))
+    assert again.best_epoch_ == fitted.best_epoch_
+    for table in fitted.tables:
+        tables = [getattr(method, table) for method in (again, fitted)]
+        other_by_right = {"seconds", "accuracy_test"}  # no true labels, no accuracy
+        pd.testing.assert_frame_equal(*(t.drop(columns=other_by_right & set(t)) for t in tables))
+    assert not np.array_equal(other.predict_proba(texts), fitted.predict_proba(texts))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_best_epoch(every: dict[str, Any], make: Any, name: str, few: DatasetDict) -> None:
+    fitted, texts = every[name], list(few["test"]["text"])
+    accuracy = fitted.history_["accuracy_test"].to_numpy()[-4 if name != "SiDyP" else -3 :]
+    before, at_best = fitted.predict_proba(texts), accuracy[fitted.best_epoch_ - 1]
+    best = fitted.at_best_epoch()
+    assert best.evaluate(few["test"])["accuracy"] == pytest.approx(at_best)
+    selected = make(name, selection="noisy_validation").fit(few)
+    assert selected.best_epoch_ == fitted.best_epoch_
+    assert np.array_equal(selected.predict_proba(texts), best.predict_proba(texts))
+    # The copy is a network of its own, and the original stays where it was.
+    with torch.no_grad():
+        for network in best._networks().values():
+            for parameter in network.parameters():
+                parameter.zero_()
+    assert np.array_equal(fitted.predict_proba(texts), before)
+    assert np.array_equal(fitted.at_best_epoch().predict_proba(texts), selected.predict_proba(texts))

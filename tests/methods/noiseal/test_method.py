@@ -17,7 +17,7 @@ from datasets import DatasetDict
 
 import nlkit as nk
 from nlkit.annotate import LocalLLM, Simulated
-from tests.methods.helpers import blinded, relabelled
+from tests.methods.helpers import relabelled
 
 QUICK: dict[str, Any] = {
     "profile": "quick", "epochs": 6, "batch_size": 32, "warmup_epochs": 2, "query_budget": 30,
@@ -137,14 +137,6 @@ def test_dynamics_hold_every_epoch(fitted: nk.NoiseAL, noisy: DatasetDict) -> No
     )  # fmt: skip
     # Half precision may move a sample that lies on a threshold, no more.
     assert (replayed[-1].set == fitted.partition_["set"].to_numpy()).mean() > 0.98
-
-
-def test_same_seed_same_run_and_true_labels_are_never_read(fitted: nk.NoiseAL, noisy: DatasetDict) -> None:
-    blind = blinded(noisy, "removed")
-    again = nk.NoiseAL(annotator=Counting(noisy["train"]), **QUICK).fit(blind)
-    assert_same_run(again, fitted, noisy)
-    other = nk.NoiseAL(annotator=Counting(noisy["train"]), **QUICK, seed=1).fit(blind)
-    assert not np.array_equal(probability(other, noisy), probability(fitted, noisy))
 
 
 @pytest.mark.parametrize("settings", [{"annotator": None}, {"query_budget": 0}])
