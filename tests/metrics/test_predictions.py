@@ -28,13 +28,14 @@ def test_same_as_one_sample_at_a_time(data: Any, bins: int) -> None:
     assert metrics.accuracy(p, y) == pytest.approx(reference.accuracy(rows, labels))
     assert metrics.nll(p, y) == pytest.approx(reference.nll(rows, labels))
     assert metrics.brier(p, y) == pytest.approx(reference.brier(rows, labels))
-    assert metrics.ece(p, y, bins=bins) == pytest.approx(reference.ece(rows, labels, bins), abs=1e-9)
-    got = metrics.ece(p, y, bins=bins, adaptive=True)
-    assert got == pytest.approx(reference.ece_adaptive(rows, labels, bins), abs=1e-9)
+    for adaptive, members in ((False, reference.equal_bins), (True, reference.adaptive_bins)):
+        wanted = reference.gap(rows, labels, members(rows, bins))
+        assert metrics.ece(p, y, bins=bins, adaptive=adaptive) == pytest.approx(wanted, abs=1e-9)
     every = metrics.evaluate_probabilities(p, y)
     assert list(every) == ["accuracy", "macro_f1", "nll", "brier", "ece", "ece_adaptive", "n"]
     assert every["macro_f1"] == pytest.approx(reference.macro_f1(rows, labels))
-    assert every["ece"] == pytest.approx(reference.ece(rows, labels, 15), abs=1e-9)
+    wanted = reference.gap(rows, labels, reference.equal_bins(rows, 15))
+    assert every["ece"] == pytest.approx(wanted, abs=1e-9)
     assert every["n"] == len(y)
 
 

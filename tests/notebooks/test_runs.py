@@ -19,9 +19,11 @@ from tests.notebooks.executed import START, TINY
 from tests.notebooks.test_notebooks import NAMES, pictures
 
 ONE_SLIDER = 3  # moves: to both ends, and back
+# 06 long before 07, 08 and 09, which put the same questions to the language model: they find them answered.
+ORDER = list(dict.fromkeys([START, "02_memorisation", "06_llm_noise", *NAMES]))
 
 
-@pytest.fixture(scope="session", params=NAMES)
+@pytest.fixture(scope="session", params=ORDER)
 def live(request, runs):
     """Each notebook as it is, with solutions, nothing recorded: real models, every check of its prose."""
     return runs("live", request.param)
