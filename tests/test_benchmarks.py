@@ -174,7 +174,7 @@ def test_a_set_labelled_by_the_llm_is_the_same_for_all_seeds(monkeypatch: pytest
 
 
 def test_the_summary_compares_with_cross_entropy_over_the_llms_sets() -> None:
-    columns = (
+    columns = {
         "noise",
         "noise_rate_used",
         "auc",
@@ -182,7 +182,7 @@ def test_the_summary_compares_with_cross_entropy_over_the_llms_sets() -> None:
         "accuracy_after",
         "correction_rate",
         "harm_rate",
-    )
+    }
     rows = [
         {"set": name, "seed": seed, "method": method, "accuracy": 0.9 if method == "sidyp" else 0.8,
          "ece": 0.05 if method == "sidyp" else 0.2, **dict.fromkeys(columns, 0.5)}

@@ -171,17 +171,6 @@ def test_correction_same_as_one_sample_at_a_time(rows: list[tuple[int, int, int]
     assert before + gained - lost == pytest.approx(after, nan_ok=True)
 
 
-def test_correction_report_by_hand() -> None:
-    #        right  harmed  corrected  wrong still  missing, filled  truth unknown
-    noisy = [0, 1, 0, 2, -1, 0]
-    refined = [0, 0, 1, 1, 2, 1]
-    truth = [0, 1, 1, 0, 2, -1]
-    assert metrics.correction_report(noisy, refined, truth) == pytest.approx({
-        "n": 5, "changed": 4 / 5, "correction_rate": 2 / 3, "harm_rate": 1 / 2,
-        "accuracy_before": 2 / 5, "accuracy_after": 3 / 5,
-    })  # fmt: skip
-
-
 def test_correction_without_a_base_is_no_number() -> None:
     right = metrics.correction_report([0, 1], [0, 1], [0, 1])
     assert np.isnan(right["correction_rate"])
