@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def runs(
+def notebook_runs(
     request: pytest.FixtureRequest, private_cache: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Runs | None]:
     """The runs of notebooks that the selected tests look at, started before the first test."""

@@ -24,15 +24,15 @@ ORDER = list(dict.fromkeys([START, "02_memorisation", "06_llm_noise", *NAMES]))
 
 
 @pytest.fixture(scope="session", params=ORDER)
-def live(request, runs):
+def live(request, notebook_runs):
     """Each notebook as it is, with solutions, nothing recorded: real models, every check of its prose."""
-    return runs("live", request.param)
+    return notebook_runs("live", request.param)
 
 
 @pytest.fixture(scope="session", params=NAMES)
-def student(request, runs):
+def student(request, notebook_runs):
     """Each notebook as committed, its exercises open, on recorded runs; the first one on little data."""
-    return runs("student", request.param)
+    return notebook_runs("student", request.param)
 
 
 class TestLive:
