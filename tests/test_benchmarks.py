@@ -11,11 +11,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import Dataset, DatasetDict
 
 from benchmarks import accuracy, cost, overview, refining, run, running, speed, widgets
 from nlkit.course import plots
 from nlkit.course.widgets import Explorer, explorer
+from tests.made import labelled_split
 
 ROOT = Path(__file__).parents[1]
 RESULTS = overview.RESULTS
@@ -121,10 +122,7 @@ def test_growth_is_told_by_an_exponent() -> None:
 
 def test_the_largest_classes_are_numbered_anew() -> None:
     def part(labels: list[int]) -> Dataset:
-        return Dataset.from_dict(
-            {"text": [f"text of {y}" for y in labels], "label": labels},
-            Features({"text": Value("string"), "label": ClassLabel(names=["a", "b", "c", "d"])}),
-        )
+        return labelled_split("abcd", text=[f"text of {y}" for y in labels], label=labels)
 
     ds = DatasetDict(train=part([0, 1, 1, 1, 3, 3, 2]), test=part([3, 0, 1]))
     found = cost.largest_classes(ds, 2, {"train": 4, "test": 100})

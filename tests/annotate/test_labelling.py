@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import ClassLabel, DatasetDict, Value
 
 from nlkit.annotate import AnswerStore, Demonstration, LocalLLM
 from nlkit.annotate.base import answer_table, check_request
@@ -17,6 +17,7 @@ from nlkit.annotate.labelling import label_with_llm, llm_answers
 from nlkit.data.observed import observe
 from nlkit.models.encoder import TextEncoder
 from nlkit.noise import noise_report
+from tests.made import labelled_split
 
 
 class Recorder:
@@ -45,11 +46,8 @@ class Recorder:
 def make(texts: list[str], label: list[int], C: int | None = None, **splits: list[str]) -> DatasetDict:
     """Train with these labels, and other splits of class 0, by keyword."""
     names = [f"class {c}" for c in range(C or max(label) + 1)]
-    features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
     parts = {"train": (texts, label)} | {name: (rows, [0] * len(rows)) for name, rows in splits.items()}
-    return DatasetDict(
-        {split: Dataset.from_dict({"text": t, "label": y}, features) for split, (t, y) in parts.items()}
-    )
+    return DatasetDict({name: labelled_split(names, text=t, label=y) for name, (t, y) in parts.items()})
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import Dataset, DatasetDict
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
@@ -20,6 +20,7 @@ from nlkit.methods.baselines import BaselineLoss
 from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel
 from nlkit.metrics import correction_report
 from nlkit.models.encoder import TextEncoder
+from tests.made import labelled_split
 from tests.methods.helpers import interrupt, replaced
 
 QUICK: dict[str, Any] = {"profile": "quick", "epochs": 3}
@@ -45,12 +46,11 @@ def embedded(part: Dataset) -> np.ndarray:
     return TextEncoder("minilm", trainable_layers=0, max_length=64).embed(list(part["text"]))
 
 
-def tiny(noisy_label: list[int], names: tuple[str, ...] = ("a", "b", "c"), **more: Any) -> DatasetDict:
+def tiny(noisy_label: list[int]) -> DatasetDict:
     """Texts about one subject a class, in the order of the labels."""
     subjects = ("wheat and corn harvest", "oil barrels and crude prices", "bank interest rate cut")
     texts = [f"{subjects[max(z, 0)]} number {i}" for i, z in enumerate(noisy_label)]
-    features = Features({"text": Value("string"), "noisy_label": ClassLabel(names=list(names))})
-    return DatasetDict({"train": Dataset.from_dict({"text": texts, "noisy_label": noisy_label}, features)})
+    return DatasetDict({"train": labelled_split("abc", text=texts, noisy_label=noisy_label)})
 
 
 # -- what they do to the labels ---------------------------------------------------------------------------
