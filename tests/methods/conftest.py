@@ -9,9 +9,9 @@ from datasets import DatasetDict
 
 import nlkit as nk
 
-SMALL: dict[str, Any] = {"profile": "quick", "max_length": 16, "epochs": 4, "lr_head": 3e-3}
+# Learns so fast that the best epoch comes before the last.
+SMALL: dict[str, Any] = {"profile": "quick", "max_length": 16, "epochs": 6, "batch_size": 16, "lr_head": 1e-2}
 OWN: dict[str, dict[str, Any]] = {
-    "Baseline": {"trainable_layers": 1},
     "NoiseAL": {"query_budget": 10, "warmup_epochs": 2},
     "SiDyP": {
         "branches": 2, "diffusion_epochs": 3, "hidden_size": 32, "diffusion_steps": 50, "sampling_steps": 5,

@@ -76,8 +76,12 @@ def test_other_frozen_layers_than_it_was_saved_with_are_refused(
         nk.load(tmp_path)
 
 
-def test_the_file_holds_what_was_learnt_and_settings_as_json(every: dict[str, Any], tmp_path: Path) -> None:
-    path = every["Baseline"].save(tmp_path) / "model.safetensors"
+def test_the_file_holds_what_was_learnt_and_settings_as_json(
+    make: Any, few: DatasetDict, tmp_path: Path
+) -> None:
+    fitted, texts = make("Baseline", epochs=1, trainable_layers=1).fit(few), list(few["test"]["text"])
+    path = fitted.save(tmp_path) / "model.safetensors"
+    assert np.array_equal(nk.load(tmp_path).predict_proba(texts), fitted.predict_proba(texts))
     tensors, _ = load_tensors(path)
     assert {key.split(".")[1] for key in tensors} == {"encoder", "head"}
     assert {key.split(".")[3] for key in tensors if ".encoder." in key} == {"0"}  # the frozen layers are not
