@@ -12,6 +12,7 @@ from datasets import DatasetDict
 from sklearn.base import clone
 
 import nlkit as nk
+from tests.models.test_encoder import family
 
 METHODS = sorted(nk.METHODS)
 
@@ -99,6 +100,19 @@ def test_same_seed_same_run_and_true_labels_are_never_read(
         other_by_right = {"seconds", "accuracy_test"}  # no true labels, no accuracy
         pd.testing.assert_frame_equal(*(t.drop(columns=other_by_right & set(t)) for t in tables))
     assert not np.array_equal(other.predict_proba(texts), fitted.predict_proba(texts))
+
+
+@pytest.fixture(scope="module")
+def whole_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One whose layers cannot be cut."""
+    return family("mpnet", tmp_path_factory.mktemp("mpnet"))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_encoder_that_trains_whole(name: str, make: Any, few: DatasetDict, whole_encoder: str) -> None:
+    part = DatasetDict({split: few[split].select(range(24)) for split in ("train", "validation")})
+    fitted = make(name, encoder=whole_encoder, trainable_layers="all").fit(part)
+    assert np.isfinite(fitted.predict_proba(few["test"]["text"])).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
