@@ -3,6 +3,7 @@
 python benchmarks/run.py                     everything (hours on two cores)
 python benchmarks/run.py --only speed        the ratios of speed alone
 python benchmarks/run.py --only refining     SiDyP, its rivals and ablations
+python benchmarks/run.py --only robust --sets ../data        sets of a folder, and the packaged ones
 python benchmarks/run.py --smoke             the same code on little data, to see that it runs
 
 A run that was interrupted goes on where it stopped; ``--fresh`` measures everything anew.
@@ -21,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from benchmarks import accuracy, cost, refining, speed, widgets
+from benchmarks import accuracy, cost, refining, robust, speed, widgets
 from nlkit._util import atomic_write, count_cores
 
-OVER_SEEDS = {"accuracy": accuracy, "refining": refining}
+OVER_SEEDS = {"accuracy": accuracy, "refining": refining, "robust": robust}
 AT_ONCE = {"speed": speed, "cost": cost, "widgets": widgets}
 SMOKE: dict[str, dict[str, Any]] = {
     "accuracy": {
@@ -35,6 +36,7 @@ SMOKE: dict[str, dict[str, Any]] = {
         "sets": ("r8 symmetric",), "seeds": (0,), "train_size": 200, "test_size": 100,
         "settings": {"epochs": 4},
     },
+    "robust": {"sets": ("r52-10 symmetric",), "sizes": (150,), "seeds": (0,), "settings": {"epochs": 4}},
 }  # fmt: skip
 
 
@@ -55,6 +57,10 @@ def keep(folder: Path, name: str, summary: str, found: dict[str, Any]) -> None:
             temporary.write_text(text + "\n")
 
 
+def _size(text: str) -> int | None:
+    return None if text == "all" else int(text)
+
+
 def main() -> None:
     """Parse arguments, measure, print, write."""
     parts = (*OVER_SEEDS, *AT_ONCE)
@@ -63,7 +69,10 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="measure only these")
     parser.add_argument("--kinds", nargs="+", choices=accuracy.KINDS, default=accuracy.KINDS)
-    parser.add_argument("--sets", nargs="+", choices=tuple(refining.SETS), default=tuple(refining.SETS))
+    parser.add_argument("--sets", type=Path, help="folder of labelled Parquet files (robust)")
+    parser.add_argument("--names", nargs="+", default=(), help="only these sets (refining, robust)")
+    parser.add_argument("--sizes", nargs="+", type=_size, default=(250, 1000, None), help="texts, or all")
+    parser.add_argument("--profile", default="quick", help="of robust")
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--smoke", action="store_true", help="little data: does it run?")
     parser.add_argument("--fresh", action="store_true", help="ignore finished runs")
@@ -71,7 +80,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     print("measured on", json.dumps(machine()))
-    chosen = {"accuracy": {"kinds": given.kinds}, "refining": {"sets": given.sets}}
+    chosen = {
+        "accuracy": {"kinds": given.kinds},
+        "refining": {"sets": given.names or tuple(refining.SETS)},
+        "robust": {
+            "folder": given.sets, "sets": given.names, "sizes": given.sizes, "profile": given.profile,
+        },
+    }  # fmt: skip
     for name, part in OVER_SEEDS.items():
         if name in given.only:
             settings = SMOKE[name] if given.smoke else {**chosen[name], "seeds": given.seeds}

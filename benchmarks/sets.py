@@ -1,4 +1,4 @@
-"""The sets of labels that defaults are chosen on: labels of language models, of keyword rules, and made noise.
+"""The sets of labels that defaults are chosen on: language models', keyword rules', and noise made on purpose.
 
 Beside the packaged data (R52's ten largest classes and 20 Newsgroups, labelled by SmolLM2, with noise made on
 purpose, and as they are) any folder of Parquet files can be read (`folder_sets`). Such a file has the columns

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+# Small models gain nothing from a second core, on which notebooks run meanwhile.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import pytest
@@ -20,6 +21,8 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
+
+    from tests.notebooks.executed import Runs
 
 # "repeatable" draws the same examples in every run; HYPOTHESIS_PROFILE=explore draws new ones.
 settings.register_profile(
@@ -50,6 +53,33 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NLKIT_CACHE", folder)
         yield folder
+
+
+def looked_at(item: pytest.Item) -> list[tuple[str, str]]:
+    """Return which runs of notebooks a test looks at: ("live" or "student", name)."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    return [(kind, given[kind]) for kind in ("live", "student") if kind in given]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests last that look at runs of notebooks: these run meanwhile."""
+    items.sort(key=lambda item: bool(looked_at(item)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def notebook_runs(
+    request: pytest.FixtureRequest, private_cache: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runs | None]:
+    """The runs of notebooks that the selected tests look at, started before the first test."""
+    if not (wanted := dict.fromkeys(run for item in request.session.items for run in looked_at(item))):
+        yield None
+        return
+    from tests.notebooks.executed import Runs
+
+    started = Runs(wanted, tmp_path_factory.mktemp("executed"))
+    yield started
+    started.stop()
 
 
 def _is_local(host: Any) -> bool:

@@ -12,11 +12,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import Dataset, DatasetDict
 
 from benchmarks import accuracy, cost, gpu, overview, refining, run, running, speed, widgets
 from nlkit.course import plots
 from nlkit.course.widgets import Explorer, explorer
+from tests.made import labelled_split
 
 ROOT = Path(__file__).parents[1]
 RESULTS = overview.RESULTS
@@ -122,10 +123,7 @@ def test_growth_is_told_by_an_exponent() -> None:
 
 def test_the_largest_classes_are_numbered_anew() -> None:
     def part(labels: list[int]) -> Dataset:
-        return Dataset.from_dict(
-            {"text": [f"text of {y}" for y in labels], "label": labels},
-            Features({"text": Value("string"), "label": ClassLabel(names=["a", "b", "c", "d"])}),
-        )
+        return labelled_split("abcd", text=[f"text of {y}" for y in labels], label=labels)
 
     ds = DatasetDict(train=part([0, 1, 1, 1, 3, 3, 2]), test=part([3, 0, 1]))
     found = cost.largest_classes(ds, 2, {"train": 4, "test": 100})
@@ -175,7 +173,7 @@ def test_a_set_labelled_by_the_llm_is_the_same_for_all_seeds(monkeypatch: pytest
 
 
 def test_the_summary_compares_with_cross_entropy_over_the_llms_sets() -> None:
-    columns = (
+    columns = {
         "noise",
         "noise_rate_used",
         "auc",
@@ -183,7 +181,7 @@ def test_the_summary_compares_with_cross_entropy_over_the_llms_sets() -> None:
         "accuracy_after",
         "correction_rate",
         "harm_rate",
-    )
+    }
     rows = [
         {"set": name, "seed": seed, "method": method, "accuracy": 0.9 if method == "sidyp" else 0.8,
          "ece": 0.05 if method == "sidyp" else 0.2, **dict.fromkeys(columns, 0.5)}

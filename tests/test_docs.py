@@ -128,6 +128,17 @@ def test_code_that_is_named_exists(name):
     assert [each for each in sorted(named(words_of(name))) if not exists(each)] == []
 
 
+@pytest.mark.parametrize("method", ["noiseal", "sidyp"])
+def test_the_methods_readmes_name_code_that_exists(method):
+    folder = ROOT / "nlkit" / "methods" / method
+    spans = re.findall(r"`((?:\w+\.)+\w+)`", (folder / "README.md").read_text("utf-8"))
+    names = [name for name in spans if not name.startswith("nlkit.") and not name.endswith(".py")]
+    assert len(names) > 20
+    above = lambda name: (ROOT / "nlkit" / name.split(".")[0]).is_dir()  # noqa: E731
+    written_out = [f"nlkit.{'' if above(name) else f'methods.{method}.'}{name}" for name in names]
+    assert [name for name in written_out if not exists(name)] == []
+
+
 def test_missing_code_is_found():
     there = {"nlkit.metrics.ece", "nlkit.SiDyP", "nlkit.methods.noiseal.partition.Partition.tau_strong",
              "nlkit/methods/noiseal/partition.py"}  # fmt: skip

@@ -1,70 +1,11 @@
-from __future__ import annotations
+"""What `tests/methods/noiseal/test_plain.py` leaves out, which holds pool and search against the page."""
 
-from typing import Any
+from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nlkit.annotate.demonstrations import balance_report, balanced_pool, nearest
-
-
-@st.composite
-def samples(draw: st.DrawFn) -> tuple[list[int], list[int], list[float]]:
-    index = draw(st.lists(st.integers(0, 99), unique=True, max_size=25))
-    label = draw(st.lists(st.integers(-1, 3), min_size=len(index), max_size=len(index)))
-    # Few different values, so that ties are common.
-    confidence = draw(st.lists(st.sampled_from([0.2, 0.5, 0.9]), min_size=len(index), max_size=len(index)))
-    return index, label, confidence
-
-
-@given(samples(), st.integers(1, 6))
-def test_no_class_has_more_than_its_share(
-    drawn: tuple[list[int], list[int], list[float]], per_class: int
-) -> None:
-    index, label, confidence = drawn
-    pool = set(balanced_pool(index, label, confidence, per_class).tolist())
-    taken = [y for i, y in zip(index, label, strict=True) if i in pool]
-    assert [taken.count(c) for c in range(4)] == [min(per_class, label.count(c)) for c in range(4)]
-    assert -1 not in taken
-
-
-@st.composite
-def search(draw: st.DrawFn) -> dict[str, Any]:
-    Q, P = draw(st.integers(0, 5)), draw(st.integers(0, 9))
-    vector = st.lists(st.integers(-2, 2), min_size=3, max_size=3)  # small integers: ties and zero vectors
-    return {
-        "query": np.array(draw(st.lists(vector, min_size=Q, max_size=Q)), dtype=float).reshape(Q, 3),
-        "pool": np.array(draw(st.lists(vector, min_size=P, max_size=P)), dtype=float).reshape(P, 3),
-        "query_index": draw(st.lists(st.integers(0, 9), min_size=Q, max_size=Q)),
-        "pool_index": draw(st.lists(st.integers(0, 9), min_size=P, max_size=P)),
-        "query_texts": draw(st.lists(st.sampled_from(["a", "b", "a  b"]), min_size=Q, max_size=Q)),
-        "pool_texts": draw(st.lists(st.sampled_from(["a b", "c", "d"]), min_size=P, max_size=P)),
-    }
-
-
-@given(search(), st.integers(1, 5))
-def test_never_the_query_itself_nor_its_twin_text(case: dict[str, Any], k: int) -> None:
-    found = nearest(case.pop("query"), case.pop("pool"), k, **case)
-    for q, row in enumerate(found):
-        shown = [p for p in row if p >= 0]
-        assert len(set(shown)) == len(shown)
-        assert all(case["pool_index"][p] != case["query_index"][q] for p in shown)
-        assert all(case["pool_texts"][p].split() != case["query_texts"][q].split() for p in shown)
-
-
-def test_nearest_is_last_and_length_does_not_matter() -> None:
-    pool = np.array([[1.0, 0.0], [100.0, 100.0], [0.0, 1.0]])
-    assert nearest(np.array([[0.1, 1.0]]), pool, 2).tolist() == [[1, 2]]
-
-
-def test_a_small_pool_is_padded_in_front() -> None:
-    pool = np.eye(2)
-    assert nearest(pool, pool, 3, query_index=[7, 8], pool_index=[7, 8]).tolist() == [
-        [-1, -1, 1],
-        [-1, -1, 0],
-    ]
 
 
 def test_balance_report_counts_every_class() -> None:

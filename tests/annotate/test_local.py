@@ -16,6 +16,7 @@ from datasets import DatasetDict
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.special import softmax
 
 from nlkit.annotate import AnswerStore, Demonstration, LocalLLM
 from nlkit.annotate.demonstrations import nearest
@@ -23,7 +24,7 @@ from nlkit.annotate.local import calibrate
 from nlkit.annotate.scoring import LabelScorer
 from nlkit.models.encoder import TextEncoder
 from tests.annotate.conftest import EXAMPLES, LABELS, TEXTS
-from tests.reference.annotate import plain_scores, softmax
+from tests.reference.annotate import plain_scores
 
 P = [f"p_{c}" for c in range(len(LABELS))]
 
@@ -76,7 +77,7 @@ def test_probabilities_equal_the_plain_way(
     plain = plain_scores(scorer.model, scorer.tokenizer, table["prompt"].tolist(), endings)
     if normalise == "mean":
         plain /= [len(scorer.tokenizer(e).input_ids) for e in endings]
-    expected = np.array([softmax(row) for row in plain])
+    expected = softmax(plain, axis=1)
     np.testing.assert_allclose(table[P].to_numpy(), expected, atol=2e-3 if model == "smollm2" else 1e-5)
     assert table["label"].tolist() == expected.argmax(axis=1).tolist()
     assert table["prompt_tokens"].tolist() == [len(scorer.tokenizer(p).input_ids) for p in table["prompt"]]
@@ -150,7 +151,7 @@ def test_label_words_are_read_and_scored_instead_of_names(tiny: LocalLLM) -> Non
     plain = plain_scores(
         scorer.model, scorer.tokenizer, table["prompt"].tolist(), [f" {words.get(n, n)}\n" for n in LABELS]
     )
-    np.testing.assert_allclose(table[P], [softmax(row) for row in plain], atol=2e-3)
+    np.testing.assert_allclose(table[P], softmax(plain, axis=1), atol=2e-3)
 
 
 def test_labels_are_listed_where_nothing_else_shows_them(tiny: LocalLLM) -> None:
@@ -176,7 +177,7 @@ def test_prompts_are_those_that_are_asked(tiny: LocalLLM, demonstrations: Any) -
 def test_real_news_with_retrieved_demonstrations_are_mostly_labelled_right(
     smollm2: LocalLLM, r8_small: DatasetDict
 ) -> None:
-    train, validation = r8_small["train"], r8_small["validation"].select(range(10))
+    train, validation = r8_small["train"], r8_small["validation"].select(range(6))
     texts, pool, labels = list(validation["text"]), list(train["text"]), list(train["label"])
     embed = TextEncoder("minilm", trainable_layers=0).embed
     found = nearest(embed(texts), embed(pool), 4, query_texts=texts, pool_texts=pool)

@@ -101,9 +101,7 @@ def test_an_interrupted_conversion_leaves_nothing(small: Gguf, monkeypatch: pyte
     assert (Path(models.ready_folder(source)) / "model.safetensors").exists()
 
 
-def test_a_damaged_conversion_names_the_folder_to_delete(
-    small: Gguf,
-) -> None:
+def test_a_damaged_conversion_names_the_folder_to_delete(small: Gguf) -> None:
     source = models.locate(small[0])
     folder = Path(models.ready_folder(source))
     (folder / "model.safetensors").write_bytes(b"half a file")
@@ -124,9 +122,7 @@ def test_a_model_is_known_by_its_weights(tiny_folder: Path, tmp_path: Path) -> N
     assert models.locate(copy).identity != models.locate(tiny_folder).identity
 
 
-def test_a_model_is_loaded_once_for_all_who_hold_it(
-    small: Gguf,
-) -> None:
+def test_a_model_is_loaded_once_for_all_who_hold_it(small: Gguf) -> None:
     source = models.locate(small[0])
     one = models.load_model(source, precision="fp32", device=CPU)
     assert models.load_model(source, precision="fp32", device=CPU) is one

@@ -297,26 +297,14 @@ def test_the_key_may_come_from_the_environment_and_one_in_the_address_is_not_sho
 @pytest.mark.parametrize(
     ("answer", "settings", "kind", "message"),
     [
-        (
-            Answer("no such model", status=404),
-            {},
-            ValueError,
-            "model='tiny-chat' is not known at base_url='http",
-        ),
+        (Answer("no such model", status=404), {}, ValueError, "model='tiny-chat' is not known at base_url="),
         (Answer("no key", status=401), {"api_key": None}, ValueError, "api_key is not given"),
         (Answer("temperature must be 1", status=400), {}, ValueError, "pass temperature=None"),
-        (
-            Answer("over", status=429),
-            {"max_retries": 0},
-            ConnectionError,
-            "1 times: .* check the account's quota",
-        ),
-        *(
-            (Answer(raw=raw), {}, ValueError, "no chat completion")
-            for raw in (b"<html>welcome</html>", b"{}", b"{broken", b'{"choices": []}')
-        ),
+        (Answer("over", status=429), {"max_retries": 0}, ConnectionError, "1 times: .* the account's quota"),
+        *((Answer(raw=raw), {}, ValueError, "no chat completion")
+          for raw in (b"<html>welcome</html>", b"{}", b"{broken", b'{"choices": []}')),
     ],
-)
+)  # fmt: skip
 def test_errors_name_field_value_and_remedy(
     server: ChatServer, answer: Answer, settings: dict[str, Any], kind: type[Exception], message: str
 ) -> None:

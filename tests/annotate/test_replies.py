@@ -15,24 +15,12 @@ NAMES = ["acq", "earn", "money", "money-fx", "real estate"]
 @pytest.mark.parametrize(
     ("reply", "label"),
     [
-        ("earn", 1),
-        ("  Earn.\n", 1),
-        ('"earn".', 1),
-        ("'EARN.'", 1),
-        ("“money-fx”", 3),
-        ("money", 2),
-        ("real \n estate", 4),
-        ("", -1),
-        (".", -1),
-        ("earn..", -1),
-        ("earnings", -1),
-        ("The label is earn", -1),
-        ("not earn", -1),
-        ("earn, acq", -1),
-        ("label: earn", -1),
-        ("1", -1),
+        *((reply, 1) for reply in ("earn", "  Earn.\n", '"earn".', "'EARN.'")),
+        ("“money-fx”", 3), ("money", 2), ("real \n estate", 4),
+        *((reply, -1) for reply in ("", ".", "earn..", "earnings", "The label is earn", "not earn")),
+        *((reply, -1) for reply in ("earn, acq", "label: earn", "1")),
     ],
-)
+)  # fmt: skip
 def test_the_whole_reply_must_be_one_name(reply: str, label: int) -> None:
     assert named_label(reply, NAMES) == label
 

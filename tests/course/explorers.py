@@ -6,12 +6,13 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import DatasetDict
 
 from nlkit.course import widgets
 from nlkit.course.widgets.comparison import MEASURES
 from nlkit.methods.sidyp.prior import nearest_trusted
 from nlkit.study.comparing import BEST, LAST
+from tests.made import labelled_split
 
 E, N, C, Q = 5, 60, 3, 4
 EVIL = "<script>alert('x')</script>"
@@ -43,9 +44,7 @@ def dynamics():
 
 
 def dataset():
-    features = Features({"text": Value("string"), "label": ClassLabel(names=NAMES)})
-    rows = {"text": TEXTS, "label": [i % C for i in range(N)]}
-    return DatasetDict(train=Dataset.from_dict(rows, features=features))
+    return DatasetDict(train=labelled_split(NAMES, text=TEXTS, label=[i % C for i in range(N)]))
 
 
 def answers():

@@ -20,6 +20,7 @@ from nlkit.data import DataError, DataWarning, load_dataset
 from nlkit.data import packaged as assets
 from nlkit.data.observed import with_column
 from nlkit.data.sampling import allocate, cut, draw
+from tests.made import labelled_split
 
 FORMATS = ["csv", "tsv", "jsonl", "parquet"]
 
@@ -225,9 +226,7 @@ class TestFormats:
         assert dict(pairs(ds["train"])) == {"a": 0, "b": 1, "c": -1}
 
     def test_parquet_of_datasets_keeps_its_class_names(self, tmp_path):
-        features = Features({"text": Value("string"), "label": ClassLabel(names=["z", "m", "a"])})
-        saved = Dataset.from_dict({"text": ["p", "q", "r"], "label": [2, 0, -1]}, features=features)
-        saved.to_parquet(tmp_path / "t.parquet")
+        labelled_split("zma", text=["p", "q", "r"], label=[2, 0, -1]).to_parquet(tmp_path / "t.parquet")
         ds = load_dataset({"train": tmp_path / "t.parquet"}, validation=0)
         assert ds["train"].features["label"].names == ["z", "m", "a"]
         assert dict(pairs(ds["train"])) == {"p": 2, "q": 0, "r": -1}

@@ -21,16 +21,6 @@ def relabelled(ds: DatasetDict, noisy_label: Any) -> DatasetDict:
     return DatasetDict({**ds, "train": replaced(ds["train"], "noisy_label", noisy_label)})
 
 
-def blinded(ds: DatasetDict, how: str) -> DatasetDict:
-    """Return training and validation split without their true labels, or with wrong ones."""
-    parts = {split: ds[split] for split in ("train", "validation")}
-    if how == "removed":
-        return DatasetDict({split: part.remove_columns("label") for split, part in parts.items()})
-    rng = np.random.default_rng(0)
-    wrong = {split: rng.permutation(part["label"]) for split, part in parts.items()}
-    return DatasetDict({split: replaced(part, "label", wrong[split]) for split, part in parts.items()})
-
-
 def interrupt(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int = 1) -> None:
     """Raise KeyboardInterrupt in the n-th call of a function; let the others through."""
     plain, calls = getattr(owner, name), itertools.count(1)

@@ -16,6 +16,7 @@ from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.methods.registry import METHODS
 from nlkit.methods.sidyp.method import SiDyP
+from tests.made import labelled_split
 from tests.methods.helpers import replaced
 
 NAMES = ["oil", "grain", "money"]
@@ -28,14 +29,10 @@ WORDS = {
 
 def tiny(n: int = 24, *, label: bool = True, names: list[str] | None = None) -> Dataset:
     """Texts of three topics; every sixth observed label is wrong."""
-    names = names or NAMES
     truth = [i % 3 for i in range(n)]
     noisy = [(y + 1) % 3 if i % 6 == 5 else y for i, y in enumerate(truth)]
-    columns: dict[str, Any] = {"text": [f"{WORDS[y]} {i}" for i, y in enumerate(truth)], "noisy_label": noisy}
-    features = {"text": Value("string"), "noisy_label": ClassLabel(names=names)}
-    if label:
-        columns["label"], features["label"] = truth, ClassLabel(names=names)
-    return Dataset.from_dict(columns, features=Features(features))
+    columns = {"text": [f"{WORDS[y]} {i}" for i, y in enumerate(truth)], "noisy_label": noisy}
+    return labelled_split(names or NAMES, **columns | ({"label": truth} if label else {}))
 
 
 @pytest.fixture(scope="module")

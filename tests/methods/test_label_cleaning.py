@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import Dataset, DatasetDict
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
@@ -20,7 +20,8 @@ from nlkit.methods.baselines import BaselineLoss
 from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel
 from nlkit.metrics import correction_report
 from nlkit.models.encoder import TextEncoder
-from tests.methods.helpers import blinded, interrupt, replaced
+from tests.made import labelled_split
+from tests.methods.helpers import interrupt, replaced
 
 QUICK: dict[str, Any] = {"profile": "quick", "epochs": 3}
 RIVALS = (KNNRelabel, ConfidentLearning)
@@ -45,12 +46,11 @@ def embedded(part: Dataset) -> np.ndarray:
     return TextEncoder("minilm", trainable_layers=0, max_length=64).embed(list(part["text"]))
 
 
-def tiny(noisy_label: list[int], names: tuple[str, ...] = ("a", "b", "c"), **more: Any) -> DatasetDict:
+def tiny(noisy_label: list[int]) -> DatasetDict:
     """Texts about one subject a class, in the order of the labels."""
     subjects = ("wheat and corn harvest", "oil barrels and crude prices", "bank interest rate cut")
     texts = [f"{subjects[max(z, 0)]} number {i}" for i, z in enumerate(noisy_label)]
-    features = Features({"text": Value("string"), "noisy_label": ClassLabel(names=list(names))})
-    return DatasetDict({"train": Dataset.from_dict({"text": texts, "noisy_label": noisy_label}, features)})
+    return DatasetDict({"train": labelled_split("abc", text=texts, noisy_label=noisy_label)})
 
 
 # -- what they do to the labels ---------------------------------------------------------------------------
@@ -139,27 +139,6 @@ def test_then_it_is_the_baseline_on_what_is_left(
 
 def table_of(clf: KNNRelabel | ConfidentLearning) -> Any:
     return clf.relabelled_ if isinstance(clf, KNNRelabel) else clf.pruned_
-
-
-def test_true_labels_are_never_read(rival: Any, noisy: DatasetDict, request: Any) -> None:
-    fitted = request.getfixturevalue("knn" if rival is KNNRelabel else "pruned")
-    blind = rival(**QUICK).fit(blinded(noisy, "removed"))
-    assert table_of(blind).equals(table_of(fitted))
-    texts = list(noisy["test"]["text"])
-    assert np.array_equal(blind.predict_proba(texts), fitted.predict_proba(texts))
-
-
-def test_saved_and_loaded(rival: Any, noisy: DatasetDict, request: Any, tmp_path: Path) -> None:
-    fitted = request.getfixturevalue("knn" if rival is KNNRelabel else "pruned")
-    loaded = nk.load(fitted.save(tmp_path / "model"))
-    assert type(loaded) is rival
-    assert loaded.config == fitted.config
-    texts = list(noisy["test"]["text"])
-    assert np.array_equal(loaded.predict_proba(texts), fitted.predict_proba(texts))
-    assert table_of(loaded).equals(table_of(fitted))
-    assert fitted.at_best_epoch().evaluate(noisy["test"])["accuracy"] == pytest.approx(
-        fitted.history_["accuracy_test"][fitted.best_epoch_ - 1]
-    )
 
 
 def test_checkpoints_know_the_cleaned_data(rival: Any, noisy: DatasetDict, tmp_path: Path) -> None:

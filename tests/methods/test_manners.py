@@ -1,14 +1,18 @@
-"""scikit-learn's manners: parameters can be read, changed and cloned, and a method says what it is."""
+"""What every method does alike: scikit-learn's manners, one run a seed, the best epoch."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 from datasets import DatasetDict
 from sklearn.base import clone
 
 import nlkit as nk
+from tests.models.test_encoder import family
 
 METHODS = sorted(nk.METHODS)
 
@@ -73,10 +77,60 @@ def test_an_annotator_is_shared_and_exchanged() -> None:
     assert clone(method.set_params(seed=4)).annotator is first
 
 
-def test_a_clone_is_not_fitted_and_score_is_the_accuracy(r8_small: DatasetDict) -> None:
-    few = DatasetDict({split: r8_small[split].select(range(40)) for split in ("train", "test")})
-    noisy = nk.add_noise(few, kind="symmetric", rate=0.2, seed=0)
-    method = nk.Baseline(profile="quick", epochs=2).fit(noisy)
-    assert method.score(noisy["test"]) == method.evaluate(noisy["test"])["accuracy"]
+def test_a_clone_is_not_fitted_and_score_is_the_accuracy(every: dict[str, Any], few: DatasetDict) -> None:
+    method = every["Baseline"]
+    assert method.score(few["test"]) == method.evaluate(few["test"])["accuracy"]
     with pytest.raises(RuntimeError, match="not fitted"):
-        clone(method).score(noisy["test"])
+        clone(method).score(few["test"])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_same_seed_same_run_and_true_labels_are_never_read(
+    every: dict[str, Any], make: Any, name: str, few: DatasetDict
+) -> None:
+    texts, fitted = list(few["test"]["text"]), every[name]
+    blind = DatasetDict({split: few[split].remove_columns("label") for split in ("train", "validation")})
+    if name == "SiDyP":  # which has no use for the validation split's observed labels either
+        blind["validation"] = blind["validation"].remove_columns("noisy_label")
+    again, other = make(name).fit(blind), make(name, seed=1).fit(blind)
+    assert np.array_equal(again.predict_proba(texts), fitted.predict_proba(texts))
+    assert again.best_epoch_ == fitted.best_epoch_
+    for table in fitted.tables:
+        tables = [getattr(method, table) for method in (again, fitted)]
+        other_by_right = {"seconds", "accuracy_test"}  # no true labels, no accuracy
+        pd.testing.assert_frame_equal(*(t.drop(columns=other_by_right & set(t)) for t in tables))
+    assert not np.array_equal(other.predict_proba(texts), fitted.predict_proba(texts))
+
+
+@pytest.fixture(scope="module")
+def whole_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One whose layers cannot be cut."""
+    return family("mpnet", tmp_path_factory.mktemp("mpnet"))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_encoder_that_trains_whole(name: str, make: Any, few: DatasetDict, whole_encoder: str) -> None:
+    part = DatasetDict({split: few[split].select(range(24)) for split in ("train", "validation")})
+    fitted = make(name, encoder=whole_encoder, trainable_layers="all").fit(part)
+    assert np.isfinite(fitted.predict_proba(few["test"]["text"])).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_best_epoch(every: dict[str, Any], make: Any, name: str, few: DatasetDict) -> None:
+    fitted, texts = every[name], list(few["test"]["text"])
+    rows = fitted.history_.query("stage == 'diffusion'") if name == "SiDyP" else fitted.history_
+    best, before = fitted.at_best_epoch(), fitted.predict_proba(texts)
+    accuracy = rows.set_index("epoch")["accuracy_test"][fitted.best_epoch_]
+    assert best.evaluate(few["test"])["accuracy"] == pytest.approx(accuracy)
+    if name != "SiDyP":  # whose best epoch here is the last one
+        assert not np.array_equal(best.predict_proba(texts), before)
+    selected = make(name, selection="noisy_validation").fit(few)
+    assert selected.best_epoch_ == fitted.best_epoch_
+    assert np.array_equal(selected.predict_proba(texts), best.predict_proba(texts))
+    # The copy is a network of its own, and the original stays where it was.
+    with torch.no_grad():
+        for network in best._networks().values():
+            for parameter in network.parameters():
+                parameter.zero_()
+    assert np.array_equal(fitted.predict_proba(texts), before)
+    assert np.array_equal(fitted.at_best_epoch().predict_proba(texts), selected.predict_proba(texts))

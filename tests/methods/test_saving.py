@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from datasets import DatasetDict
@@ -16,57 +17,57 @@ from nlkit.models.saving import load_tensors, save_tensors
 
 FRESH = """
 import sys
+from pathlib import Path
 import numpy as np
 import nlkit as nk
-clf = nk.load(sys.argv[1])
-np.save(sys.argv[2], clf.predict_proba(open(sys.argv[3], encoding="utf-8").read().split("\\x00")))
+folders, texts = Path(sys.argv[1]), Path(sys.argv[2]).read_text("utf-8").split("\\x00")
+np.savez(sys.argv[3], **{f.name: nk.load(f).predict_proba(texts) for f in folders.iterdir()})
 """
 
 
-@pytest.fixture(scope="module")
-def methods(noisy: DatasetDict) -> dict[str, Any]:
-    ds = DatasetDict({"train": noisy["train"].select(range(160)), "validation": noisy["validation"]})
-    annotator = nk.annotators.Simulated(0.9, reference=ds["train"])
-    settings = {"trainable_layers": 1, "max_length": 16, "profile": "quick"}
-    return {
-        "Baseline": nk.Baseline(**settings, epochs=1).fit(ds),
-        "NoiseAL": nk.NoiseAL(
-            annotator=annotator, query_budget=10, prediction="mean", **settings, epochs=4, warmup_epochs=2
-        ).fit(ds),
-    }
-
-
-@pytest.mark.parametrize("name", ["Baseline", "NoiseAL"])
-def test_loaded_in_a_fresh_process_it_predicts_the_same(
-    methods: dict[str, Any], name: str, noisy: DatasetDict, tmp_path: Path
+def test_loaded_in_a_fresh_process_they_predict_the_same(
+    every: dict[str, Any], few: DatasetDict, tmp_path: Path
 ) -> None:
-    clf, texts = methods[name], list(noisy["test"]["text"])[:50]
-    clf.save(tmp_path / "model")
-    (tmp_path / "texts").write_text("\x00".join(texts), encoding="utf-8")
-    paths = [str(tmp_path / name) for name in ("model", "p.npy", "texts")]
-    subprocess.run([sys.executable, "-c", FRESH, *paths], check=True, timeout=200)
-    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), clf.predict_proba(texts), atol=1e-5)
+    folders, texts, found = paths = [tmp_path / name for name in ("models", "texts", "found.npz")]
+    for name, method in every.items():
+        method.save(folders / name)
+    texts.write_text("\x00".join(few["test"]["text"]), "utf-8")
+    subprocess.run([sys.executable, "-c", FRESH, *map(str, paths)], check=True, timeout=200)
+    with np.load(found) as probability:
+        for name, method in every.items():
+            wanted = method.predict_proba(few["test"]["text"])
+            np.testing.assert_allclose(probability[name], wanted, atol=1e-5)
+    # Tensors, JSON and Parquet: nothing that runs code when it is read, nothing half written.
+    assert {p.suffix for p in folders.glob("*/*")} == {".safetensors", ".parquet"}
+    assert not list(folders.rglob(".*"))
 
-    loaded = nk.load(tmp_path / "model")
-    assert type(loaded) is type(clf)
-    assert loaded.config == clf.config
-    assert loaded.label_names_ == clf.label_names_
-    assert loaded.best_epoch_ == clf.best_epoch_
-    for table in clf.tables:
-        assert getattr(loaded, table).shape == getattr(clf, table).shape
+
+@pytest.mark.parametrize("name", nk.METHODS)
+def test_what_is_loaded_is_what_was_saved(
+    every: dict[str, Any], name: str, few: DatasetDict, tmp_path: Path
+) -> None:
+    fitted, texts = every[name], list(few["test"]["text"])
+    loaded = nk.load(fitted.save(tmp_path / "model"))
+    assert type(loaded) is type(fitted)
+    for what in ("config", "label_names_", "best_epoch_"):
+        assert getattr(loaded, what) == getattr(fitted, what)
+    for table in fitted.tables:
+        pd.testing.assert_frame_equal(getattr(loaded, table), getattr(fitted, table))
+    assert np.array_equal(loaded.predict_proba(texts), fitted.predict_proba(texts))
+    if name == "SiDyP":
+        assert loaded.noise_rate_ == fitted.noise_rate_
+        assert np.array_equal(loaded.predict_observed(texts), fitted.predict_observed(texts))
+        assert loaded.report(few["train"])["correction"] == fitted.report(few["train"])["correction"]
     with pytest.raises(RuntimeError, match="fitted again"):
         loaded.at_best_epoch()
-    loaded.save(tmp_path / "again")
-    assert np.array_equal(nk.load(tmp_path / "again").predict_proba(texts), loaded.predict_proba(texts))
-    # Tensors, JSON and Parquet: nothing that runs code when it is read, nothing half written.
-    assert {p.suffix for p in tmp_path.rglob("model/*")} == {".safetensors", ".parquet"}
-    assert not list(tmp_path.rglob(".*"))
+    again = nk.load(loaded.save(tmp_path / "again"))
+    assert np.array_equal(again.predict_proba(texts), loaded.predict_proba(texts))
 
 
 def test_other_frozen_layers_than_it_was_saved_with_are_refused(
-    methods: dict[str, Any], tmp_path: Path
+    every: dict[str, Any], tmp_path: Path
 ) -> None:
-    path = methods["NoiseAL"].save(tmp_path) / "model.safetensors"
+    path = every["NoiseAL"].save(tmp_path) / "model.safetensors"
     tensors, values = load_tensors(path)
     assert list(values["pretrained"]) == ["strong"]
     values["pretrained"]["strong"] = "the weights of another encoder"
@@ -75,8 +76,12 @@ def test_other_frozen_layers_than_it_was_saved_with_are_refused(
         nk.load(tmp_path)
 
 
-def test_the_file_holds_what_was_learnt_and_settings_as_json(methods: dict[str, Any], tmp_path: Path) -> None:
-    path = methods["Baseline"].save(tmp_path) / "model.safetensors"
+def test_the_file_holds_what_was_learnt_and_settings_as_json(
+    make: Any, few: DatasetDict, tmp_path: Path
+) -> None:
+    fitted, texts = make("Baseline", epochs=1, trainable_layers=1).fit(few), list(few["test"]["text"])
+    path = fitted.save(tmp_path) / "model.safetensors"
+    assert np.array_equal(nk.load(tmp_path).predict_proba(texts), fitted.predict_proba(texts))
     tensors, _ = load_tensors(path)
     assert {key.split(".")[1] for key in tensors} == {"encoder", "head"}
     assert {key.split(".")[3] for key in tensors if ".encoder." in key} == {"0"}  # the frozen layers are not

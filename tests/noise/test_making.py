@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import Dataset, DatasetDict, Value
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -12,6 +12,7 @@ from nlkit import noise
 from nlkit.noise import add_noise, confusable_pairs, flip_rates, noise_report, transition_matrix
 from nlkit.noise.instance import class_probabilities, flip_by_instance
 from nlkit.noise.making import flip_by_class
+from tests.made import labelled_split
 
 rates = st.floats(0, 1)
 sizes = st.integers(2, 9)
@@ -20,22 +21,16 @@ seeds = st.integers(0, 2**32 - 1)
 
 def make(labels, C=None, **others):
     """A DatasetDict whose train split has these labels, and more splits by keyword."""
-    C = C or max(2, max(labels) + 1)
-    names = [f"class {c}" for c in range(C)]
-    features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
-    splits = {"train": labels, **others}
-    return DatasetDict(
-        {
-            split: Dataset.from_dict(
-                {"text": [f"word{y} text {i}" for i, y in enumerate(ys)], "label": ys}, features=features
-            )
-            for split, ys in splits.items()
-        }
-    )
+    names = [f"class {c}" for c in range(C or max(2, max(labels) + 1))]
+
+    def part(ys):
+        return labelled_split(names, text=[f"word{y} text {i}" for i, y in enumerate(ys)], label=ys)
+
+    return DatasetDict({name: part(ys) for name, ys in {"train": labels, **others}.items()})
 
 
-def column(split, name="noisy_label"):
-    return np.array(split[name][:])
+def column(part, name="noisy_label"):
+    return np.array(part[name][:])
 
 
 def within_binomial(achieved, wanted, n):
@@ -207,13 +202,10 @@ def test_report_of_unseen_classes_and_missing_labels():
 
 def lengths(texts, label, noisy):
     """The report by length of a split; texts are given, or made with so many words."""
-    names = make(label, 2)["train"].features["label"]
     columns = {"label": label, "noisy_label": noisy}
-    kinds = {"label": names, "noisy_label": names}
     if texts is not None:
         columns["text"] = ["w " * text if isinstance(text, int) else text for text in texts]
-        kinds["text"] = Value("string")
-    return noise_report(Dataset.from_dict(columns, features=Features(kinds))).by_length
+    return noise_report(labelled_split(["class 0", "class 1"], **columns)).by_length
 
 
 def test_rates_by_length():
@@ -288,10 +280,7 @@ def test_bad_settings(arguments, message):
     ("call", "message"),
     [
         (lambda ds: add_noise(DatasetDict({"test": ds["train"]})), "a train split"),
-        (
-            lambda ds: add_noise(DatasetDict({"train": ds["train"].remove_columns("label")})),
-            "true labels in a",
-        ),
+        (lambda ds: add_noise(DatasetDict({"train": ds["train"].remove_columns("label")})), "labels in a"),
         (lambda ds: add_noise(make([0, 0]), "instance"), "at least two classes"),
         (noise_report, "noisy_label is missing"),
         (lambda ds: transition_matrix("symmetric", 1, 0.1), "n_classes=1"),

@@ -15,17 +15,13 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from notebooks import build as notebooks
 from notebooks.build import building, measuring, running
 from notebooks.build import source as sources
+from tests.notebooks.executed import START, outputs
 
 NAMES = notebooks.names()
-START = "00_start_here"
 
 
 def committed(name):
     return nbformat.read(notebooks.folder() / f"{name}.ipynb", as_version=4)
-
-
-def outputs(nb):
-    return [(cell, output) for cell in nb.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
 def pictures(nb):

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import patch
 
 import nbformat
 import pytest
@@ -16,97 +12,27 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from papermill import PapermillExecutionError
 
 from nlkit.__main__ import main
-from nlkit._util import count_cores
 from notebooks import build as notebooks
 from notebooks.build import running
 from notebooks.build.commands import demo
-from tests.notebooks.test_notebooks import NAMES, START, outputs, pictures
+from tests.notebooks.executed import START, TINY
+from tests.notebooks.test_notebooks import NAMES, pictures
 
-TINY = {
-    "train_size": 300, "test_size": 200, "query_budget": 8, "noise": "asymmetric", "annotator": "simulated",
-    "llm_labelled": 90,
-}  # fmt: skip
-# Every explorer's controls are moved at the end: an error at another position must not hide.
 ONE_SLIDER = 3  # moves: to both ends, and back
-TRY = "import nlkit\nprint('moves:', nlkit.course.widgets.try_all())"
-AT_ONCE = min(2, count_cores())
+# 06 long before 07, 08 and 09, which put the same questions to the language model: they find them answered.
+ORDER = list(dict.fromkeys([START, "02_memorisation", "06_llm_noise", *NAMES]))
 
 
-class Executed:
-    """A notebook that was run, the row of the course's table, and the results it wrote."""
-
-    def __init__(self, name, row, folder):
-        self.name, self.row = name, row
-        self.nb = nbformat.read(folder / f"{name}.ipynb", as_version=4)
-        written = folder / f"{name}.json"
-        self.results = json.loads(written.read_text("utf-8")) if written.exists() else {}
-
-    def tagged(self, tag):
-        return [cell for cell in self.nb.cells if tag in cell.metadata.get("tags", [])]
-
-    def said(self, cells=None):
-        found = [o for _, o in outputs(self.nb)] if cells is None else [o for c in cells for o in c.outputs]
-        return [output["data"]["text/plain"] for output in found if "data" in output]
-
-    def runs(self):
-        """Return what the runs shown say they are."""
-        return [line for line in self.said() if line.startswith(("Live: ", "Recorded on "))]
-
-    def moves(self):
-        """Return how often a control was moved at the end."""
-        last = self.nb.cells[-1]
-        assert last.source == TRY
-        return int(next(o["text"] for o in last.outputs if o.get("name") == "stdout").removeprefix("moves:"))
-
-    def complaints(self):
-        """Return the outputs that speak of an error, though no cell failed."""
-        said = [json.dumps(output) for _, output in outputs(self.nb)]
-        return [text for text in said if "Traceback" in text or "This setting failed" in text]
-
-
-def execute(kind, name, folder):
-    """Run a notebook: "live" with solutions and nothing recorded, or as the "student" gets it."""
-    if kind == "live":
-        how = {"live": True, "read": notebooks.read_solutions}
-    else:
-        how = {"parameters": TINY if name == START else {}}  # the first one records nothing
-    return running.run([name], out=folder, then=TRY, **how).iloc[0]
-
-
-@pytest.fixture(scope="session")
-def executed(request, tmp_path_factory):
-    """What the selected tests want to see run: two notebooks at once, each with a half of the cores.
-
-    A notebook alone leaves cores idle. Each has a process of its own, so that its memory is measured.
-    """
-    given = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
-    wanted = dict.fromkeys((kind, p[kind]) for kind in ("live", "student") for p in given if kind in p)
-    threads, folder = str(max(1, count_cores() // AT_ONCE)), tmp_path_factory.mktemp("executed")
-    with (
-        patch.dict(os.environ, OMP_NUM_THREADS=threads),
-        ProcessPoolExecutor(AT_ONCE, multiprocessing.get_context("spawn")) as pool,
-    ):
-        running_now = {(kind, name): pool.submit(execute, kind, name, folder / kind) for kind, name in wanted}
-
-        def result(kind, name):
-            row = running_now[kind, name].result()
-            assert row["status"] == "done", row["error"]
-            return Executed(name, row, folder / kind)
-
-        yield result
-        pool.shutdown(cancel_futures=True)
-
-
-@pytest.fixture(scope="session", params=NAMES)
-def live(request, executed):
+@pytest.fixture(scope="session", params=ORDER)
+def live(request, notebook_runs):
     """Each notebook as it is, with solutions, nothing recorded: real models, every check of its prose."""
-    return executed("live", request.param)
+    return notebook_runs("live", request.param)
 
 
 @pytest.fixture(scope="session", params=NAMES)
-def student(request, executed):
+def student(request, notebook_runs):
     """Each notebook as committed, its exercises open, on recorded runs; the first one on little data."""
-    return executed("student", request.param)
+    return notebook_runs("student", request.param)
 
 
 class TestLive:

@@ -27,8 +27,3 @@ def plain_scores(
             for j, token in enumerate(label):
                 scores[i, c] += log_p[len(start) + j - 1, token].item()
     return scores
-
-
-def softmax(scores: Sequence[float]) -> list[float]:
-    weights = [np.exp(s - max(scores)) for s in scores]
-    return [w / sum(weights) for w in weights]

@@ -1,4 +1,4 @@
-"""Bucketing by hand, and how much of the batches is padding."""
+"""Bucketing by hand."""
 
 from __future__ import annotations
 
@@ -23,16 +23,3 @@ def bucketed(
             batches.append(pool[:size])
             pool = pool[size:]
     return [batches[i] for i in rng.permutation(count)]
-
-
-def padding_share(
-    lengths: Sequence[int], batches: Sequence[Sequence[int]], longest: int | None = None
-) -> float:
-    """Return padded positions / all positions; with `longest`, every text is padded to that."""
-    real = total = 0
-    for batch in batches:
-        width = longest or max(lengths[i] for i in batch)
-        for i in batch:
-            real += lengths[i]
-            total += width
-    return 1 - real / total

@@ -8,16 +8,14 @@ import numpy as np
 
 
 def transition_matrix(kind, n_classes, rate, pairs=None):
-    T = [[0.0] * n_classes for _ in range(n_classes)]
+    T = np.zeros((n_classes, n_classes))
     for i in range(n_classes):
         if kind == "symmetric":
-            for j in range(n_classes):
-                T[i][j] = 1 - rate if i == j else rate / (n_classes - 1)
-            continue
-        target = (i + 1) % n_classes if pairs is None else pairs.get(i, i)
-        T[i][i] += 1 - rate
-        T[i][target] += rate
-    return np.array(T)
+            T[i] = [1 - rate if i == j else rate / (n_classes - 1) for j in range(n_classes)]
+        else:
+            T[i, i] += 1 - rate
+            T[i, (i + 1) % n_classes if pairs is None else pairs.get(i, i)] += rate
+    return T
 
 
 def choose_one(weights, u):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
-import re
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -94,7 +91,10 @@ def test_nearest_demonstrations(n: int, k: int, seed: int) -> None:
     queries = np.arange(n)
     given_texts = {"query_texts": texts, "pool_texts": [texts[j] for j in pool]}
     given_index = {"query_index": queries, "pool_index": pool}
-    for given_names, names in ((given_texts, texts), (given_index, [str(i) for i in queries])):
+    numbers = [str(i) for i in queries]
+    for given_names, names in (
+        (given_texts, texts), (given_index, numbers), (given_texts | given_index, texts)
+    ):  # fmt: skip
         rows = nearest(vectors, vectors[pool].reshape(-1, 3), k, **given_names)
         for i, row in enumerate(rows):
             wanted = plain.nearest(i, pool.tolist(), torch.from_numpy(vectors), names, k)
@@ -250,14 +250,3 @@ def test_both_are_about_as_often_right(accuracy: dict[str, np.ndarray]) -> None:
     # of three that makes a standard error of 0.024, and two of them are allowed. CE lies 0.12 below both.
     difference = accuracy["full"].mean() - accuracy["plain"].mean()
     assert abs(difference) < 2 * 0.03 * np.sqrt(2 / 3)
-
-
-def test_the_readme_names_code_that_exists() -> None:
-    text = (Path(plain.__file__).parent / "README.md").read_text("utf-8")
-    names = re.findall(r"`((?:\w+\.)+\w+)`", text)
-    assert len(names) > 20
-    for name in names:
-        if name.startswith("nlkit.") or name.endswith(".py"):
-            continue
-        above = (Path(nk.__file__).parent / name.split(".")[0]).is_dir()
-        assert pkgutil.resolve_name(f"nlkit.{name}" if above else f"nlkit.methods.noiseal.{name}")

@@ -22,28 +22,16 @@ from nlkit.methods.sidyp.branches import (
     snapshot_epochs,
 )  # fmt: skip
 from nlkit.methods.sidyp.config import SiDyPConfig
-from nlkit.models.batching import Batch, Inputs
+from nlkit.models.batching import Batch
 from nlkit.models.prediction import predict
 from nlkit.training import Checkpoint, Trainer, losses
+from nlkit.training.trainer import copied_weights
 from tests.methods.helpers import interrupt
+from tests.training.test_trainer import CLASSES, Words, assert_same, samples
 
-M, N, C, D = 3, 60, 3, 8
+M, C, D = 3, CLASSES, Words.width
 CPU = torch.device("cpu")
 F = nn.functional
-
-
-class Words(nn.Module):
-    """The mean of word vectors: an encoder that learns, and has no file."""
-
-    width = D
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words = nn.Embedding(20, D)
-
-    def forward(self, batch: Batch) -> Tensor:
-        weight = batch.mask.unsqueeze(-1).float()
-        return (self.words(batch.values.long()) * weight).sum(1) / weight.sum(1)
 
 
 def classifier(seed: int = 0, count: int = M, dropout: float = 0.2) -> BranchedClassifier:
@@ -52,16 +40,10 @@ def classifier(seed: int = 0, count: int = M, dropout: float = 0.2) -> BranchedC
         return BranchedClassifier(Words(), C, count, dropout=dropout)  # type: ignore[arg-type]
 
 
-def samples(n: int = N, seed: int = 0) -> tuple[Inputs, np.ndarray]:
-    """Texts whose words tell the class, and labels of which 40 % are wrong."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, C, n)
-    texts = [(rng.integers(1, 7, rng.integers(1, 9)) + 6 * c).astype(np.int32) for c in y]
-    return Inputs(texts), np.where(rng.random(n) < 0.4, (y + rng.integers(1, C, n)) % C, y)
-
-
 def make(epochs: int, **settings: Any) -> Trainer:
-    (inputs, label), model = samples(), classifier()
+    (inputs, label), model, rng = samples(), classifier(), np.random.default_rng(0)
+    wrong = rng.random(len(label)) < 0.4  # or all branches would say the same
+    label = np.where(wrong, (label + rng.integers(1, C, len(label))) % C, label)
     return Trainer(
         {"branches": model}, {"branches": inputs}, {"branches": model.parameter_groups(0.02, 0.02)},
         CoRegularisedLoss(label), epochs=epochs, **{"batch_size": 16, "device": "cpu", **settings},
@@ -98,16 +80,6 @@ def naive_losses(logits: Tensor, label: np.ndarray, alpha: float) -> list[Tensor
     ce = sum(F.cross_entropy(z[known], y[known]) for z in logits) / len(logits) if known.any() else 0.0
     apart = plain.co_regularisation(logits)
     return [ce + alpha * apart, torch.as_tensor(ce), apart]
-
-
-def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
-    assert a.keys() == b.keys()
-    for key in a:
-        assert torch.equal(a[key], b[key]), key
-
-
-def copied(model: nn.Module) -> dict[str, Tensor]:
-    return {key: value.clone() for key, value in model.state_dict().items()}
 
 
 class TestOneComputation:
@@ -201,7 +173,7 @@ class TestTrajectories:
                 recorder.record(trainer)
                 # The averaged weights, in another way: the state dictionary inside the block.
                 with trainer.averages["branches"].used() if ema_epochs else nullcontext():
-                    seen.append(copied(model))
+                    seen.append(copied_weights(model))
         for split, part in splits.items():
             z, p = recorder.trajectory(split), recorder.dynamics(split)
             assert z.shape == (M, 3, len(part), D)
@@ -250,12 +222,12 @@ class TestTrajectories:
 
 class TestSnapshots:
     def test_round_trip_of_copies(self) -> None:
-        states = [copied(classifier(seed)) for seed in range(11)]  # 1 and 10 are told apart
+        states = [copied_weights(classifier(seed)) for seed in range(11)]  # 1 and 10 are told apart
         kept = Snapshots(states)
         # Filled with other numbers first, as loading does.
         again = Snapshots([classifier(77).state_dict()] * 11)
         again.load_state_dict(kept.state_dict())
-        before = copied(classifier(0))
+        before = copied_weights(classifier(0))
         states[0]["out.weight"].zero_()
         for snapshots in (kept, again):
             assert_same(snapshots.state_of(0), before)
@@ -269,14 +241,14 @@ class TestSnapshots:
     ) -> None:
         model, (inputs, _) = classifier(5), samples(9)
         snapshots = Snapshots([classifier(seed).state_dict() for seed in seeds])
-        own = copied(model)
+        own = copied_weights(model)
         found = snapshots.predictions(model, inputs, CPU, "no")
         for seed, prediction in zip((*seeds, 5), found, strict=True):
             wanted = predict(classifier(seed), inputs, CPU)
             assert np.array_equal(prediction.probability, wanted.probability)
             assert np.array_equal(prediction.embedding, wanted.embedding)
-        assert_same(copied(model), own)
+        assert_same(copied_weights(model), own)
         interrupt(monkeypatch, branches, "predict")
         with pytest.raises(KeyboardInterrupt):
             snapshots.predictions(model, inputs, CPU, "no")
-        assert_same(copied(model), own)
+        assert_same(copied_weights(model), own)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
-import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,12 +192,3 @@ def test_the_two_are_about_as_often_right(accuracy: dict[str, np.ndarray]) -> No
 def test_both_beat_the_last_epoch_of_ce(accuracy: dict[str, np.ndarray]) -> None:
     assert (accuracy["plain"] > accuracy["ce"]).all()
     assert (accuracy["full"] > accuracy["ce"]).all()
-
-
-def test_the_readme_names_code_that_exists() -> None:
-    text = Path(plain.__file__).with_name("README.md").read_text("utf-8")
-    names = set(re.findall(r"`((?:\w+\.)+\w+)`", text)) - {"method.py", "plain.py", "nlkit.methods.sidyp"}
-    assert len(names) > 30
-    for name in names:
-        above = (Path(nk.__file__).parent / name.split(".")[0]).is_dir()
-        assert pkgutil.resolve_name(f"nlkit.{name}" if above else f"nlkit.methods.sidyp.{name}")

@@ -18,7 +18,9 @@ from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar
 from nlkit.methods.sidyp.posterior import answer_probabilities
 from nlkit.methods.sidyp.prior import Prior, candidates, update_prior
 from nlkit.methods.sidyp.refinement import Refinement, sample_labels
+from nlkit.training.trainer import copied_weights
 from tests.methods.helpers import interrupt
+from tests.training.test_trainer import assert_same
 
 M, N, C, P = 2, 12, 3, 4
 CPU = torch.device("cpu")
@@ -55,16 +57,6 @@ def make(prior: Prior | None = None, *, validation: Any = None, **more: Any) -> 
     return Refinement(condition, observed, prior, settings(**more), CPU, validation)
 
 
-def state(denoiser: Denoiser) -> dict[str, Tensor]:
-    return {key: value.clone() for key, value in denoiser.state_dict().items()}
-
-
-def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
-    assert a.keys() == b.keys()
-    for key in a:
-        assert torch.equal(a[key], b[key]), key
-
-
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.5, 1 - 2**-24]))
 def test_a_label_without_weight_is_never_drawn(seed: int, uniform: float) -> None:
     rng = np.random.default_rng(seed)
@@ -96,7 +88,7 @@ class TestOneStep:
         run, rng = make(weighted_loss=weighted), np.random.default_rng(5)
         # Branches whose priors have been moved apart.
         weight = torch.from_numpy(rng.dirichlet(np.ones(C), (M, len(index)))).float()
-        before = state(run.denoiser)
+        before = copied_weights(run.denoiser)
         run.denoiser.train()
         found = run._step(torch.tensor(index), weight, torch.Generator().manual_seed(7), warm)
         assert not torch.equal(run.denoiser.out.weight, before["out.weight"])
@@ -226,7 +218,7 @@ class TestValidation:
         states, found = [], []
 
         def evaluate(denoiser: Denoiser, row: dict[str, float]) -> None:
-            states.append(state(denoiser))
+            states.append(copied_weights(denoiser))
             p = answer_probabilities(
                 denoiser, denoiser.encode_condition(condition), torch.from_numpy(observed),
                 settings().prediction_steps, torch.Generator().manual_seed(0), chains=1,
@@ -244,11 +236,11 @@ class TestValidation:
         monkeypatch.setattr(module, "answer_probabilities", lambda *_, **__: torch.eye(C)[None, [0] * 40])
         run = make(validation=self.split(), diffusion_epochs=4, dynamic_prior=False).fit()
         assert run.best_epoch == 4
-        assert_same(run.best_weights, state(run.denoiser))
+        assert_same(run.best_weights, copied_weights(run.denoiser))
 
-    def test_it_does_not_change_the_training_and_without_it_no_epoch_is_best(self) -> None:
-        alone = make().fit()
-        assert_same(state(make(validation=self.split()).fit().denoiser), state(alone.denoiser))
+    def test_it_changes_no_training_and_without_it_no_epoch_is_best(self) -> None:
+        alone, watched = make().fit(), make(validation=self.split()).fit()
+        assert_same(watched.denoiser.state_dict(), alone.denoiser.state_dict())
         assert (alone.best_epoch, alone.best_weights) == (0, {})
         assert set(alone.rows[0]) == {"epoch", "loss", "prior_certainty", "seconds"}
 
@@ -261,7 +253,7 @@ class TestTheRun:
         assert torch.equal(torch.random.get_rng_state(), before)
         torch.manual_seed(2)
         again = make(diffusion_dropout=0.3).fit()
-        assert_same(state(first.denoiser), state(again.denoiser))
+        assert_same(copied_weights(first.denoiser), copied_weights(again.denoiser))
         assert np.array_equal(first.weight, again.weight)
         other = make(diffusion_dropout=0.3, seed=1).fit()
         assert not torch.equal(other.denoiser.out.weight, first.denoiser.out.weight)
@@ -270,12 +262,12 @@ class TestTheRun:
         states: list[dict[str, Tensor]] = []
 
         def evaluate(denoiser: Denoiser, row: dict[str, float]) -> None:
-            states.append(state(denoiser))
+            states.append(copied_weights(denoiser))
             row["mine"] = row["epoch"] * 2
 
         run = make().fit(evaluate)
         assert [(row["epoch"], row["mine"]) for row in run.rows] == [(1.0, 2.0), (2.0, 4.0), (3.0, 6.0)]
-        assert_same(state(run.denoiser), states[-1])
+        assert_same(copied_weights(run.denoiser), states[-1])
         assert all(map(torch.equal, run.denoiser.parameters(), run.average.weights))
         assert not run.denoiser.training
         # With a horizon of one step nothing is averaged.
@@ -292,7 +284,7 @@ class TestTheRun:
         if where == "step":  # the second and last one of the second epoch
             interrupt(monkeypatch, Refinement, "_step", 4)
         run = make()
-        untrained = state(run.denoiser)
+        untrained = copied_weights(run.denoiser)
         with pytest.raises(KeyboardInterrupt):
             run.fit(evaluate)
         assert [row["epoch"] for row in run.rows] == [1.0]
