@@ -1,4 +1,4 @@
-"""The sets of labels that defaults are chosen on: language models', keyword rules', and noise made on purpose.
+"""The sets of labels that defaults are chosen on: language models', keyword rules', and made on purpose.
 
 Beside the packaged data (R52's ten largest classes and 20 Newsgroups, labelled by SmolLM2, with noise made on
 purpose, and as they are) any folder of Parquet files can be read (`folder_sets`). Such a file has the columns
@@ -48,7 +48,7 @@ def development_sets(folder: Path | None = None) -> dict[str, tuple[str, Load]]:
 
 
 def folder_sets(folder: Path) -> dict[str, tuple[str, Load]]:
-    """Return the sets of a folder's Parquet files, one for each noisy column, and one with the true labels."""
+    """Return the sets of a folder's Parquet files: one for each noisy column, one with the true labels."""
     sets: dict[str, tuple[str, Load]] = {}
     for path in sorted(folder.glob("*.parquet")):
         stem, where = path.stem.rsplit("-", 1) if "-" in path.stem else (path.stem, "given")

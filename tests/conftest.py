@@ -36,16 +36,6 @@ settings.register_profile("explore", settings.get_profile("repeatable"), derando
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of a GPU where there is none."""
-    import torch
-
-    without = [] if torch.cuda.is_available() else [i for i in items if i.get_closest_marker("gpu")]
-    if without:
-        config.hook.pytest_deselected(items=without)
-        items[:] = [item for item in items if not item.get_closest_marker("gpu")]
-
-
 @pytest.fixture(scope="session", autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """NLKIT_CACHE points to a folder of this session, so that nobody's real cache is read or written."""
@@ -62,9 +52,17 @@ def looked_at(item: pytest.Item) -> list[tuple[str, str]]:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests last that look at runs of notebooks: these run meanwhile."""
-    items.sort(key=lambda item: bool(looked_at(item)))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests of a GPU where there is none; put those last that look at runs of notebooks.
+
+    The notebooks run meanwhile.
+    """
+    import torch
+
+    without = [] if torch.cuda.is_available() else [i for i in items if i.get_closest_marker("gpu")]
+    if without:
+        config.hook.pytest_deselected(items=without)
+    items[:] = sorted((i for i in items if i not in without), key=lambda item: bool(looked_at(item)))
 
 
 @pytest.fixture(scope="session", autouse=True)

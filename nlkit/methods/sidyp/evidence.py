@@ -8,6 +8,7 @@ ours; the published method, arXiv 2505.19675, looks for neighbours in one space 
 - `estimate_noise_rate`: where a text's neighbours agree most, its own label should agree with them.
 - `estimate_transition`: T[y, ỹ], from the texts that are likeliest of each class; small classes are shrunk.
 - `mixture_weights`: how much each of several predictions counts, by the likelihood of held-out labels.
+- `pool_exponents`: how far each stage's prediction is believed, down to the first stage alone.
 - `Neighbourhood`: trusted texts in three spaces, whose votes are mixed by these weights.
 
 A prediction u of the true label explains an observed one by P(ỹ | x) = Σ_y u(y) T[y, ỹ]. No true label is
@@ -36,6 +37,9 @@ __all__ = [
     "likelihood",
     "mixture_weights",
     "observed_posterior",
+    "pool_exponents",
+    "pooled",
+    "unmixed",
 ]
 
 Floats = NDArray[np.float64]
@@ -51,6 +55,12 @@ SHRINKAGE = 10.0
 
 SMOOTHING = 0.05
 """Mass of a vote that is spread over all classes: K neighbours cannot exclude one."""
+
+POOLED = 0.01
+"""The same, of each part of a logarithmic pool, which a zero would end."""
+
+MOST_EVIDENCE, HELD = 50, 8.0
+"""Labels that count for a pool's exponents, and how hard these are held to their usual values."""
 
 SAME_TEXT = 2e-3
 """Distance in text space, of unit vectors in half precision, up to which two texts are one."""
@@ -158,6 +168,31 @@ def likelihood(u: ArrayLike, noisy_label: ArrayLike, transition: ArrayLike) -> F
     return found
 
 
+def unmixed(p_observed: ArrayLike, transition: ArrayLike) -> Floats:
+    """Return the u(y) whose Σ_y u(y) T[y, ỹ] comes near predictions of the observed label.
+
+    By ten steps of Richardson and Lucy, which keep u a distribution.
+
+    Parameters
+    ----------
+    p_observed : array, shape (N, C)
+        P(ỹ | x); rows sum to 1.
+    transition : array, shape (C, C)
+        T.
+
+    Returns
+    -------
+    ndarray, shape (N, C)
+        Rows sum to 1.
+    """
+    p, T = np.asarray(p_observed, np.float64), np.asarray(transition, np.float64)
+    u: Floats = p.copy()
+    for _ in range(10):
+        u *= (p / np.maximum(u @ T, 1e-12)) @ T.T
+        u /= u.sum(1, keepdims=True)
+    return u
+
+
 def mixture_weights(probability: ArrayLike, prior: ArrayLike) -> Floats:
     """Weigh J predictions by how well their mixture explains labels that none of them has seen.
 
@@ -182,6 +217,58 @@ def mixture_weights(probability: ArrayLike, prior: ArrayLike) -> Floats:
         weight = (share / share.sum(0)).sum(1) + start
         weight = weight / weight.sum()
     return weight
+
+
+def pooled(u: ArrayLike, exponent: ArrayLike) -> Floats:
+    """Return the logarithmic pool ∝ Π_j u_j^{a_j} of J predictions (J, N, C), smoothed; rows sum to 1."""
+    p = np.asarray(u, np.float64)
+    weight, smooth = np.asarray(exponent, np.float64), (1 - POOLED) * p + POOLED / p.shape[2]
+    log_p = np.einsum("j,jnc->nc", weight, np.log(smooth))
+    found: Floats = np.exp(log_p - log_p.max(1, keepdims=True))
+    found /= found.sum(1, keepdims=True)
+    return found
+
+
+def pool_exponents(u: ArrayLike, noisy_label: ArrayLike, transition: ArrayLike, usual: ArrayLike) -> Floats:
+    """Return the exponents with which a logarithmic pool explains labels that none of its parts has seen.
+
+    A prediction that is too sure of itself gets a small exponent, which a linear mixture cannot do. What is
+    maximised is the likelihood through T less the squared distance from `usual`. Labels beyond
+    `MOST_EVIDENCE` count for no more than that many: where mistakes are systematic, a model that has learnt
+    them explains them best, and evidence from noisy labels alone must not decide everything.
+
+    Parameters
+    ----------
+    u : array, shape (J, N, C)
+        Predictions of the true label; rows sum to 1.
+    noisy_label : array of int, shape (N,)
+        Observed labels; −1 is left out.
+    transition : array, shape (C, C)
+        T.
+    usual : array, shape (J,)
+        The exponents where there is no evidence.
+
+    Returns
+    -------
+    ndarray, shape (J,)
+        From 0 to 3.
+    """
+    from scipy.optimize import minimize
+
+    p, label, start = np.asarray(u), np.asarray(noisy_label, np.int64), np.asarray(usual, np.float64)
+    known = np.flatnonzero(label >= 0)
+    p, label = p[:, known], label[known]
+    evidence = min(len(label), MOST_EVIDENCE)
+
+    def cost(exponent: Floats) -> float:
+        away = HELD * float(((exponent - start) ** 2).sum())
+        if not evidence:
+            return away
+        seen = likelihood(pooled(p, exponent)[None], label, transition)
+        return away - evidence * float(np.log(seen).mean())
+
+    found: Floats = minimize(cost, start, method="L-BFGS-B", bounds=[(0.0, 3.0)] * len(start)).x
+    return found
 
 
 class Neighbourhood(nn.Module):

@@ -43,6 +43,9 @@ from nlkit.methods.sidyp.evidence import (
     likelihood,
     mixture_weights,
     observed_posterior,
+    pool_exponents,
+    pooled,
+    unmixed,
 )
 from nlkit.methods.sidyp.posterior import conditions, new_denoiser, posterior, refined
 from nlkit.methods.sidyp.prior import Prior, candidates, nearest_trusted, neighbour_prior, vote_shares
@@ -60,10 +63,13 @@ Probabilities = NDArray[np.float32]
 STAGES = ("first stage", "neighbours", "diffusion")
 """What a prediction is blended of."""
 
-BLEND_PRIOR = 15.0
-"""Labels that the first guess of weights, all alike, counts for."""
+FEW, MANY = 250, 1000
+"""Training texts up to which first stage, and from which all stages alike, are believed without evidence."""
 
-CHANGE = 2.0
+EPOCHS_PRIOR = 15.0
+"""Labels that the first guess of the epochs' weights, all alike, counts for."""
+
+CHANGE = 3.0
 """How many times as likely another label has to be before `SiDyP.refine` changes the observed one."""
 
 
@@ -213,7 +219,7 @@ class SiDyP(Method):
                 self.first_stage_weight_,
                 np.stack([recorder.probability[judge][e] for e in at]),
             )
-            self._weigh_stages(condition[judge], p_observed, embedding[judge], early[judge], judged)
+            self._weigh_stages(condition[judge], p_observed, embedding[judge], early[judge], judged, n)
             self.history_ = pd.concat(
                 [history.assign(stage="classifier"), pd.DataFrame(refinement.rows).assign(stage="diffusion")],
                 ignore_index=True,
@@ -328,11 +334,11 @@ class SiDyP(Method):
         self.first_stage_weight_ = np.eye(len(points))[-1]
         if self.config.evidence:
             seen = likelihood(points, judged, np.eye(points.shape[2]))
-            self.first_stage_weight_ = mixture_weights(seen, np.full(len(points), BLEND_PRIOR / len(points)))
+            self.first_stage_weight_ = mixture_weights(seen, np.full(len(points), EPOCHS_PRIOR / len(points)))
 
     def _weigh_stages(
         self, condition: Tensor, p_observed: NDArray[np.float64], text: NDArray[np.float32],
-        early: NDArray[np.float32], judged: NDArray[np.int64],
+        early: NDArray[np.float32], judged: NDArray[np.int64], n_texts: int,
     ) -> None:  # fmt: skip
         """Weigh first stage, neighbours and diffusion by how well they explain labels they have not seen."""
         self.blend_ = dict(zip(STAGES, (0.0, 0.0, 1.0), strict=True))
@@ -342,21 +348,17 @@ class SiDyP(Method):
         place = choose_device(self.config.device)
         told, p = condition[:, known].to(place), torch.from_numpy(p_observed[:, known]).float().to(place)
         stages = self._stages(told, p, text[known], early[:, known])
-        of_first, *of_others = (
-            likelihood(stage[None], judged[known], T)[0]
-            for stage, T in zip(
-                stages, [np.eye(stages.shape[2]), self.transition_, self.transition_], strict=True
-            )
-        )
-        start = np.full(len(stages), BLEND_PRIOR / len(stages))
-        weight = mixture_weights(np.stack([of_first, *of_others]), start)
-        self.blend_ = dict(zip(STAGES, weight.tolist(), strict=True))
+        # The fewer texts, the less neighbours and diffusion have to go by: see benchmarks/README.md.
+        many = float(np.clip(np.log(n_texts / FEW) / np.log(MANY / FEW), 0.0, 1.0))
+        usual = many * np.array([0.5, 0.4, 0.4]) + (1 - many) * np.array([0.9, 0.1, 0.1])
+        exponent = pool_exponents(stages, judged[known], self.transition_, usual)
+        self.blend_ = dict(zip(STAGES, exponent.tolist(), strict=True))
 
     def _stages(
         self, condition: Tensor, p_observed: Tensor, text: NDArray[np.float32], early: NDArray[np.float32]
     ) -> NDArray[np.float64]:
         """Return what first stage, neighbours and diffusion say, shape (3, n, C), rows sum to 1."""
-        first = p_observed.mean(0).cpu().numpy()
+        first = unmixed(p_observed.mean(0).cpu().numpy(), self.transition_)
         near = self.neighbourhood_.mixed(self.neighbourhood_.votes(text, early))
         diffusion = posterior(self.denoiser_.to(condition.device), condition, p_observed, self.config)
         return np.stack([first, near, diffusion]).astype(np.float64)
@@ -418,10 +420,7 @@ class SiDyP(Method):
                 self.denoiser_.to(seen.condition.device), seen.condition, seen.p_observed, self.config
             )
         stages = self._stages(seen.condition, seen.p_observed, seen.text, seen.early)
-        p = (
-            np.einsum("j,jnc->nc", list(self.blend_.values()), stages)
-            / self.label_share_**self.config.balance
-        )
+        p = pooled(stages, list(self.blend_.values())) / self.label_share_**self.config.balance
         return (p / p.sum(1, keepdims=True)).astype(np.float32)  # type: ignore[no-any-return]
 
     def predict_observed(self, texts: Sequence[str]) -> Probabilities:
@@ -448,8 +447,7 @@ class SiDyP(Method):
             self.neighbourhood_.mixed(self.neighbourhood_.votes(seen.text, seen.early)), noisy_label,
             self.transition_,
         )  # fmt: skip
-        a, b = self.blend_["neighbours"], self.blend_["diffusion"]
-        p = ((a * near + b * diffusion) / (a + b)).astype(np.float32)
+        p = ((near + diffusion) / 2).astype(np.float32)
         missing = noisy_label < 0
         if missing.any():
             p[missing] = self._blended(seen)[missing]
@@ -587,8 +585,8 @@ class SiDyP(Method):
         -------
         dict
             ``detection``: `nlkit.metrics.detection_report`, noise_rate_used and the estimate's interval;
-            ``spaces``: how well each vote explains held-out labels, and its weight; ``blend``: the weights
-            of first stage, neighbours and diffusion in the prediction; ``prior``:
+            ``spaces``: how well each vote explains held-out labels, and its weight; ``blend``: the
+            exponents of first stage, neighbours and diffusion in the prediction; ``prior``:
             `nlkit.metrics.prior_report`; ``correction``: `nlkit.metrics.correction_report` of the refined
             labels.
         """
