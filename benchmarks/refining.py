@@ -57,6 +57,7 @@ STEPS = {
     "wrong labels turned right": "correction_rate",
     "right labels turned wrong": "harm_rate",
 }
+BASE = {"variant": "text_space"}  # one space; `benchmarks.robust` measures the default
 ABLATIONS: dict[str, dict[str, Any]] = {
     "sidyp": {},
     "fixed_prior": {"dynamic_prior": False},
@@ -94,7 +95,7 @@ def data(name: str, seed: int, train_size: int, test_size: int | None) -> Datase
 def run_sidyp(ds: DatasetDict, settings: dict[str, Any], seed: int, name: str) -> Results:
     """Train SiDyP or one of its ablations; of the whole method also the first stage and the prior alone."""
     test = ds["test"]
-    clf = nk.SiDyP(seed=seed, **{**settings, **ABLATIONS[name]}).fit(ds)
+    clf = nk.SiDyP(seed=seed, **{**settings, **BASE, **ABLATIONS[name]}).fit(ds)
     if name != "sidyp":
         return {name: clf.evaluate(test)}
     report = clf.report(ds["train"])
@@ -138,7 +139,10 @@ def jobs(
     return [
         {
             "set": name, "seed": seed, "train": train_size, "test": test_size, "run": run,
-            "settings": settings, "config": config.make(**{**settings, **ABLATIONS.get(run, {})}).to_dict(),
+            "settings": settings,
+            "config": config.make(
+                **{**settings, **(BASE | ABLATIONS[run] if run in ABLATIONS else {})}
+            ).to_dict(),
         }
         for name in sets for seed in seeds for run, config in CONFIGS.items()
     ]  # fmt: skip

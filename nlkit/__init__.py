@@ -45,6 +45,7 @@ _MODULES = {
     "detection": "methods.sidyp.detection",
     "diffusion": "methods.sidyp.diffusion",
     "dynamics": "methods.noiseal.dynamics",
+    "evidence": "methods.sidyp.evidence",
     "losses": "training.losses",
     "metrics": "metrics",
     "noise": "noise",

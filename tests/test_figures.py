@@ -29,6 +29,7 @@ def methods(seed: int, ds: Any) -> Iterator[tuple[str, Any]]:
     yield "NoiseAL without annotator", nk.NoiseAL(annotator=None, query_budget=0, **shared)
     yield "NoiseAL, simulated annotator", nk.NoiseAL(annotator=annotator, query_budget=30, **shared)
     yield "SiDyP", nk.SiDyP(**shared)
+    yield "SiDyP, text space", nk.SiDyP(variant="text_space", **shared)
     yield "KNNRelabel", nk.KNNRelabel(**shared)
     yield "ConfidentLearning", nk.ConfidentLearning(**shared)
 

@@ -14,7 +14,7 @@ from nlkit._util import atomic_write
 
 __all__ = ["FORMAT", "Tensors", "below", "load_tensors", "save_tensors"]
 
-FORMAT = 2
+FORMAT = 3
 """Version of what is saved. 1 (nlkit before the modules moved): other names of settings and weights."""
 
 Tensors = dict[str, Tensor]

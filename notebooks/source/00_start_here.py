@@ -77,7 +77,7 @@ noiseal = nk.NoiseAL(annotator=llm, query_budget=query_budget, **setup.shared)
 ce = nk.Baseline(loss="ce", record=True, **setup.shared)
 
 # Few texts, so fewer neighbours than the default: ten would reach beyond a small topic.
-sidyp = nk.SiDyP(neighbours=5, **setup.shared)
+sidyp = nk.SiDyP(neighbours=5, variant="text_space", **setup.shared)
 
 settings = (
     profile, dataset, train_size, test_size, noise, noise_rate, encoder, annotator, query_budget, llm_labelled
@@ -451,6 +451,8 @@ if as_given:
 #    one candidate (*certain*), two (*dominant*) or more (*uncertain*). A **diffusion model** learns to turn
 #    noise into a label, knowing the text, its trajectory and the observed label. Its own answers move the
 #    weights of the candidates while it learns; so the prior is *dynamic*.
+#
+# `variant="text_space"` takes these published steps one by one; notebook 09 says what `nk.SiDyP` adds to them.
 #
 # Below are the most suspicious labels. The true label stands beside them for us to see.
 

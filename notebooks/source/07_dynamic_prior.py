@@ -110,7 +110,7 @@ def experiment():
     for kind, ds in two.items():
         noisy = np.asarray(ds["train"]["noisy_label"][:])
         wrong = noisy != true
-        clf = fits[kind] = nk.SiDyP(neighbours=neighbours, **setup.shared).fit(ds)
+        clf = fits[kind] = nk.SiDyP(neighbours=neighbours, variant="text_space", **setup.shared).fit(ds)
         for score in ("distance", "relative", "margin", "margin, all epochs", "both"):
             doubted, rate, value = nk.detection.suspects(
                 clf.dynamics_, clf.trajectory_, noisy, score=score.split(",")[0], seed=setup.seed,

@@ -168,7 +168,7 @@ setup.labels
 # %%
 def experiment():
     texts, noisy, true = setup.texts, setup.noisy_label, setup.label
-    sidyp = nk.SiDyP(neighbours=5, **setup.shared).fit(setup.ds)
+    sidyp = nk.SiDyP(neighbours=5, variant="text_space", **setup.shared).fit(setup.ds)
     config = sidyp.config
 
     # Whom does the denoiser believe? It is shown the right label, or a wrong one, under more and more noise.

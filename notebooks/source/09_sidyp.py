@@ -77,6 +77,12 @@ setup
 # 6. **Prediction.** What would the label be, P_clf(ỹ given x), and given that label, what is the truth,
 #    P_diff(y given ỹ, x)? The sum over ỹ is the answer.
 #
+# These are the published steps, and `variant="text_space"` takes no others. On news that SmolLM2 labelled they
+# gain much; on other kinds of text neighbours in text space can mislead. By default `nk.SiDyP` therefore weighs
+# several spaces, the observed label and the first stage against each other, by labels held out from training
+# (`nlkit.methods.sidyp.evidence`; the [benchmarks page](../benchmarks/README.md) says where it helps and what it
+# costs).
+#
 # ## 2. The experiment
 #
 # The labels come first. Live, a language model is asked about every text, unless its answers
@@ -100,7 +106,7 @@ def experiment():
     test = setup.clean["test"]
     test_texts, test_label = test["text"][:], np.asarray(test["label"][:])
     clean = nk.add_noise(setup.clean, kind="symmetric", rate=0.0, seed=setup.seed)  # noisy_label = label
-    own = {"neighbours": neighbours, **setup.shared}
+    own = {"neighbours": neighbours, "variant": "text_space", **setup.shared}
 
     ce = nk.Baseline(loss="ce", **setup.shared).fit(ds)
     sidyp = nk.SiDyP(**own).fit(ds)

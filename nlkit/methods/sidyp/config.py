@@ -14,13 +14,16 @@ from nlkit.training.config import PAPER, TrainingConfig
 __all__ = ["VARIANTS", "SiDyPConfig"]
 
 
+_ONE_SPACE = {"evidence": False, "space": "text", "balance": 0.0, "diffusion_dropout": 0.1}
 VARIANTS: dict[str, dict[str, Any]] = {
     "ours": {},
+    "text_space": {
+        **_ONE_SPACE, "noise_rate": "mixture", "diffusion_epochs": 20, "lr_diffusion": 3e-3,
+    },
     "published": {
         "score": "distance", "noise_rate": 0.5, "branch_ema_epochs": 0.0, "update_rounds": 4,
         "prior_memory": True, "weighted_loss": True, "prediction_steps": 10, "chains": 1,
-        "diffusion_coregularisation": 2.0, "evidence": False, "space": "text", "balance": 0.0,
-        "diffusion_dropout": 0.1, "lr_diffusion": 6e-4,
+        "diffusion_coregularisation": 2.0, **_ONE_SPACE, "diffusion_epochs": 20, "lr_diffusion": 6e-4,
     },
 }  # fmt: skip
 
@@ -57,8 +60,9 @@ class SiDyPConfig(TrainingConfig):
     trajectory_points
         Epochs whose weights are kept, to give new texts a trajectory.
     noise_rate
-        Share of the labels that are suspected, or "auto": estimated
-        (`nlkit.methods.sidyp.evidence.estimate_noise_rate`).
+        Share of the labels that are suspected; "auto": estimated from neighbours
+        (`nlkit.methods.sidyp.evidence.estimate_noise_rate`); "mixture": from the scores
+        (`nlkit.methods.sidyp.detection.detect`).
     branch_ema_epochs
         How many epochs the moving average of the branches' weights reaches back (`nlkit.training.ema`). The
         averaged weights draw the trajectories and predict; 0: the weights as they are. Where 40 % of a class
@@ -67,7 +71,7 @@ class SiDyPConfig(TrainingConfig):
         How suspicious a text is: by "margin" (`nlkit.methods.sidyp.detection.margin`), by its trajectory
         (`nlkit.methods.sidyp.detection.suspicion`: "relative", or "distance" as published; of embeddings of
         unit length or as they are), or by "both" of margin and relative distance
-        (`nlkit.methods.sidyp.detection.either`).
+        (`nlkit.methods.sidyp.detection.detect_by_both`).
     margin_epochs
         Share of the first stage's epochs, from the first on, that "margin" looks at: before wrong labels are
         memorised.
@@ -116,8 +120,9 @@ class SiDyPConfig(TrainingConfig):
         Whether the loss of a drawn label is weighted by its prior weight, as published. A label is drawn by
         that weight already, so this favours the likeliest candidates twice.
     variant
-        "ours", or "published": with what the paper and the authors' scripts choose in place of our defaults
-        (`VARIANTS`), but without that code's accidents (README.md of this folder lists them).
+        "ours"; "text_space": the published steps with our settings but without evidence, as the course takes
+        them one by one; or "published": with what the paper and the authors' scripts choose (`VARIANTS`), but
+        without that code's accidents (README.md of this folder lists them).
     """
 
     branches: int = 3
@@ -188,9 +193,9 @@ class SiDyPConfig(TrainingConfig):
         for names, limits in LIMITS.items():
             for name in names.split():
                 self._number(name, **limits)
-        if isinstance(self.noise_rate, str) and self.noise_rate != "auto":
-            invalid("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto'")
-        if self.noise_rate != "auto":
+        if isinstance(self.noise_rate, str) and self.noise_rate not in ("auto", "mixture"):
+            invalid("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto' or 'mixture'")
+        if not isinstance(self.noise_rate, str):
             self._number("noise_rate", low=0.0, high=1.0)
         for name in ("normalise", "dynamic_prior", "prior_memory", "weighted_loss", "evidence"):
             if not isinstance(getattr(self, name), bool):

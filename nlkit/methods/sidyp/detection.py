@@ -5,8 +5,8 @@ After the published description of SiDyP (arXiv 2505.19675) and with what this p
 - `suspicion`: how far a text's sentence embedding stays from the texts that share its observed label. A wrong
   label keeps a text far from its class (published: "distance"; ours: "relative").
 - `margin`: how much more than the observed label another one is predicted (ours).
-- `detect`: the most suspicious texts are taken for mislabelled, as many as the noise rate says.
-- `either`: suspicious by one of two scores, as long as these agree by and large (ours).
+- `detect`: the most suspicious texts are taken for mislabelled; how many is given or estimated.
+- `detect_by_both`: who is suspect by either of two scores, as long as these agree by and large (ours).
 
 All of it is vectorised over samples; `nlkit.methods.sidyp.plain` and ``tests/reference/detection.py`` say it
 in loops. No true label is read.
@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit._util import invalid, unit_rows
 from nlkit.data.checks import check_labels
 
-__all__ = ["SCORES", "detect", "either", "margin", "scored", "suspicion"]
+__all__ = ["SCORES", "detect", "detect_by_both", "margin", "suspects", "suspicion"]
 
 Floats = NDArray[np.float64]
 
@@ -127,29 +127,51 @@ def margin(dynamics: ArrayLike, noisy_label: ArrayLike) -> Floats:
     return mean.max(1) - own  # type: ignore[no-any-return]
 
 
-def detect(score: ArrayLike, noise_rate: float) -> NDArray[np.bool_]:
-    """Take the most suspicious samples for mislabelled, shape (N,).
+def detect(
+    score: ArrayLike, noise_rate: float | str = "auto", *, centred: bool = False, seed: int = 0
+) -> tuple[NDArray[np.bool_], float]:
+    """Take the most suspicious samples for mislabelled.
 
     Parameters
     ----------
     score : array, shape (N,)
-        From `suspicion`, `margin` or `either`; NaN (no label) is never suspect.
+        From `suspicion` or `margin`; NaN (no label) is never suspect.
+    noise_rate : float or "auto"
+        The share to take, 0 to 1. "auto": the weight of the higher of two normal distributions with one
+        variance, fitted to the scores; an estimate, to be reported beside the truth wherever that is known.
+    centred : bool
+        Whether a score above 0 speaks against the label, as in `margin` and the "relative" `suspicion`. Then
+        a higher distribution whose mean is below 0 is no sign of wrong labels (clean data have two as well),
+        and "auto" is the share of scores above 0.
+    seed : int
+        Of the mixture's start.
+
+    Returns
+    -------
+    suspect : ndarray of bool, shape (N,)
     noise_rate : float
-        The share to take, 0 to 1: given, or from `nlkit.methods.sidyp.evidence.estimate_noise_rate`.
+        The given or the estimated one.
     """
     s = np.asarray(score, np.float64)
-    if isinstance(noise_rate, bool | str) or not 0 <= noise_rate <= 1:
-        invalid("noise_rate", noise_rate, "a number from 0 to 1")
     known = np.flatnonzero(~np.isnan(s))
+    if noise_rate == "auto":
+        rate = _estimated_share(s[known], centred, seed)
+    elif isinstance(noise_rate, int | float) and not isinstance(noise_rate, bool) and 0 <= noise_rate <= 1:
+        rate = float(noise_rate)
+    else:
+        invalid("noise_rate", noise_rate, "a number from 0 to 1, or 'auto'")
     suspect = np.zeros(len(s), bool)
     # Stable, so that ties go by the order of the data.
     order = known[np.argsort(-s[known], kind="stable")]
-    suspect[order[: round(noise_rate * len(known))]] = True
-    return suspect
+    suspect[order[: round(rate * len(known))]] = True
+    return suspect, rate
 
 
-def either(first: ArrayLike, second: ArrayLike, *, agreement: float = 0.6) -> Floats:
-    """Score each sample by the higher of its ranks in two scores.
+def detect_by_both(
+    first: ArrayLike, second: ArrayLike, noise_rate: float | str = "auto", *, agreement: float = 0.6,
+    seed: int = 0,
+) -> tuple[NDArray[np.bool_], float, Floats]:  # fmt: skip
+    """Take for mislabelled whom either of two scores finds suspicious.
 
     A language model's mistakes keep to certain topics, and a classifier learns some of them early: these have
     a small `margin`, but still lie far from their class. Centroids, in turn, say nothing where the texts of a
@@ -158,14 +180,22 @@ def either(first: ArrayLike, second: ArrayLike, *, agreement: float = 0.6) -> Fl
     Parameters
     ----------
     first, second : array, shape (N,)
-        `margin`, and the "relative" `suspicion`; NaN where the label is missing.
+        `margin`, and the "relative" `suspicion`; NaN (no label) is never suspect.
+    noise_rate : float or "auto"
+        "auto": each score estimates its own (`detect`). A number: the share to take, of those that are the
+        most suspicious by the higher of their two ranks.
     agreement : float
         Spearman's rank correlation below which the second score is left out.
+    seed : int
+        Of the mixture's start.
 
     Returns
     -------
-    ndarray, shape (N,)
-        The higher of a sample's two ranks (or the only one), 0 to 1; NaN where the label is missing.
+    suspect : ndarray of bool, shape (N,)
+    noise_rate : float
+        The given one, or the share that is suspect.
+    score : ndarray, shape (N,)
+        The higher of a sample's two ranks (or the only one), 0 to 1.
     """
     from scipy.stats import rankdata
 
@@ -179,15 +209,21 @@ def either(first: ArrayLike, second: ArrayLike, *, agreement: float = 0.6) -> Fl
     # Spearman's correlation; where one score is constant there is none, and nothing to be learnt from it.
     varied = len(known) > 1 and bool((np.ptp(ranks[:, known], axis=1) > 0).all())
     usable = varied and np.corrcoef(ranks[:, known])[0, 1] >= agreement
-    found: Floats = ranks.max(0) if usable else ranks[0]
-    return found
+    score: Floats = ranks.max(0) if usable else ranks[0]
+    if noise_rate != "auto":
+        return *detect(score, noise_rate, seed=seed), score
+    suspect = detect(a, "auto", centred=True, seed=seed)[0]
+    if usable:
+        suspect = suspect | detect(b, "auto", centred=True, seed=seed)[0]
+    return suspect, float(suspect.sum() / max(1, len(known))), score
 
 
-def scored(
+def suspects(
     dynamics: NDArray[Any], trajectory: NDArray[Any], noisy_label: NDArray[np.int64], *, score: str = "both",
-    margin_epochs: float = 0.5, normalise: bool = True, agreement: float = 0.6,
-) -> Floats:  # fmt: skip
-    """Score each sample by the score named, from a whole first stage.
+    noise_rate: float | str = "auto", margin_epochs: float = 0.5, normalise: bool = True,
+    agreement: float = 0.6, seed: int = 0,
+) -> tuple[NDArray[np.bool_], float, Floats]:  # fmt: skip
+    """Take for mislabelled whom the score named finds suspicious, from a whole first stage.
 
     Parameters
     ----------
@@ -198,22 +234,41 @@ def scored(
     noisy_label : array of int, shape (N,)
         Observed labels; −1 is missing.
     score : str
-        One of `SCORES`: "both" is `either` of margin and relative distance.
+        One of `SCORES`.
+    noise_rate, normalise, agreement, seed
+        As in `detect`, `suspicion` and `detect_by_both`.
     margin_epochs : float
         Share of the epochs, from the first on, that `margin` looks at.
-    normalise, agreement
-        As in `suspicion` and `either`.
 
     Returns
     -------
-    ndarray, shape (N,)
-        NaN where the label is missing.
+    suspect : ndarray of bool, shape (N,)
+    noise_rate : float
+        The given or the estimated one.
+    score : ndarray, shape (N,)
     """
-    if score not in SCORES:
-        invalid("score", score, f"one of {', '.join(SCORES)}")
-    early = dynamics[:, : math.ceil(margin_epochs * dynamics.shape[1])]
-    if score == "margin":
-        return margin(early, noisy_label)
-    kind = "relative" if score == "both" else score
-    away = suspicion(trajectory, noisy_label, dynamics.shape[3], score=kind, normalise=normalise)
-    return either(margin(early, noisy_label), away, agreement=agreement) if score == "both" else away
+    found = []
+    if score in ("both", "margin"):
+        found.append(margin(dynamics[:, : math.ceil(margin_epochs * dynamics.shape[1])], noisy_label))
+    if score != "margin":
+        kind = "relative" if score == "both" else score
+        found.append(suspicion(trajectory, noisy_label, dynamics.shape[3], score=kind, normalise=normalise))
+    if score == "both":
+        return detect_by_both(found[0], found[1], noise_rate, agreement=agreement, seed=seed)
+    return *detect(found[0], noise_rate, centred=score != "distance", seed=seed), found[0]
+
+
+def _estimated_share(score: Floats, centred: bool, seed: int) -> float:
+    """Return the weight of the upper of two normal distributions; 0 where there are not two to be found."""
+    if len(np.unique(score)) < 2:
+        return 0.0
+    from sklearn.mixture import GaussianMixture
+
+    # One variance for both: with two, a wide component can swallow the tail of the other.
+    mixture = GaussianMixture(
+        2, covariance_type="tied", random_state=seed, n_init=3, tol=1e-6, max_iter=1000
+    ).fit(score[:, None])
+    upper = mixture.means_[:, 0].argmax()
+    if centred and mixture.means_[upper, 0] <= 0:
+        return float((score > 0).mean())
+    return float(mixture.weights_[upper])

@@ -34,7 +34,7 @@ from nlkit.methods.sidyp.branches import (
     snapshot_epochs,
 )
 from nlkit.methods.sidyp.config import SiDyPConfig
-from nlkit.methods.sidyp.detection import detect, scored
+from nlkit.methods.sidyp.detection import suspects
 from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, p_sample_loop, q_sample, to_simplex
 from nlkit.methods.sidyp.evidence import (
     Neighbourhood,
@@ -195,13 +195,12 @@ class SiDyP(Method):
         embedding = {split: self._text_embedding(part) for split, part in texts.items()}
         dynamics = recorder.dynamics("train")
 
-        suspicion = scored(
-            dynamics, trajectory["train"], data.noisy_label, score=c.score, margin_epochs=c.margin_epochs,
-            normalise=c.normalise, agreement=c.agreement,
-        )  # fmt: skip
         self.label_names_, self._trained_on = names, data.identity()
-        self._count_wrong(embedding["train"], data.noisy_label)
-        suspect = detect(suspicion, self.noise_rate_)
+        rate = self._count_wrong(embedding["train"], data.noisy_label)
+        suspect, self.noise_rate_, suspicion = suspects(
+            dynamics, trajectory["train"], data.noisy_label, score=c.score, noise_rate=rate,
+            margin_epochs=c.margin_epochs, normalise=c.normalise, agreement=c.agreement, seed=c.seed,
+        )  # fmt: skip
         at = [e - 1 for e in sorted(recorder.weights)]
         early = {split: _early(z[:, at]) for split, z in trajectory.items()}
         self._weigh_first_stage([recorder.probability[judge][e] for e in at], judged)
@@ -283,17 +282,21 @@ class SiDyP(Method):
             judged[held] = data.noisy_label[held]
         return "train", judged
 
-    def _count_wrong(self, text: NDArray[np.float32], noisy_label: NDArray[np.int64]) -> None:
-        """Estimate how many labels are wrong from votes in text space, which has not seen them."""
+    def _count_wrong(self, text: NDArray[np.float32], noisy_label: NDArray[np.int64]) -> float | str:
+        """Return the share of labels to suspect: given, or estimated from votes in text space."""
         nobody, n_classes = np.zeros(len(noisy_label), bool), len(self.label_names_)
         near, far = nearest_trusted(text, noisy_label, nobody, k=2 * self.config.neighbours)
-        rate, interval = estimate_noise_rate(vote_shares(near, far, noisy_label, n_classes), noisy_label)
+        vote = vote_shares(near, far, noisy_label, n_classes)
+        rate, self.noise_rate_interval_ = estimate_noise_rate(vote, noisy_label)
+        count = np.bincount(noisy_label[noisy_label >= 0], minlength=n_classes)
+        # Rare labels are not lifted without a bound, and a class that nobody named not at all.
+        share = np.maximum(count / count.sum(), 0.25 / n_classes)
+        self.label_share_ = np.where(count > 0, share, 1.0)
+        # The two normal distributions are called "auto" where the scores are all there is.
         given = self.config.noise_rate
-        self.noise_rate_ = rate if isinstance(given, str) else given
-        self.noise_rate_interval_ = interval
-        self.label_share_ = (np.bincount(noisy_label[noisy_label >= 0], minlength=n_classes) + 1.0) / (
-            (noisy_label >= 0).sum() + n_classes
-        )
+        if given == "mixture":
+            return "auto"
+        return rate if isinstance(given, str) else given
 
     def _prior(
         self, embedding: Mapping[str, NDArray[np.float32]], early: Mapping[str, NDArray[np.float32]],
@@ -347,7 +350,8 @@ class SiDyP(Method):
             return
         place = choose_device(self.config.device)
         told, p = condition[:, known].to(place), torch.from_numpy(p_observed[:, known]).float().to(place)
-        stages = self._stages(told, p, text[known], early[:, known])
+        nothing = np.empty((len(STAGES), 0, p_observed.shape[2]))
+        stages = self._stages(told, p, text[known], early[:, known]) if len(known) else nothing
         # The fewer texts, the less neighbours and diffusion have to go by: see benchmarks/README.md.
         many = float(np.clip(np.log(n_texts / FEW) / np.log(MANY / FEW), 0.0, 1.0))
         usual = many * np.array([0.5, 0.4, 0.4]) + (1 - many) * np.array([0.9, 0.1, 0.1])

@@ -1,8 +1,9 @@
 """SiDyP on one page: labels that may be wrong, refined by simplex diffusion with a dynamic prior.
 
-The whole method, to be read from its last function; `nlkit.SiDyP` is the one to use, and tests hold it to
-this page. After the published description (arXiv 2505.19675); README.md beside it has the equations. Sizes:
-M branches, E epochs, N texts, B in a batch, D embedding, P condition, C classes. A missing label is −1.
+The core of the method, to be read from its last function; `nlkit.SiDyP` is the one to use: it adds what
+`nlkit.methods.sidyp.evidence` says, and its parts are tested against this page. After the published
+description (arXiv 2505.19675); README.md beside it has the equations. Sizes: M branches, E epochs, N texts, B
+in a batch, D embedding, P condition, C classes. A missing label is −1.
 """
 
 from typing import Any
