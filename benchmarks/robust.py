@@ -20,7 +20,7 @@ import nlkit as nk
 from benchmarks import running
 from benchmarks.running import Job, Results, run_ce, with_labels
 from benchmarks.sets import development_sets
-from benchmarks.tables import means
+from benchmarks.tables import markdown, means
 from nlkit.methods.baselines import BaselineConfig
 from nlkit.methods.label_cleaning import ConfidentLearningConfig, KNNRelabelConfig
 from nlkit.methods.noiseal.config import NoiseALConfig
@@ -145,16 +145,39 @@ def measure(
     return runs.assign(origin=runs["set"].map({name: origin for name, (origin, _) in known.items()}))
 
 
+def overall(runs: pd.DataFrame) -> str:
+    """Return a row a set: how many labels are wrong, accuracies, and what `refine` makes of the labels."""
+    mean, spread = (
+        100 * runs.pivot_table(index="set", columns="method", values="accuracy", aggfunc=how, sort=False)
+        for how in ("mean", "std")
+    )
+    steps = 100 * runs[runs["method"] == "sidyp"].groupby("set").mean(numeric_only=True)
+    shown = {name: title for name, title in ROWS.items() if name in mean}
+    lines = []
+    for name in sorted(mean.index):
+        accuracy = (f"{mean[m][name]:.1f} ± {spread[m][name]:.1f}" for m in shown)
+        step = steps.loc[name]
+        lines.append([
+            name, f"{step['noise']:.0f}", f"{step['noise_rate_used']:.0f}", *accuracy,
+            f"{step['accuracy_before']:.1f} → {step['accuracy_after']:.1f}",
+        ])  # fmt: skip
+    head = ["set", "labels wrong", "estimated", *shown.values(), "labels right, refined"]
+    return markdown(head, lines)
+
+
 def summarise(runs: pd.DataFrame) -> str:
-    """Return accuracy, macro F1, calibration and SiDyP's steps as Markdown tables, and what was wanted."""
+    """Return a table of all sets a size, tables of all measures, and how far it is from what was wanted."""
     head, parts = "in %, mean ± standard deviation", []
+    for size, part in runs.groupby("size", sort=False):
+        parts += [f"**Texts: {size}.** Test accuracy in %, mean ± standard deviation:", overall(part)]
     for origin, title in ORIGINS.items():
         mine = runs[runs["origin"] == origin]
         groups = {f"{name}, {size}": part for (name, size), part in mine.groupby(["set", "size"], sort=False)}
         if not groups:
             continue
         for measure_, words in MEASURES.items():
-            rows = {row: (method, measure_) for method, row in ROWS.items()}
+            there = set(mine["method"])
+            rows = {row: (method, measure_) for method, row in ROWS.items() if method in there}
             parts += [f"**Sets {title}.** {words}:", means(head, groups, rows)]
         parts += [
             "SiDyP's steps:",
