@@ -97,8 +97,8 @@ class SiDyP(Method):
         "minilm" (offline), a model folder, or a hub name.
     branches : int
         M.
-    noise_rate : float or "auto", optional
-        Share of wrong labels, or "auto" to estimate it; by default the variant's, "auto" or 0.5 as published.
+    noise_rate : float, "auto" or "mixture", optional
+        Share of wrong labels, or how to estimate it (`SiDyPConfig`); by default the variant's.
     profile : str
         "quick", "class" or "paper": the defaults of everything else.
     seed : int
@@ -116,6 +116,16 @@ class SiDyP(Method):
         the reverse chain's answers.
     noise_rate_ : float
         The given or the estimated one.
+    noise_rate_interval_ : tuple of two floats
+        Of the estimate (`nlkit.methods.sidyp.evidence.estimate_noise_rate`).
+    transition_ : ndarray, shape (C, C)
+        T, estimated; rows sum to 1. The identity with ``evidence=False``.
+    neighbourhood_ : Neighbourhood
+        The trusted texts; its ``table()`` says which space counts how much, and why.
+    first_stage_weight_ : ndarray, shape (S,)
+        How much each kept epoch counts in P_clf; sums to 1.
+    blend_ : dict of str to float
+        Exponents of first stage, neighbours and diffusion in the prediction.
     prior_weight_ : ndarray, shape (N, C)
         The prior as the neighbours gave it; rows sum to 1. Not saved.
     trajectory_ : ndarray, shape (M, E, N, D), float16
@@ -165,7 +175,7 @@ class SiDyP(Method):
             Splits "train" and perhaps "validation", with columns ``text`` and ``noisy_label``; −1 is missing.
         eval_splits : sequence of str
             Splits whose true labels are compared with the predictions after each epoch, for the history only:
-            the first stage's mean over branches, then the whole method with one reverse chain a label.
+            the first stage's mean over branches, then the diffusion alone with one reverse chain a label.
         checkpoint : path, optional
             Folder for a checkpoint after each epoch of the first stage; the same call goes on where it
             stopped. The second stage is short and starts again.
@@ -441,12 +451,13 @@ class SiDyP(Method):
     def _refined(
         self, texts: Sequence[str], noisy_label: NDArray[np.int64]
     ) -> tuple[Probabilities, NDArray[np.str_]]:
-        """Return P(y | x, ỹ), shape (n, C), and who would change each label, a key of `REASONS`."""
+        """Return P(y | x, ỹ), shape (n, C), and for each text why its label is what it is (`refine`)."""
         seen = self._encode(texts)
         denoiser = self.denoiser_.to(seen.condition.device)
         diffusion = refined(denoiser, seen.condition, seen.p_observed, noisy_label, self.config)
         if not self.config.evidence:
-            return diffusion, np.where(diffusion.argmax(1) == noisy_label, "kept", "diffusion")
+            kept = diffusion.argmax(1) == noisy_label
+            return diffusion, np.select([noisy_label < 0, kept], ["filled", "kept"], "diffusion")
         near = observed_posterior(
             self.neighbourhood_.mixed(self.neighbourhood_.votes(seen.text, seen.early)), noisy_label,
             self.transition_,
@@ -458,12 +469,13 @@ class SiDyP(Method):
         best, row = p.argmax(1), np.arange(len(p))
         # An observed label gives way only to one that is clearly likelier.
         best = np.where(~missing & (p[row, best] < CHANGE * p[row, noisy_label]), noisy_label, best)
-        p[row, best] = p.max(1)  # what is kept is the likeliest, by a hair
+        p[row, best] = 1.001 * p.max(1)  # what is kept is the likeliest, by a hair
         agree = [near.argmax(1) == best, diffusion.argmax(1) == best]
         who = np.select(
             [agree[0] & agree[1], agree[0], agree[1]], ["both", "neighbours", "diffusion"], "both"
         )
-        return p / p.sum(1, keepdims=True), np.where(best == noisy_label, "kept", who)
+        why = np.select([missing, best == noisy_label], ["filled", "kept"], who)
+        return p / p.sum(1, keepdims=True), why
 
     def chain(self, texts: Sequence[str], noisy_label: Sequence[int]) -> Probabilities:
         """Return the reverse chain of n texts step by step, for drawing.
@@ -559,8 +571,8 @@ class SiDyP(Method):
         DatasetDict
             With ``refined_label`` (a ClassLabel) and ``refined_probability``: the likeliest class under
             P(y | x, ỹ), and its probability; an observed label is kept unless another one is `CHANGE` times
-            as likely. ``refined_reason``: "kept", or who would change it: "neighbours", "diffusion", "both".
-            Where the observed label is missing, under P(y | x).
+            as likely. ``refined_reason``: "kept", "filled" (a missing label: under P(y | x)), or who would
+            change it: "neighbours", "diffusion", or "both" together.
         """
         self._check_fitted()
         result = type(ds)(ds)

@@ -282,6 +282,9 @@ class TestEdges:
         assert (table["noisy_label"][missing] == "").all()
         assert not table["suspect"][missing].any()
         assert (np.isnan(table["suspicion"]) == missing).all()
+        why = np.array(clf.refine(holes)["train"]["refined_reason"])
+        assert ((why == "filled") == missing).all()
+        assert ((why == "kept") == (found == np.where(missing, -1, z))).all()
         # Without a label the text alone counts: P(y | x).
         p = clf.predict_proba(list(noisy["train"]["text"]))
         assert np.array_equal(found[missing], p.argmax(1)[missing])
