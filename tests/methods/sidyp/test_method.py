@@ -388,7 +388,7 @@ class TestEdges:
         ({"margin_epochs": 0}, r"margin_epochs=0.*above 0"),
         ({"delta": 1.1}, r"delta=1.1.*at most 1"),
         ({"simplex_scale": -5}, r"simplex_scale=-5.*above 0"),
-        ({"variant": "new"}, r"variant='new'.*ours, published"),
+        ({"variant": "new"}, r"variant='new'.*ours, text_space, published"),
         ({"dynamic_prior": 1}, r"dynamic_prior=1.*True or False"),
         ({"sampling_steps": 20, "diffusion_steps": 10}, r"sampling_steps=20.*at most diffusion_steps=10"),
     ],
