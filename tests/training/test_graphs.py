@@ -32,7 +32,7 @@ class Frozen(Tiny):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words.requires_grad_(False)
+        self.encoder.requires_grad_(False)
 
 
 def recording(run: ModelPass) -> ModelPass:
