@@ -300,7 +300,7 @@ class SiDyP(Method):
         rate, self.noise_rate_interval_ = estimate_noise_rate(vote, noisy_label)
         count = np.bincount(noisy_label[noisy_label >= 0], minlength=n_classes)
         # Rare labels are not lifted without a bound, and a class that nobody named not at all.
-        share = np.maximum(count / count.sum(), 0.25 / n_classes)
+        share = np.maximum(count / count.sum(), 0.1 / n_classes)
         self.label_share_ = np.where(count > 0, share, 1.0)
         # The two normal distributions are called "auto" where the scores are all there is.
         given = self.config.noise_rate
