@@ -20,7 +20,7 @@ import nlkit as nk
 from benchmarks import running
 from benchmarks.running import Job, Results, run_ce, with_labels
 from benchmarks.sets import development_sets
-from benchmarks.tables import markdown, means
+from benchmarks.tables import markdown, means, spread
 from nlkit.methods.baselines import BaselineConfig
 from nlkit.methods.label_cleaning import ConfidentLearningConfig, KNNRelabelConfig
 from nlkit.methods.noiseal.config import NoiseALConfig
@@ -147,18 +147,13 @@ def measure(
 
 def overall(runs: pd.DataFrame) -> str:
     """Return a row a set: how many labels are wrong, accuracies, and what `refine` makes of the labels."""
-    mean, spread = (
-        100 * runs.pivot_table(index="set", columns="method", values="accuracy", aggfunc=how, sort=False)
-        for how in ("mean", "std")
-    )
-    steps = 100 * runs[runs["method"] == "sidyp"].groupby("set").mean(numeric_only=True)
-    shown = {name: title for name, title in ROWS.items() if name in mean}
+    shown = {name: title for name, title in ROWS.items() if name in set(runs["method"])}
     lines = []
-    for name in sorted(mean.index):
-        accuracy = (f"{mean[m][name]:.1f} ± {spread[m][name]:.1f}" for m in shown)
-        step = steps.loc[name]
+    for name, part in runs.groupby("set"):
+        step = 100 * part[part["method"] == "sidyp"].mean(numeric_only=True)
         lines.append([
-            name, f"{step['noise']:.0f}", f"{step['noise_rate_used']:.0f}", *accuracy,
+            str(name), f"{step['noise']:.0f}", f"{step['noise_rate_used']:.0f}",
+            *(spread(part.loc[part["method"] == method, "accuracy"]) for method in shown),
             f"{step['accuracy_before']:.1f} → {step['accuracy_after']:.1f}",
         ])  # fmt: skip
     head = ["set", "labels wrong", "estimated", *shown.values(), "labels right, refined"]

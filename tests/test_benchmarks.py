@@ -14,7 +14,7 @@ import pytest
 import torch
 from datasets import Dataset, DatasetDict
 
-from benchmarks import accuracy, cost, gpu, overview, refining, run, running, speed, widgets
+from benchmarks import accuracy, cost, gpu, overview, refining, robust, run, running, speed, widgets
 from nlkit.course import plots
 from nlkit.course.widgets import Explorer, explorer
 from tests.made import labelled_split
@@ -211,12 +211,21 @@ def test_redraws_are_timed_and_the_notebooks_names_stay(
     assert min(row["redraws"]) > 0
 
 
-@pytest.mark.parametrize("part", [accuracy, refining, speed, cost, widgets], ids=lambda part: part.__name__)
+@pytest.mark.parametrize(
+    "part", [accuracy, refining, robust, speed, cost, widgets], ids=lambda part: part.__name__
+)
 def test_the_stored_tables_sum_up_the_stored_results(part: Any) -> None:
     name = part.__name__.rpartition(".")[2]
     found = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
-    summary = part.summarise(pd.DataFrame(found["runs"]) if name in ("accuracy", "refining") else found)
+    summary = part.summarise(pd.DataFrame(found["runs"]) if name in run.OVER_SEEDS else found)
     assert (RESULTS / f"{name}.md").read_text("utf-8") == summary + "\n"
+
+
+def test_one_seed_of_other_texts_is_summed_up_without_a_spread() -> None:
+    runs = pd.DataFrame(json.loads((RESULTS / "robust.json").read_text("utf-8"))["runs"])
+    said = robust.summarise(runs[(runs["seed"] == 0) & (runs["set"] == "bias gpt_4")])
+    assert "| bias gpt_4 | 18 | 18 | 74.9 |" in said
+    assert " ± " not in said.replace("mean ± standard deviation", "")
 
 
 def test_readme_shows_the_stored_results() -> None:
