@@ -84,7 +84,7 @@ def run_sidyp(ds: DatasetDict, seed: int, settings: dict[str, Any], name: str) -
         "sidyp": {
             **clf.evaluate(test), **detection, **report["correction"], "noise": detection["noise_rate"],
             "prior_right": float((prior["right"] * prior["n"]).sum() / prior["n"].sum()),
-            **{f"blend {key}": value for key, value in report["blend"].items()},
+            **{f"exponent, {key}": value for key, value in report["stages"].items()},
         },
     }  # fmt: skip
 

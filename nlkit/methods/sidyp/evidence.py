@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from nlkit._util import invalid, unit_rows
-from nlkit.methods.sidyp.prior import nearest_trusted, vote_shares
+from nlkit.methods.sidyp.prior import nearest, vote_shares
 
 __all__ = [
     "SPACES",
@@ -92,12 +92,13 @@ def estimate_noise_rate(vote: ArrayLike, noisy_label: ArrayLike) -> tuple[float,
     u, label = u[label >= 0], label[label >= 0]
     if not len(label):
         return 0.0, (0.0, 1.0)
+    from scipy.stats import binomtest
+
     differs = u.argmax(1) != label
     clear = np.argsort(-u.max(1), kind="stable")[: int(np.ceil(ANCHORS * len(label)))]
-    rate, n, z2 = float(differs[clear].mean()), len(clear), 1.96**2
-    centre, spread = rate + z2 / (2 * n), np.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n * n)))
-    low, high = (float((centre + side * spread) / (1 + z2 / n)) for side in (-1, 1))
-    return rate, (max(0.0, low), min(1.0, max(high, float(differs.mean()))))
+    wrong = int(differs[clear].sum())
+    bounds = binomtest(wrong, len(clear)).proportion_ci(method="wilson")
+    return wrong / len(clear), (float(bounds.low), max(float(bounds.high), float(differs.mean())))
 
 
 def estimate_transition(vote: ArrayLike, noisy_label: ArrayLike, noise_rate: float) -> Floats:
@@ -305,6 +306,7 @@ class Neighbourhood(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.text: Tensor
+        self.learned: Tensor
         self.label: Tensor
         self.weight: Tensor
         self.log_likelihood: Tensor
@@ -330,23 +332,18 @@ class Neighbourhood(nn.Module):
         }
         reference["both"] = np.concatenate([reference["text"], reference["learned"]], 1) / np.sqrt(2)
         query, label = _in_spaces(text, learned), self.label.cpu().numpy()
-        n, k = len(query["text"]), max(k for _, k in self.voters)
-        everyone = np.concatenate([label, np.full(n, -1)])
-        nobody, rows = np.zeros(len(everyone), bool), np.arange(len(label), len(everyone))
-        own, far = nearest_trusted(
-            np.concatenate([reference["text"], query["text"]]), everyone, nobody, rows=rows, k=1
-        )
-        own = np.where(far < SAME_TEXT, own, -1)
-        found = {}
-        for name in dict.fromkeys(name for name, _ in self.voters):
-            x = np.concatenate([reference[name], query[name]])
-            near, distance = nearest_trusted(x, everyone, nobody, rows=rows, own=own[:, 0], k=k)
-            for space, number in self.voters:
-                if space == name:
-                    found[space, number] = vote_shares(
-                        near[:, :number], distance[:, :number], everyone, self.n_classes
-                    )
-        return np.stack([found[voter] for voter in self.voters])
+        own, far = nearest(reference["text"], query["text"], np.full(len(query["text"]), -1), 1)
+        own = np.where(far < SAME_TEXT, own, -1)[:, 0]
+        most = max(number for _, number in self.voters)
+        found = {
+            name: nearest(reference[name], query[name], own, most)
+            for name in dict.fromkeys(name for name, _ in self.voters)
+        }
+        shares = []
+        for name, number in self.voters:
+            near, distance = found[name]
+            shares.append(vote_shares(near[:, :number], distance[:, :number], label, self.n_classes))
+        return np.stack(shares)
 
     def mixed(self, votes: Floats) -> Floats:
         """Return the mixture of votes (J, n, C), shape (n, C), rows sum to 1."""

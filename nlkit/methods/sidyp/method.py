@@ -9,7 +9,6 @@ and `posterior` (prediction). `plain` says the whole method on one page.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,9 +19,9 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nlkit._util import invalid, unit_rows
+from nlkit._util import invalid
 from nlkit.data.checks import check_labels, check_texts, class_numbers
-from nlkit.data.observed import Observed, label_names, observe, observed_validation, with_column
+from nlkit.data.observed import Observed, label_names, observe, with_column
 from nlkit.methods.base import Method
 from nlkit.methods.selection import eval_parts
 from nlkit.methods.sidyp.branches import (
@@ -36,20 +35,11 @@ from nlkit.methods.sidyp.branches import (
 from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.detection import suspects
 from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, p_sample_loop, q_sample, to_simplex
-from nlkit.methods.sidyp.evidence import (
-    Neighbourhood,
-    estimate_noise_rate,
-    estimate_transition,
-    likelihood,
-    mixture_weights,
-    observed_posterior,
-    pool_exponents,
-    pooled,
-    unmixed,
-)
+from nlkit.methods.sidyp.evidence import estimate_noise_rate
 from nlkit.methods.sidyp.posterior import conditions, new_denoiser, posterior, refined
-from nlkit.methods.sidyp.prior import Prior, candidates, nearest_trusted, neighbour_prior, vote_shares
+from nlkit.methods.sidyp.prior import Prior, nearest_trusted, neighbour_prior, vote_shares
 from nlkit.methods.sidyp.refinement import Refinement
+from nlkit.methods.sidyp.weighing import STAGES, Judge, Seen, Weighing, early_space
 from nlkit.metrics.labels import correction_report, detection_report, prior_report
 from nlkit.metrics.predictions import accuracy
 from nlkit.models.device import choose_device, choose_precision
@@ -59,33 +49,6 @@ from nlkit.training.trainer import Interrupted, Trainer
 __all__ = ["SiDyP"]
 
 Probabilities = NDArray[np.float32]
-
-STAGES = ("first stage", "neighbours", "diffusion")
-"""What a prediction is blended of."""
-
-FEW, MANY = 250, 1000
-"""Training texts up to which first stage, and from which all stages alike, are believed without evidence."""
-
-EPOCHS_PRIOR = 15.0
-"""Labels that the first guess of the epochs' weights, all alike, counts for."""
-
-CHANGE = 3.0
-"""How many times as likely another label has to be before `SiDyP.refine` changes the observed one."""
-
-
-@dataclass(frozen=True)
-class _Encoded:
-    """What is known of n texts once the first stage has seen them.
-
-    Condition (M, n, P), P_clf (M, n, C), text embedding (n, D'), early and last sentence embeddings (M, n, D)
-    and (n, D).
-    """
-
-    condition: Tensor
-    p_observed: Tensor
-    text: NDArray[np.float32]
-    early: NDArray[np.float32]
-    embedding: NDArray[Any]
 
 
 class SiDyP(Method):
@@ -118,14 +81,9 @@ class SiDyP(Method):
         The given or the estimated one.
     noise_rate_interval_ : tuple of two floats
         Of the estimate (`nlkit.methods.sidyp.evidence.estimate_noise_rate`).
-    transition_ : ndarray, shape (C, C)
-        T, estimated; rows sum to 1. The identity with ``evidence=False``.
-    neighbourhood_ : Neighbourhood
-        The trusted texts; its ``table()`` says which space counts how much, and why.
-    first_stage_weight_ : ndarray, shape (S,)
-        How much each kept epoch counts in P_clf; sums to 1.
-    blend_ : dict of str to float
-        Exponents of first stage, neighbours and diffusion in the prediction.
+    weighing_ : Weighing
+        What held-out labels say of epochs, spaces and stages (`nlkit.methods.sidyp.weighing`); ``report``
+        shows it.
     prior_weight_ : ndarray, shape (N, C)
         The prior as the neighbours gave it; rows sum to 1. Not saved.
     trajectory_ : ndarray, shape (M, E, N, D), float16
@@ -146,6 +104,7 @@ class SiDyP(Method):
     config: SiDyPConfig
     branches_: BranchedClassifier
     denoiser_: Denoiser
+    weighing_: Weighing
     snapshots_: Snapshots
     noise_rate_: float
     prior_: pd.DataFrame
@@ -196,9 +155,8 @@ class SiDyP(Method):
         if "validation" in ds:
             texts["validation"] = check_texts(ds["validation"]["text"][:], "ds['validation']['text']")
 
-        judge, judged = self._held_out(ds, data)
-        # Held-out training labels are not learnt by the first stage, which they are to judge.
-        learnt = np.where(judged >= 0, -1, data.noisy_label) if judge == "train" else data.noisy_label
+        judge = Judge.of(ds, data, c)
+        learnt = judge.learnt(data.noisy_label)
         recorder, history = self._first_stage(ds, data, learnt, texts, len(names), eval_splits, checkpoint)
         # Each of these is large or takes time, so it is made once.
         trajectory = {split: recorder.trajectory(split) for split in texts}
@@ -206,15 +164,17 @@ class SiDyP(Method):
         dynamics = recorder.dynamics("train")
 
         self.label_names_, self._trained_on = names, data.identity()
-        rate = self._count_wrong(embedding["train"], data.noisy_label)
         suspect, self.noise_rate_, suspicion = suspects(
-            dynamics, trajectory["train"], data.noisy_label, score=c.score, noise_rate=rate,
+            dynamics, trajectory["train"], data.noisy_label, score=c.score,
+            noise_rate=self._noise_rate(embedding["train"], data.noisy_label),
             margin_epochs=c.margin_epochs, normalise=c.normalise, agreement=c.agreement, seed=c.seed,
         )  # fmt: skip
         at = [e - 1 for e in sorted(recorder.weights)]
-        early = {split: _early(z[:, at]) for split, z in trajectory.items()}
-        self._weigh_first_stage([recorder.probability[judge][e] for e in at], judged)
-        prior = self._prior(embedding, early, data.noisy_label, suspect, judge, judged)
+        early = {split: early_space(z[:, at]) for split, z in trajectory.items()}
+        self.weighing_ = Weighing(c, len(names), len(at))
+        judged = [recorder.probability[judge.split][e] for e in at]
+        self.weighing_.weigh_epochs(judged, judge)
+        prior = self._prior(embedding, early, data, suspect, judge)
         condition = {split: conditions(z[:, at], embedding[split]) for split, z in trajectory.items()}
         refinement = self._refinement(data, recorder, condition, prior)
 
@@ -223,12 +183,10 @@ class SiDyP(Method):
             refinement.fit(self._evaluator(ds, eval_splits))
         finally:
             self.denoiser_ = refinement.denoiser
-            p_observed = np.einsum(
-                "s,snmc->mnc",
-                self.first_stage_weight_,
-                np.stack([recorder.probability[judge][e] for e in at]),
-            )
-            self._weigh_stages(condition[judge], p_observed, embedding[judge], early[judge], judged, n)
+            of, p_observed = judge.split, self.weighing_.p_observed(judged)
+            last = trajectory[of][0, -1]
+            seen = Seen(condition[of], p_observed, embedding[of], early[of], last)
+            self._weigh_stages(judge, n, seen)
             self.history_ = pd.concat(
                 [history.assign(stage="classifier"), pd.DataFrame(refinement.rows).assign(stage="diffusion")],
                 ignore_index=True,
@@ -279,103 +237,46 @@ class SiDyP(Method):
         self.snapshots_ = Snapshots([recorder.weights[e] for e in sorted(recorder.weights)[:-1]])
         return recorder, trainer.history
 
-    def _held_out(self, ds: DatasetDict, data: Observed) -> tuple[str, NDArray[np.int64]]:
-        """Return the split whose labels judge, and these labels: −1 where one is missing or is learnt."""
-        if observed_validation(ds) is not None:
-            return "validation", class_numbers(
-                ds["validation"]["noisy_label"][:], "ds['validation']['noisy_label']"
-            )
-        known = np.flatnonzero(data.noisy_label >= 0)
-        held = np.random.default_rng([self.config.seed, 4]).permutation(known)[: len(known) // 6]
-        judged = np.full(len(data.texts), -1)
-        if self.config.evidence:
-            judged[held] = data.noisy_label[held]
-        return "train", judged
-
-    def _count_wrong(self, text: NDArray[np.float32], noisy_label: NDArray[np.int64]) -> float | str:
+    def _noise_rate(self, text: NDArray[np.float32], noisy_label: NDArray[np.int64]) -> float | str:
         """Return the share of labels to suspect: given, or estimated from votes in text space."""
         nobody, n_classes = np.zeros(len(noisy_label), bool), len(self.label_names_)
         near, far = nearest_trusted(text, noisy_label, nobody, k=2 * self.config.neighbours)
         vote = vote_shares(near, far, noisy_label, n_classes)
         rate, self.noise_rate_interval_ = estimate_noise_rate(vote, noisy_label)
-        count = np.bincount(noisy_label[noisy_label >= 0], minlength=n_classes)
-        # Rare labels are not lifted without a bound, and a class that nobody named not at all.
-        share = np.maximum(count / count.sum(), 0.1 / n_classes)
-        self.label_share_ = np.where(count > 0, share, 1.0)
-        # The two normal distributions are called "auto" where the scores are all there is.
         given = self.config.noise_rate
         if given == "mixture":
-            return "auto"
+            return "auto"  # so it is called where the scores are all there is
         return rate if isinstance(given, str) else given
 
     def _prior(
         self, embedding: Mapping[str, NDArray[np.float32]], early: Mapping[str, NDArray[np.float32]],
-        noisy_label: NDArray[np.int64], suspect: NDArray[np.bool_], judge: str, judged: NDArray[np.int64],
+        data: Observed, suspect: NDArray[np.bool_], judge: Judge,
     ) -> Prior:  # fmt: skip
-        """Return the prior of training and validation texts, in this order; weigh the spaces on the way."""
-        c, n_classes, splits = self.config, len(self.label_names_), list(embedding)
+        """Return the prior of training and validation texts, in this order."""
+        c = self.config
+        if c.evidence:
+            return self.weighing_.prior(embedding, early, data.noisy_label, suspect, self.noise_rate_, judge)
+        space = np.concatenate(list(embedding.values()))
         # Validation texts are nobody's neighbours: their labels are for judging.
-        label = np.concatenate(
-            [noisy_label, np.full(sum(map(len, embedding.values())) - len(noisy_label), -1)]
-        )
-        doubted = np.concatenate([suspect, np.zeros(len(label) - len(suspect), bool)])
-        prior = neighbour_prior(
-            np.concatenate(list(embedding.values())), label, doubted, n_classes, k=c.neighbours,
-            gamma=c.gamma, delta=c.delta,
+        others = len(space) - len(data.texts)
+        label = np.concatenate([data.noisy_label, np.full(others, -1)])
+        doubted = np.concatenate([suspect, np.zeros(others, bool)])
+        return neighbour_prior(
+            space, label, doubted, len(self.label_names_), k=c.neighbours, gamma=c.gamma, delta=c.delta
         )  # fmt: skip
-        trusted = np.flatnonzero(~suspect & (noisy_label >= 0))
-        self.neighbourhood_ = Neighbourhood(
-            embedding["train"][trusted], early["train"][:, trusted], noisy_label[trusted], n_classes,
-            k=c.neighbours, space=c.space,
-        )  # fmt: skip
-        self.transition_ = np.eye(n_classes)
-        if not c.evidence:
-            return prior
-        votes = {split: self.neighbourhood_.votes(embedding[split], early[split]) for split in splits}
-        u = self.neighbourhood_.mixed(votes["train"])
-        self.transition_ = estimate_transition(u, noisy_label, self.noise_rate_)
-        self.neighbourhood_.weigh(votes[judge], judged, self.transition_)
-        u = np.concatenate([self.neighbourhood_.mixed(votes[split]) for split in splits])
-        weight, case = candidates(
-            observed_posterior(u, label, self.transition_), gamma=c.gamma, delta=c.delta
-        )
-        return Prior(weight, case, prior.neighbours, doubted)
 
-    def _weigh_first_stage(self, probability: list[NDArray[np.float16]], judged: NDArray[np.int64]) -> None:
-        """Weigh the epochs whose weights are kept by how well they predict labels that they have not seen."""
-        points = np.stack([p.mean(1, dtype=np.float64) for p in probability])  # (S, n, C)
-        self.first_stage_weight_ = np.eye(len(points))[-1]
-        if self.config.evidence:
-            seen = likelihood(points, judged, np.eye(points.shape[2]))
-            self.first_stage_weight_ = mixture_weights(seen, np.full(len(points), EPOCHS_PRIOR / len(points)))
-
-    def _weigh_stages(
-        self, condition: Tensor, p_observed: NDArray[np.float64], text: NDArray[np.float32],
-        early: NDArray[np.float32], judged: NDArray[np.int64], n_texts: int,
-    ) -> None:  # fmt: skip
-        """Weigh first stage, neighbours and diffusion by how well they explain labels they have not seen."""
-        self.blend_ = dict(zip(STAGES, (0.0, 0.0, 1.0), strict=True))
-        known = np.flatnonzero(judged >= 0)
+    def _weigh_stages(self, judge: Judge, n_texts: int, seen: Seen) -> None:
+        """Weigh first stage, neighbours and diffusion by the labels that judge."""
         if not self.config.evidence:
             return
-        place = choose_device(self.config.device)
-        told, p = condition[:, known].to(place), torch.from_numpy(p_observed[:, known]).float().to(place)
-        nothing = np.empty((len(STAGES), 0, p_observed.shape[2]))
-        stages = self._stages(told, p, text[known], early[:, known]) if len(known) else nothing
-        # The fewer texts, the less neighbours and diffusion have to go by: see benchmarks/README.md.
-        many = float(np.clip(np.log(n_texts / FEW) / np.log(MANY / FEW), 0.0, 1.0))
-        usual = many * np.array([0.5, 0.4, 0.4]) + (1 - many) * np.array([0.9, 0.1, 0.1])
-        exponent = pool_exponents(stages, judged[known], self.transition_, usual)
-        self.blend_ = dict(zip(STAGES, exponent.tolist(), strict=True))
+        known = np.flatnonzero(judge.label >= 0)
+        nothing = np.empty((len(STAGES), 0, len(self.label_names_)))
+        stages = self._stages(seen.take(known)) if len(known) else nothing
+        self.weighing_.weigh_stages(stages, judge.label[known], n_texts)
 
-    def _stages(
-        self, condition: Tensor, p_observed: Tensor, text: NDArray[np.float32], early: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
-        """Return what first stage, neighbours and diffusion say, shape (3, n, C), rows sum to 1."""
-        first = unmixed(p_observed.mean(0).cpu().numpy(), self.transition_)
-        near = self.neighbourhood_.mixed(self.neighbourhood_.votes(text, early))
-        diffusion = posterior(self.denoiser_.to(condition.device), condition, p_observed, self.config)
-        return np.stack([first, near, diffusion]).astype(np.float64)
+    def _stages(self, seen: Seen) -> NDArray[np.float64]:
+        """Return what first stage, neighbours and diffusion say of n texts, (3, n, C)."""
+        return self.weighing_.stages(seen, self._diffusion(seen))
 
     def _refinement(
         self, data: Observed, recorder: TrajectoryRecorder, condition: Mapping[str, Tensor], prior: Prior
@@ -402,40 +303,40 @@ class SiDyP(Method):
 
         def write(denoiser: Denoiser, row: dict[str, float]) -> None:
             for split, seen, label in parts:
-                found = posterior(denoiser, seen.condition, seen.p_observed, self.config, chains=1)
-                row[f"accuracy_{split}"] = accuracy(found, label)
+                row[f"accuracy_{split}"] = accuracy(self._diffusion(seen, denoiser, chains=1), label)
 
         return write
 
     # -- prediction ---------------------------------------------------------------------------------------
 
-    def _encode(self, texts: Sequence[str]) -> _Encoded:
+    def _encode(self, texts: Sequence[str]) -> Seen:
         """Return what the second stage is told of n texts, and what the first stage says."""
         place, model = choose_device(self.config.device), self.branches_
         precision = choose_precision(self.config.mixed_precision, place)
         found = self.snapshots_.predictions(model.to(place), model.prepare(texts), place, precision)
         trajectory = np.stack([p.embedding.astype(np.float16) for p in found]).transpose(2, 0, 1, 3)
         text = self._text_embedding(texts)
-        weighed = zip(self.first_stage_weight_, found, strict=True)
-        p_observed = np.sum([w * p.probability for w, p in weighed], axis=0, dtype=np.float32)
-        return _Encoded(
-            conditions(trajectory, text).to(place), torch.from_numpy(p_observed).transpose(0, 1).to(place),
-            text, _early(trajectory), found[-1].embedding.mean(1),
+        return Seen(
+            conditions(trajectory, text), self.weighing_.p_observed([p.probability for p in found]), text,
+            early_space(trajectory), found[-1].embedding.mean(1),
         )  # fmt: skip
 
     def _predict(self, texts: Sequence[str]) -> Prediction:
         seen = self._encode(texts)
-        return Prediction(self._blended(seen), seen.embedding)
+        return Prediction(self._posterior(seen), seen.embedding)
 
-    def _blended(self, seen: _Encoded) -> Probabilities:
-        """Return P(y | x): the three stages, each with its weight, and balanced."""
-        if not self.config.evidence:
-            return posterior(
-                self.denoiser_.to(seen.condition.device), seen.condition, seen.p_observed, self.config
-            )
-        stages = self._stages(seen.condition, seen.p_observed, seen.text, seen.early)
-        p = pooled(stages, list(self.blend_.values())) / self.label_share_**self.config.balance
-        return (p / p.sum(1, keepdims=True)).astype(np.float32)  # type: ignore[no-any-return]
+    def _diffusion(
+        self, seen: Seen, denoiser: Denoiser | None = None, chains: int | None = None
+    ) -> Probabilities:
+        """Return P(y | x) by the diffusion alone."""
+        place = choose_device(self.config.device)
+        condition, p_observed = seen.condition.to(place), seen.p_observed.to(place)
+        who = (denoiser or self.denoiser_).to(place)
+        return posterior(who, condition, p_observed, self.config, chains=chains)
+
+    def _posterior(self, seen: Seen) -> Probabilities:
+        """Return P(y | x)."""
+        return self.weighing_.blended(self._stages(seen)) if self.config.evidence else self._diffusion(seen)
 
     def predict_observed(self, texts: Sequence[str]) -> Probabilities:
         """Return the first stage alone: P_clf(ỹ | x), the mean of branches and weighed epochs.
@@ -452,30 +353,19 @@ class SiDyP(Method):
         self, texts: Sequence[str], noisy_label: NDArray[np.int64]
     ) -> tuple[Probabilities, NDArray[np.str_]]:
         """Return P(y | x, ỹ), shape (n, C), and for each text why its label is what it is (`refine`)."""
-        seen = self._encode(texts)
-        denoiser = self.denoiser_.to(seen.condition.device)
-        diffusion = refined(denoiser, seen.condition, seen.p_observed, noisy_label, self.config)
-        if not self.config.evidence:
-            kept = diffusion.argmax(1) == noisy_label
-            return diffusion, np.select([noisy_label < 0, kept], ["filled", "kept"], "diffusion")
-        near = observed_posterior(
-            self.neighbourhood_.mixed(self.neighbourhood_.votes(seen.text, seen.early)), noisy_label,
-            self.transition_,
+        place, seen, missing = choose_device(self.config.device), self._encode(texts), noisy_label < 0
+        p = refined(
+            self.denoiser_.to(place), seen.condition.to(place), seen.p_observed.to(place), noisy_label,
+            self.config,
         )  # fmt: skip
-        p = ((near + diffusion) / 2).astype(np.float32)
-        missing = noisy_label < 0
-        if missing.any():
-            p[missing] = self._blended(seen)[missing]
-        best, row = p.argmax(1), np.arange(len(p))
-        # An observed label gives way only to one that is clearly likelier.
-        best = np.where(~missing & (p[row, best] < CHANGE * p[row, noisy_label]), noisy_label, best)
-        p[row, best] = 1.001 * p.max(1)  # what is kept is the likeliest, by a hair
-        agree = [near.argmax(1) == best, diffusion.argmax(1) == best]
-        who = np.select(
-            [agree[0] & agree[1], agree[0], agree[1]], ["both", "neighbours", "diffusion"], "both"
-        )
-        why = np.select([missing, best == noisy_label], ["filled", "kept"], who)
-        return p / p.sum(1, keepdims=True), why
+        why = np.where(p.argmax(1) == noisy_label, "kept", "diffusion")
+        if self.config.evidence:
+            known, blank = np.flatnonzero(~missing), np.flatnonzero(missing)
+            if len(known):
+                p[known], why[known] = self.weighing_.refined(seen.take(known), p[known], noisy_label[known])
+            if len(blank):
+                p[blank] = self._posterior(seen.take(blank))
+        return p, np.where(missing, "filled", why)
 
     def chain(self, texts: Sequence[str], noisy_label: Sequence[int]) -> Probabilities:
         """Return the reverse chain of n texts step by step, for drawing.
@@ -554,7 +444,7 @@ class SiDyP(Method):
         if len(label) != len(checked):
             raise ValueError(f"noisy_label holds {len(label)} labels for {len(checked)} texts")
         check_labels(label, len(self.label_names_))
-        condition = self._encode(checked).condition
+        condition = self._encode(checked).condition.to(choose_device(self.config.device))
         place, denoiser = condition.device, self.denoiser_.to(condition.device)
         return torch.from_numpy(label).to(place), denoiser.encode_condition(condition)
 
@@ -601,8 +491,7 @@ class SiDyP(Method):
         -------
         dict
             ``detection``: `nlkit.metrics.detection_report`, noise_rate_used and the estimate's interval;
-            ``spaces``: how well each vote explains held-out labels, and its weight; ``blend``: the
-            exponents of first stage, neighbours and diffusion in the prediction; ``prior``:
+            ``spaces`` and ``stages``: `nlkit.methods.sidyp.weighing.Weighing.report`; ``prior``:
             `nlkit.metrics.prior_report`; ``correction``: `nlkit.metrics.correction_report` of the refined
             labels.
         """
@@ -618,8 +507,7 @@ class SiDyP(Method):
                 "noise_rate_low": low,
                 "noise_rate_high": high,
             },
-            "spaces": self.neighbourhood_.table(),
-            "blend": self.blend_,
+            **self.weighing_.report(),
             "prior": prior_report(self.prior_["case"], self.prior_["likeliest"], label),
             "correction": correction_report(noisy, refined, label),
         }
@@ -629,19 +517,14 @@ class SiDyP(Method):
     def _networks(self) -> dict[str, nn.Module]:
         return {
             "branches": self.branches_, "denoiser": self.denoiser_, "snapshots": self.snapshots_,
-            "neighbourhood": self.neighbourhood_,
+            "weighing": self.weighing_,
         }  # fmt: skip
 
     def _extra_values(self) -> dict[str, Any]:
         return {
             "noise_rate": self.noise_rate_,
-            "noise_rate_interval": list(self.noise_rate_interval_),
-            "first_stage_weight": self.first_stage_weight_.tolist(),
-            "transition": self.transition_.tolist(),
-            "label_share": self.label_share_.tolist(),
-            "blend": self.blend_,
-            "trusted": len(self.neighbourhood_.label),
-            "text_size": int(self.neighbourhood_.text.shape[1]),
+            "noise_rate_interval": self.noise_rate_interval_,
+            "neighbourhood": self.weighing_.sizes(),
             "snapshots": self.snapshots_.count,
             "condition_size": self.denoiser_.condition.weight.shape[1],
         }
@@ -654,26 +537,7 @@ class SiDyP(Method):
         self.denoiser_ = new_denoiser(
             self.config.branches, n_classes, values["condition_size"], self.config
         ).eval()
-        self.noise_rate_, self.noise_rate_interval_ = (
-            values["noise_rate"],
-            tuple(values["noise_rate_interval"]),
-        )
-        self.blend_ = values["blend"]
-        for name in ("first_stage_weight", "transition", "label_share"):
-            setattr(self, f"{name}_", np.array(values[name]))
-        M, R, width = self.config.branches, values["trusted"], self.branches_.encoder.width
-        self.neighbourhood_ = Neighbourhood(
-            np.ones((R, values["text_size"])), np.ones((M, R, width)), np.zeros(R), n_classes,
-            k=self.config.neighbours, space=self.config.space,
-        )  # fmt: skip
-
-
-def _early(trajectory: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the first stage's space, (M, N, D): the mean of the earlier half of S kept epochs (M, S, N, D).
-
-    At unit length; later epochs have memorised wrong labels.
-    """
-    half: NDArray[np.float32] = unit_rows(
-        trajectory[:, : (trajectory.shape[1] + 1) // 2].astype(np.float32)
-    ).mean(1)
-    return half
+        self.noise_rate_, interval = values["noise_rate"], values["noise_rate_interval"]
+        self.noise_rate_interval_ = tuple(interval)
+        self.weighing_ = Weighing(self.config, n_classes, values["snapshots"] + 1)
+        self.weighing_.restore_sizes(values["neighbourhood"])

@@ -1,9 +1,8 @@
 """SiDyP on one page: labels that may be wrong, refined by simplex diffusion with a dynamic prior.
 
-The core of the method, to be read from its last function; `nlkit.SiDyP` is the one to use: it adds what
-`nlkit.methods.sidyp.evidence` says, and its parts are tested against this page. After the published
-description (arXiv 2505.19675); README.md beside it has the equations. Sizes: M branches, E epochs, N texts, B
-in a batch, D embedding, P condition, C classes. A missing label is −1.
+The core of the method, to be read from its last function; `nlkit.SiDyP` adds `nlkit.methods.sidyp.evidence`,
+and its parts are tested against this page. After arXiv 2505.19675; README.md beside it has the equations.
+Sizes: M branches, E epochs, N texts, B in a batch, D embedding, P condition, C classes; no label: −1.
 """
 
 from typing import Any

@@ -26,6 +26,7 @@ __all__ = [
     "CASES",
     "Prior",
     "candidates",
+    "nearest",
     "nearest_trusted",
     "neighbour_prior",
     "update_prior",
@@ -115,23 +116,45 @@ def neighbour_prior(
     return vote(neighbours, distance, noisy_label, suspect, n_classes, gamma=gamma, delta=delta)
 
 
-def nearest_trusted(
-    embedding: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, *, k: int = 10,
-    rows: ArrayLike | None = None, own: ArrayLike | None = None,
-) -> tuple[NDArray[np.int64], Floats]:  # fmt: skip
-    """Return numbers and distances of the k nearest others that have a label and are not suspect, (n, K).
+def nearest(
+    reference: ArrayLike, query: ArrayLike, own: ArrayLike, k: int
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return places in `reference` and distances of the k nearest to each query, (n, K), nearest first.
 
-    Nearest first; −1 and infinity where there are fewer. Parameters and errors as in `neighbour_prior`.
+    −1 and infinity where there are fewer.
 
     Parameters
     ----------
-    rows : array of int, shape (n,), optional
-        The samples whose neighbours are wanted; all by default.
-    own : array of int, shape (n,), optional
-        The sample that is no neighbour of each: itself by default; −1 is none.
+    reference, query : array, shapes (R, D) and (n, D)
+    own : array of int, shape (n,)
+        The place in `reference` that is no neighbour of each query: its own; −1 is none.
+    k : int
+        K.
     """
     from sklearn.neighbors import NearestNeighbors
 
+    x = np.asarray(reference, np.float64)
+    if not len(x):
+        raise ValueError(
+            "no sample with a label is left that is not suspect: nothing can be read off neighbours. "
+            "Give a lower noise_rate, or more labels"
+        )
+    found: Any = NearestNeighbors(n_neighbors=min(k + 1, len(x))).fit(x)
+    distance, place = found.kneighbors(np.asarray(query, np.float64))
+    # One more than wanted was asked for: the sample itself, or else the farthest, goes last and is cut off.
+    itself = place == np.asarray(own)[:, None]
+    order = np.argsort(itself, axis=1, kind="stable")[:, :k]
+    itself, place, distance = (np.take_along_axis(part, order, 1) for part in (itself, place, distance))
+    return np.where(itself, -1, place), np.where(itself, np.inf, distance)
+
+
+def nearest_trusted(
+    embedding: ArrayLike, noisy_label: ArrayLike, suspect: ArrayLike, *, k: int = 10
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return numbers and distances of the k nearest others that have a label and are not suspect, (N, K).
+
+    Nearest first; −1 and infinity where there are fewer. Parameters and errors as in `neighbour_prior`.
+    """
     x, label = np.asarray(embedding, np.float64), np.asarray(noisy_label, np.int64)
     doubted = np.asarray(suspect, bool)
     if x.ndim != 2 or not len(x) == len(label) == len(doubted):
@@ -139,20 +162,10 @@ def nearest_trusted(
     if k < 1:
         invalid("k", k, "at least 1")
     reference = np.flatnonzero(~doubted & (label >= 0))
-    if not len(reference):
-        raise ValueError(
-            "no sample with a label is left that is not suspect: nothing can be read off neighbours. "
-            "Give a lower noise_rate, or more labels"
-        )
-    wanted = np.arange(len(x)) if rows is None else np.asarray(rows, np.int64)
-    found: Any = NearestNeighbors(n_neighbors=min(k + 1, len(reference))).fit(x[reference])
-    distance, place = found.kneighbors(x[wanted])
-    number = reference[place]
-    # One more than wanted was asked for: the sample itself, or else the farthest, goes last and is cut off.
-    itself = number == (wanted if own is None else np.asarray(own, np.int64))[:, None]
-    order = np.argsort(itself, axis=1, kind="stable")[:, :k]
-    itself, number, distance = (np.take_along_axis(part, order, 1) for part in (itself, number, distance))
-    return np.where(itself, -1, number), np.where(itself, np.inf, distance)
+    place = np.full(len(x), -1)
+    place[reference] = np.arange(len(reference))
+    found, distance = nearest(x[reference], x, place, k)
+    return np.where(found >= 0, reference[found], -1), distance
 
 
 def vote_shares(

@@ -288,7 +288,7 @@ class TestEdges:
         # Without a label the text alone counts: P(y | x).
         p = clf.predict_proba(list(noisy["train"]["text"]))
         assert np.array_equal(found[missing], p.argmax(1)[missing])
-        assert set(clf.report(holes["train"])) == {"detection", "spaces", "blend", "prior", "correction"}
+        assert set(clf.report(holes["train"])) == {"detection", "spaces", "stages", "prior", "correction"}
 
     @pytest.mark.parametrize(("settings", "harm"), [({**QUICK, "noise_rate": 0.0}, 0.12), (GOOD, 0.15)])
     def test_labels_all_right_are_mostly_left_alone(
