@@ -17,7 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import nlkit as nk
 from benchmarks import running
-from benchmarks.running import RATE, Job, Results, run_ce, run_clean
+from benchmarks.running import RATE, Job, Results, run_rival
 from benchmarks.tables import means
 from nlkit.methods.baselines import BaselineConfig
 from nlkit.methods.noiseal.config import NoiseALConfig
@@ -122,9 +122,9 @@ def run_job(job: Job) -> Results:
         case "noiseal":
             return run_noiseal(ds, job)
         case "ce":
-            return run_ce(ds, job["settings"], job["seed"])
+            return run_rival("ce", ds, job["settings"], job["seed"])
         case "clean":
-            return run_clean(ds, job["settings"], job["seed"])
+            return run_rival("clean", ds, job["settings"], job["seed"])
         case _:
             return quick_rivals(ds, job["seed"])
 

@@ -18,7 +18,7 @@ from datasets import DatasetDict
 import nlkit as nk
 from benchmarks import running
 from benchmarks.labels import llm_labelled
-from benchmarks.running import RATE, Job, Results, run_ce, run_clean, with_labels
+from benchmarks.running import RATE, Job, Results, run_rival, sidyp_row, with_labels
 from benchmarks.tables import means
 from nlkit.methods.baselines import BaselineConfig
 from nlkit.methods.label_cleaning import ConfidentLearningConfig, KNNRelabelConfig
@@ -98,14 +98,9 @@ def run_sidyp(ds: DatasetDict, settings: dict[str, Any], seed: int, name: str) -
     clf = nk.SiDyP(seed=seed, **{**settings, **BASE, **ABLATIONS[name]}).fit(ds)
     if name != "sidyp":
         return {name: clf.evaluate(test)}
-    report = clf.report(ds["train"])
-    detection, prior = report["detection"], report["prior"]
     likeliest = DatasetDict({**ds, "train": with_labels(ds["train"], clf.prior_["likeliest"].tolist())})
     return {
-        "sidyp": {
-            **clf.evaluate(test), **detection, **report["correction"], "noise": detection["noise_rate"],
-            "prior_right": float((prior["right"] * prior["n"]).sum() / prior["n"].sum()),
-        },
+        "sidyp": sidyp_row(clf, ds),
         "stage1": nk.evaluate_probabilities(clf.predict_observed(test["text"]), test["label"][:]),
         "no_diffusion": nk.Baseline(seed=seed, **settings).fit(likeliest).evaluate(test),
     }  # fmt: skip
@@ -118,17 +113,9 @@ def run_job(job: Job) -> Results:
         job["seed"],
         job["settings"],
     )
-    match job["run"]:
-        case "ce":
-            return run_ce(ds, settings, seed)
-        case "knn":
-            return {"knn": nk.KNNRelabel(seed=seed, **settings).fit(ds).evaluate(ds["test"])}
-        case "cleanlab":
-            return {"cleanlab": nk.ConfidentLearning(seed=seed, **settings).fit(ds).evaluate(ds["test"])}
-        case "clean":
-            return run_clean(ds, settings, seed)
-        case name:
-            return run_sidyp(ds, settings, seed, name)
+    if job["run"] in ABLATIONS:
+        return run_sidyp(ds, settings, seed, job["run"])
+    return run_rival(job["run"], ds, settings, seed)
 
 
 def jobs(

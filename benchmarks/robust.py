@@ -18,7 +18,7 @@ from datasets import DatasetDict
 
 import nlkit as nk
 from benchmarks import running
-from benchmarks.running import Job, Results, run_ce, with_labels
+from benchmarks.running import Job, Results, run_rival, sidyp_row, with_labels
 from benchmarks.sets import development_sets
 from benchmarks.tables import markdown, means, spread
 from nlkit.methods.baselines import BaselineConfig
@@ -76,17 +76,8 @@ def run_sidyp(ds: DatasetDict, seed: int, settings: dict[str, Any], name: str) -
     clf, test = nk.SiDyP(seed=seed, **{**settings, **extra}).fit(ds), ds["test"]
     if name != "sidyp":
         return {name: clf.evaluate(test)}
-    report = clf.report(ds["train"])
-    detection, prior = report["detection"], report["prior"]
     first = nk.evaluate_probabilities(clf.predict_observed(test["text"]), test["label"][:])
-    return {
-        "first": first,
-        "sidyp": {
-            **clf.evaluate(test), **detection, **report["correction"], "noise": detection["noise_rate"],
-            "prior_right": float((prior["right"] * prior["n"]).sum() / prior["n"].sum()),
-            **{f"exponent, {key}": value for key, value in report["stages"].items()},
-        },
-    }  # fmt: skip
+    return {"first": first, "sidyp": sidyp_row(clf, ds)}
 
 
 def run_noiseal(ds: DatasetDict, seed: int, settings: dict[str, Any]) -> Results:
@@ -106,18 +97,12 @@ def run_job(job: Job) -> Results:
     ds = data(job["folder"], job["set"], job["seed"], job["size"])
     seed, settings = job["seed"], job["settings"]
     match job["run"]:
-        case "ce":
-            return run_ce(ds, settings, seed)
-        case "gce" | "elr" as loss:
-            return {loss: nk.Baseline(loss=loss, seed=seed, **settings).fit(ds).evaluate(ds["test"])}
-        case "knn":
-            return {"knn": nk.KNNRelabel(seed=seed, **settings).fit(ds).evaluate(ds["test"])}
-        case "cleanlab":
-            return {"cleanlab": nk.ConfidentLearning(seed=seed, **settings).fit(ds).evaluate(ds["test"])}
         case "noiseal":
             return run_noiseal(ds, seed, settings)
-        case name:
+        case "sidyp" | "published" as name:
             return run_sidyp(ds, seed, settings, name)
+        case name:
+            return run_rival(name, ds, settings, seed)
 
 
 def measure(
@@ -164,7 +149,11 @@ def summarise(runs: pd.DataFrame) -> str:
     """Return a table of all sets a size, tables of all measures, and how far it is from what was wanted."""
     head, parts = "in %, mean ± standard deviation", []
     for size, part in runs.groupby("size", sort=False):
-        parts += [f"**Texts: {size}.** Test accuracy in %, mean ± standard deviation:", overall(part)]
+        parts += [
+            f"**Texts: {size}.** Test accuracy in %, mean ± standard deviation:",
+            overall(part),
+            wanted(part),
+        ]
     for origin, title in ORIGINS.items():
         mine = runs[runs["origin"] == origin]
         groups = {f"{name}, {size}": part for (name, size), part in mine.groupby(["set", "size"], sort=False)}
@@ -178,11 +167,11 @@ def summarise(runs: pd.DataFrame) -> str:
             "SiDyP's steps:",
             means(head, groups, {row: ("sidyp", step) for row, step in STEPS.items()}),
         ]
-    return "\n\n".join([*parts, wanted(runs)])
+    return "\n\n".join(parts)
 
 
 def wanted(runs: pd.DataFrame) -> str:
-    """Return how often SiDyP harms, what it gains, and how far its estimates are off, over all cells."""
+    """Return how often SiDyP harms, what it gains, and how far its estimates are off, over all sets."""
     cell = ["origin", "set", "size"]
     mean = runs.pivot_table(index=cell, columns="method", values=["accuracy", "ece"])
     gain = 100 * (mean["accuracy"]["sidyp"] - mean["accuracy"]["ce"])
@@ -191,15 +180,15 @@ def wanted(runs: pd.DataFrame) -> str:
     off = (steps["noise_rate_used"] - steps["noise"]).abs()
     kept = steps["accuracy_after"] >= steps["accuracy_before"]
     lines = [
-        f"SiDyP more than 0.5 points below CE's last epoch: {(gain < -0.5).sum()} of {len(gain)} cells, at "
+        f"SiDyP more than 0.5 points below CE's last epoch: {(gain < -0.5).sum()} of {len(gain)} sets, at "
         f"worst {gain.min():+.1f}; below its first stage: {(over_first < -0.5).sum()}, at worst "
         f"{over_first.min():+.1f}.",
         *(
-            f"Sets {title}: {gain[origin].mean():+.1f} points from CE's last epoch (mean of cells)."
+            f"Sets {title}: {gain[origin].mean():+.1f} points from CE's last epoch (mean of sets)."
             for origin, title in ORIGINS.items() if origin in gain.index
         ),
         f"ECE: {mean['ece']['sidyp'].mean() / mean['ece']['ce'].mean():.2f} of CE's.",
-        f"Refined labels at least as often right: {kept.sum()} of {len(kept)} cells.",
-        f"Estimated noise rate within 0.08: {(off <= 0.08).sum()} of {len(off)} cells.",
+        f"Refined labels at least as often right: {kept.sum()} of {len(kept)} sets.",
+        f"Estimated noise rate within 0.08: {(off <= 0.08).sum()} of {len(off)} sets.",
     ]  # fmt: skip
     return "\n".join(f"- {line}" for line in lines)

@@ -43,13 +43,37 @@ def run_ce(ds: DatasetDict, settings: Mapping[str, Any], seed: int) -> Results:
     }
 
 
-def run_clean(ds: DatasetDict, settings: Mapping[str, Any], seed: int) -> Results:
-    """Train CE on the true labels: what no method for noisy labels can be expected to pass."""
-    truth = DatasetDict({
+def with_truth(ds: DatasetDict) -> DatasetDict:
+    """Return a data set whose observed labels are the true ones."""
+    return DatasetDict({
         name: with_labels(part, part["label"][:]) if "noisy_label" in part.column_names else part
         for name, part in ds.items()
     })  # fmt: skip
-    return {"clean": nk.Baseline(loss="ce", seed=seed, **settings).fit(truth).evaluate(ds["test"])}
+
+
+def run_rival(name: str, ds: DatasetDict, settings: Mapping[str, Any], seed: int) -> Results:
+    """Train a rival by name: a loss of `nk.Baseline` ("ce" has two rows), "knn", "cleanlab" or "clean".
+
+    The last is CE on the true labels: what no method for noisy labels can be expected to pass.
+    """
+    if name == "ce":
+        return run_ce(ds, settings, seed)
+    given = with_truth(ds) if name == "clean" else ds
+    made = {"knn": nk.KNNRelabel, "cleanlab": nk.ConfidentLearning}.get(name)
+    loss = {"loss": "ce" if name == "clean" else name}
+    method = made(seed=seed, **settings) if made else nk.Baseline(seed=seed, **loss, **settings)
+    return {name: method.fit(given).evaluate(ds["test"])}
+
+
+def sidyp_row(clf: nk.SiDyP, ds: DatasetDict) -> dict[str, Any]:
+    """Return SiDyP's metrics and those of its steps."""
+    report = clf.report(ds["train"])
+    detection, prior = report["detection"], report["prior"]
+    return {
+        **clf.evaluate(ds["test"]), **detection, **report["correction"], "noise": detection["noise_rate"],
+        "prior_right": float((prior["right"] * prior["n"]).sum() / prior["n"].sum()),
+        **{f"exponent, {key}": value for key, value in report.get("stages", {}).items()},
+    }  # fmt: skip
 
 
 def timed(run: Run, job: Job) -> Results:

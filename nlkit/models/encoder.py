@@ -12,10 +12,10 @@ import copy
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, lru_cache
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from nlkit.models.device import (
     half_type,
     texts_at_once,
 )
+from nlkit.models.gpu import halved, one_behind, rounded
 
 __all__ = ["TextEncoder", "mean_pool"]
 
@@ -41,8 +42,6 @@ SHARD_TEXTS = 1024
 """Texts a shard of the activation cache: an interrupted run loses at most the shard it was computing."""
 
 TrainableLayers = int | Literal["all"]
-
-Key = TypeVar("Key")
 
 
 def mean_pool(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -278,7 +277,7 @@ class TextEncoder(nn.Module):
             return hidden.half()
 
         batches = sorted_batches(tokens.lengths, batch_size)
-        for index, hidden in _one_behind((index, run(index)) for index in batches):
+        for index, hidden in one_behind((index, run(index)) for index in batches):
             rows = hidden.numpy()
             for row, i in enumerate(index):
                 result[i] = rows[row, : tokens.lengths[i] if len(self.top) else 1]
@@ -290,13 +289,13 @@ class TextEncoder(nn.Module):
         device = batch.mask.device
         if device.type == "cpu" or not self._learns:
             return mean_pool(self._states(batch), batch.mask)
-        batch, half = _rounded(batch, self._limit), half_type(device)
+        batch, half = rounded(batch, self._limit), half_type(device)
         if half is None:
             return mean_pool(self._states(batch), batch.mask)
         # On a GPU all of it runs in half precision, on copies of the weights that are made once a step:
         # autocast turns each weight by itself and goes back to float32 in every normalisation layer, which
         # takes longer than the matrix products.
-        with full_precision(device), _halved(self, half):
+        with full_precision(device), halved(self, half):
             values = batch.values.to(half) if batch.values.is_floating_point() else batch.values
             return mean_pool(self._states(Batch(values, batch.mask)).float(), batch.mask)
 
@@ -377,7 +376,7 @@ def _attention(device: torch.device) -> AbstractContextManager[object]:
 
     On a CPU, the fused one is slow backwards for short texts in bf16; in float32, and without gradients, both
     were about as fast (MiniLM, top two layers, 32 texts a batch). On a GPU, cuDNN's is built anew for each
-    width and size of a batch, which took over a second, more than an epoch (H100).
+    width and size of a batch, which took longer than an epoch (H200).
     """
     if device.type == "cuda":
         kernels = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
@@ -385,81 +384,3 @@ def _attention(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "cpu" and torch.is_grad_enabled():
         return cast(AbstractContextManager[object], sdpa_kernel(SDPBackend.MATH))
     return nullcontext()
-
-
-def _rounded(batch: Batch, limit: int) -> Batch:
-    """Return a batch of a width that is a multiple of 8, which suits GPUs, but no more than `limit`."""
-    width = batch.mask.shape[1]
-    more = (0, min(-width % 8, max(0, limit - width)))
-    values = nn.functional.pad(batch.values, (*(0, 0) * (batch.values.ndim - 2), *more))
-    return Batch(values, nn.functional.pad(batch.mask, more))
-
-
-class _Halved(torch.autograd.Function):
-    """Copies of weights in half precision, made all at once; their gradients come back in float32."""
-
-    @staticmethod
-    def forward(ctx: Any, kind: torch.dtype, *weights: Tensor) -> tuple[Tensor, ...]:
-        ctx.set_materialize_grads(False)
-        copies = tuple(torch.empty_like(weight, dtype=kind) for weight in weights)
-        torch._foreach_copy_(copies, weights)
-        return copies
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        there = [gradient for gradient in gradients if gradient is not None]
-        whole = [torch.empty_like(gradient, dtype=torch.float32) for gradient in there]
-        torch._foreach_copy_(whole, there)
-        of = iter(whole)
-        return None, *(None if gradient is None else next(of) for gradient in gradients)
-
-
-@contextmanager
-def _halved(module: nn.Module, kind: torch.dtype) -> Iterator[None]:
-    """Let a module have copies of its weights in half precision inside the block; what they learn is its own.
-
-    `torch.func.functional_call` does the same, and takes a tenth of a step for it.
-    """
-    places: list[tuple[dict[str, Any], str]] = [
-        (part._parameters, name)
-        for part in module.modules()
-        for name, weight in part._parameters.items()
-        if weight is not None
-    ]
-    own = [holder[name] for holder, name in places]
-    copies = _Halved.apply(kind, *own)  # type: ignore[no-untyped-call]
-    try:
-        for (holder, name), copy_ in zip(places, copies, strict=True):
-            holder[name] = copy_
-        yield
-    finally:
-        for (holder, name), weight in zip(places, own, strict=True):
-            holder[name] = weight
-
-
-def _one_behind(found: Iterable[tuple[Key, Tensor]]) -> Iterator[tuple[Key, Tensor]]:
-    """Bring tensors to the CPU, each while a GPU computes the next."""
-    waiting: list[tuple[Key, Tensor, torch.cuda.Event | None]] = []
-
-    def ready() -> tuple[Key, Tensor]:
-        key, tensor, copied = waiting.pop(0)
-        if copied is None:
-            return key, tensor
-        copied.synchronize()
-        return key, tensor.clone()  # pinned memory is scarce
-
-    for key, tensor in found:
-        waiting.append((key, tensor.to("cpu", non_blocking=True), _marked(tensor.device)))
-        if len(waiting) > 1:
-            yield ready()
-    if waiting:
-        yield ready()
-
-
-def _marked(device: torch.device) -> torch.cuda.Event | None:
-    """Return an event that comes when all that was asked of a GPU so far is done; None for a CPU."""
-    if device.type != "cuda":
-        return None
-    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record()
-    return event

@@ -15,7 +15,8 @@ from nlkit._util import atomic_write
 __all__ = ["FORMAT", "Tensors", "below", "load_tensors", "save_tensors"]
 
 FORMAT = 3
-"""Version of what is saved. 1 (nlkit before the modules moved): other names of settings and weights."""
+"""Version of what is saved. 1 (nlkit before the modules moved): other names of settings and weights. 2: SiDyP
+without `nlkit.methods.sidyp.weighing`."""
 
 Tensors = dict[str, Tensor]
 

@@ -22,8 +22,8 @@ SELECTIONS = ("last", "noisy_validation")
 PAPER: dict[str, Any] = {"batch_size": 128, "lr_encoder": 4e-5, "lr_head": 2e-3}
 """What `paper` has in common for all methods: batches that keep a GPU busy.
 
-Starting its kernels takes as long for 32 texts as for 128 (a BERT-base, H100). AdamW's learning rates grow
-with the root of the batch, so they are twice those that are usual for 32.
+Starting its kernels takes as long for 32 texts as for 128 (BERT-base's size, H200). AdamW's learning rates
+grow with the root of the batch, so they are twice those that are usual for 32.
 """
 
 

@@ -15,7 +15,8 @@ from nlkit.data import packaged as assets
 from nlkit.models.batching import Batch, Inputs
 from nlkit.models.classifiers import StrongClassifier
 from nlkit.models.device import choose_device, choose_precision
-from nlkit.models.encoder import TextEncoder, _halved, _layers, _one_behind, _pretrained, _rounded
+from nlkit.models.encoder import TextEncoder, _layers, _pretrained
+from nlkit.models.gpu import halved, one_behind, rounded
 from tests.reference import encoder as reference
 
 TEXTS = [
@@ -344,7 +345,7 @@ class TestOnAGpu:
         model.bias.requires_grad_(False)
         other.load_state_dict(model.state_dict())
         own = list(model.parameters())
-        with _halved(model, torch.bfloat16):
+        with halved(model, torch.bfloat16):
             assert {p.dtype for p in (model.weight, model.bias)} == {torch.bfloat16}
             found = model(x.bfloat16()).float()
         assert all(a is b for a, b in zip(model.parameters(), own, strict=True))
@@ -360,7 +361,7 @@ class TestOnAGpu:
     def test_weights_come_back_after_an_error(self) -> None:
         model = torch.nn.Sequential(torch.nn.Linear(2, 2))
         own = list(model.parameters())
-        with pytest.raises(KeyboardInterrupt), _halved(model, torch.bfloat16):
+        with pytest.raises(KeyboardInterrupt), halved(model, torch.bfloat16):
             raise KeyboardInterrupt
         assert all(a is b for a, b in zip(model.parameters(), own, strict=True))
 
@@ -370,12 +371,12 @@ class TestOnAGpu:
     def test_widths_are_rounded_up_to_what_the_model_takes(self, width: int, limit: int, wanted: int) -> None:
         mask = torch.ones(2, width, dtype=torch.bool)
         for values in (torch.ones(2, width, dtype=torch.int32), torch.ones(2, width, 3)):
-            found = _rounded(Batch(values, mask), limit)
+            found = rounded(Batch(values, mask), limit)
             assert found.values.shape == (2, wanted, *values.shape[2:])
             assert found.values.sum() == values.sum()
             assert found.mask.sum() == mask.sum()
 
     @pytest.mark.parametrize("count", [0, 1, 4])
     def test_every_tensor_is_brought_once_in_order(self, count: int) -> None:
-        found = list(_one_behind((i, torch.full((2,), float(i))) for i in range(count)))
+        found = list(one_behind((i, torch.full((2,), float(i))) for i in range(count)))
         assert [(i, t.tolist()) for i, t in found] == [(i, [i, i]) for i in range(count)]
