@@ -29,7 +29,11 @@ CREATE TABLE IF NOT EXISTS answers (
     scores BLOB NOT NULL,
     prompt_tokens INTEGER NOT NULL,
     reply TEXT NOT NULL,
-    created REAL NOT NULL
+    created REAL NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    finish_reason TEXT NOT NULL
 ) WITHOUT ROWID
 """
 _LOOKUP_CHUNK = 500  # SQLite limits the number of ? in one statement
@@ -39,13 +43,17 @@ class StoredAnswer(NamedTuple):
     """An answer before calibration and abstention, which may change without asking again.
 
     `scores` has shape (C,): the log-likelihood of each label (all NaN: no usable answer). `reply` is the text
-    an API answered, "" for a local model.
+    an API answered, "" for a local model; `status` is "answered", "abstained" or "unusable".
     """
 
     prompt: str
     scores: npt.NDArray[np.float64]
-    prompt_tokens: int
+    prompt_tokens: int = 0
     reply: str = ""
+    status: str = "answered"
+    reason: str = ""
+    completion_tokens: int = 0
+    finish_reason: str = ""
 
 
 class AnswerStore:
@@ -79,7 +87,9 @@ class AnswerStore:
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         try:
             # "IMMEDIATE": a write waits for its lock at its beginning, where waiting cannot deadlock.
-            self._connection = sqlite3.connect(self.path, timeout=timeout, isolation_level="IMMEDIATE")
+            self._connection = sqlite3.connect(
+                self.path, timeout=timeout, isolation_level="IMMEDIATE", check_same_thread=False
+            )
         except sqlite3.Error as error:
             raise self._problem(error) from error
         try:
@@ -140,11 +150,12 @@ class AnswerStore:
             chunk = keys[start : start + _LOOKUP_CHUNK]
             marks = ",".join("?" * len(chunk))
             rows = self._run(
-                f"SELECT key, scores, prompt_tokens, reply FROM answers WHERE key IN ({marks})", chunk
+                "SELECT key, scores, prompt_tokens, reply, status, reason, completion_tokens, finish_reason "
+                f"FROM answers WHERE key IN ({marks})",
+                chunk,
             )
-            for key, scores, tokens, reply in rows:
-                prompt = wanted[key]
-                found[prompt] = StoredAnswer(prompt, np.frombuffer(scores, dtype="<f8"), tokens, reply)
+            for key, scores, *others in rows:
+                found[wanted[key]] = StoredAnswer(wanted[key], np.frombuffer(scores, dtype="<f8"), *others)
         return found
 
     def put_many(self, annotator: str, answers: Iterable[StoredAnswer], label_names: Sequence[str]) -> None:
@@ -157,10 +168,12 @@ class AnswerStore:
                 raise ValueError(f"scores of shape {scores.shape} do not fit {len(label_names)} label names")
             key = self.key(annotator, answer.prompt, label_names)
             kept = (answer.prompt, names, scores.tobytes(), answer.prompt_tokens, answer.reply, now)
-            rows.append((key, annotator, *kept))
+            rows.append((key, annotator, *kept, *answer[4:]))
         with self._connection:  # one transaction, taken back at an error or interrupt
+            unusable = "DELETE FROM answers WHERE key = ? AND status = 'unusable'"
+            self._connection.executemany(unusable, [row[:1] for row in rows])
             self._connection.executemany(
-                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
+                f"INSERT OR IGNORE INTO answers VALUES ({', '.join('?' * 12)})", rows
             )
 
     def __len__(self) -> int:
@@ -208,13 +221,17 @@ def answered(
     prompts: Sequence[str],
     label_names: Sequence[str],
     ask: Callable[[list[str], Keep], None],
+    *,
+    again: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, StoredAnswer], set[str]]:
     """Return the answer to every prompt, and the prompts whose answers the store knew before.
 
     ``ask(missing, keep)`` asks the others, each once, and hands over answers as they come. They are on disk
-    before anyone uses them, so an interrupted run loses at most those under way.
+    before anyone uses them, so an interrupted run loses at most those under way. Statuses named in `again`
+    are asked anew.
     """
     answers = store.get(annotator, prompts, label_names) if store is not None else {}
+    answers = {prompt: answer for prompt, answer in answers.items() if answer.status not in again}
     known = set(answers)
 
     def keep(new: Sequence[StoredAnswer]) -> None:

@@ -28,7 +28,7 @@ def test_what_is_put_is_found_again_after_reopening(tmp_path: Path) -> None:
     assert set(found) == {"p", "q"}
     np.testing.assert_array_equal(found["p"].scores, [-1.5, -np.inf])
     assert np.isnan(found["q"].scores).all()
-    assert found["p"][2:] == (7, "reply")
+    assert found["p"][2:4] == (7, "reply")
 
 
 def test_annotator_prompt_and_labels_all_count() -> None:
