@@ -160,7 +160,7 @@ class Endpoint:
             body["temperature"] = self.temperature
         if self.replies != "text" and "logprobs" not in lacks:
             body |= {"logprobs": True, "top_logprobs": _TOP}
-        if self.replies in ("auto", "schema") and "response_format" not in lacks:
+        if self.replies == "auto" and "response_format" not in lacks:
             body["response_format"] = _schema(label_names)
         return body | self.extra
 
@@ -219,11 +219,8 @@ class Endpoint:
                     continue
                 failure, again = self._status(error), _is_passing(error)
             except (TimeoutError, openai.APITimeoutError):
-                reason = f"{self._where} gave no whole reply within timeout={self.timeout} s"
-                failure, again = (
-                    QuestionError(f"{reason}: raise timeout, or lower workers", TimeoutError),
-                    True,
-                )
+                reason = f"{self._where} gave no whole reply within timeout={self.timeout} s: raise it"
+                failure, again = QuestionError(f"{reason}, or lower workers", TimeoutError), True
             except openai.APIConnectionError as error:
                 cause = error.__cause__ or error
                 nobody = type(cause).__name__ == "ConnectError"
