@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from nlkit._util import invalid
 from nlkit.methods.sidyp.detection import SCORES
 from nlkit.methods.sidyp.evidence import SPACES
-from nlkit.training.config import PAPER, TrainingConfig
+from nlkit.training.config import PAPER, SELECTIONS, TrainingConfig
 
 __all__ = ["VARIANTS", "SiDyPConfig"]
 
@@ -185,6 +185,7 @@ class SiDyPConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._choice("selection", SELECTIONS[:2])  # what guards SiDyP is that its stages are weighed
         self._choice("variant", tuple(VARIANTS))
         self._choice("score", SCORES)
         self._choice("space", ("auto", *SPACES))
