@@ -26,7 +26,7 @@ from nlkit._util import invalid
 from nlkit.data import packaged as assets
 from nlkit.data.checks import check_count
 from nlkit.data.hub import HUB, from_hub
-from nlkit.data.labels import Part, check_columns, class_names_of, to_part
+from nlkit.data.labels import Part, check_columns, coding_of, to_part
 from nlkit.data.readers import DataError, read_tab, read_table
 from nlkit.data.sampling import cut, draw
 
@@ -61,6 +61,7 @@ def load_dataset(
     label: str | None = None,
     noisy_label: str | None = None,
     label_names: Sequence[str] | None = None,
+    label_map: Mapping[Any, str | None] | None = None,
     encoding: str | None = None,
     return_report: bool = False,
 ) -> Any:
@@ -88,6 +89,9 @@ def load_dataset(
         Names of the classes in the order of their numbers. Without it, names are sorted, and integers must be
         the class numbers 0 … C-1. Labels in files may be names or class numbers; -1 or empty is missing. When
         every name is itself an integer, as in ``["1", "2", "3"]``, integers are names.
+    label_map
+        What values of the label columns are: value -> class name, or None for missing; a value mapped to
+        itself is a class of its own. The answer to a `LabelError`, which prints it.
     encoding
         Encoding of CSV, TSV and JSONL files; None means UTF-8.
     return_report
@@ -103,6 +107,9 @@ def load_dataset(
 
     Raises
     ------
+    LabelError
+        Values of the label columns may be one label in several spellings, numbers beside names, or no labels
+        (refusals, scores, "?"): it shows them with counts, and the `label_map` to give back.
     DataError
         A file cannot be used: it names the file, the row and the remedy.
     ValueError
@@ -110,7 +117,9 @@ def load_dataset(
     """
     _check_settings(train_size, validation, seed, test_size)
     given = {"text": text, "label": label, "noisy_label": noisy_label}
-    _check_file_settings(source, given, {"label_names": label_names, "encoding": encoding})
+    _check_file_settings(
+        source, given, {"label_names": label_names, "label_map": label_map, "encoding": encoding}
+    )
     if isinstance(source, Mapping):
         if "train" not in source or set(source) - set(SPLITS):
             allowed = 'a mapping with "train" and, if you have them, "validation" and "test"'
@@ -128,12 +137,12 @@ def load_dataset(
     columns = {setting: column or setting for setting, column in given.items()}
     text_column = columns.pop("text")
     check_columns(tables, text_column, {setting: given[setting] for setting in columns})
-    classes = class_names_of(names, tables, columns)
-    parts = {split: to_part(table, text_column, columns, classes) for split, table in tables.items()}
+    coding = coding_of(names, label_map, tables, columns)
+    parts = {split: to_part(table, text_column, columns, coding) for split, table in tables.items()}
     _sample(parts, train_size, validation, seed, test_size)
     if isinstance(source, Mapping):
         _warn(parts)
-    result = _to_datasets(parts, classes)
+    result = _to_datasets(parts, coding.names)
     return (result, _report(parts)) if return_report else result
 
 

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +49,17 @@ class Table:
     rows: list[int] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     class_names: dict[str, list[str]] = field(default_factory=dict)
+
+    def name_classes(self, column: str, names: Sequence[str]) -> None:
+        """Write a column of class numbers as names: the same number may be another class elsewhere."""
+        for place, number in enumerate(self.columns[column]):
+            if number is not None and number >= len(names):
+                problem = (
+                    f"the class number {number} of the column {column!r} has no name: {', '.join(names)}"
+                )
+                raise DataError(problem, "Write the column with all its names.", self.file, self.rows[place])
+        named = [None if n is None or n < 0 else names[n] for n in self.columns[column]]
+        self.columns[column], self.class_names[column] = named, list(names)
 
     def add(self, row: int, cells: list[str], delimiter: str = "\t") -> None:
         """Add a row of cells, one a column; one of another width is set aside."""
@@ -177,8 +188,8 @@ def _read_parquet(path: Path) -> Table:
     # Files written by `datasets` carry the names of their classes.
     described = json.loads((content.schema.metadata or {}).get(b"huggingface", b"{}"))
     features = described.get("info", {}).get("features", {})
-    names = {name: feature.get("names") for name, feature in features.items() if isinstance(feature, dict)}
-    return Table(
-        str(path), content.to_pydict(), list(range(1, content.num_rows + 1)),
-        class_names={name: list(classes) for name, classes in names.items() if classes},
-    )  # fmt: skip
+    table = Table(str(path), content.to_pydict(), list(range(1, content.num_rows + 1)))
+    for name, feature in features.items():
+        if isinstance(feature, dict) and feature.get("names") and name in table.columns:
+            table.name_classes(name, feature["names"])
+    return table

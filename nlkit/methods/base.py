@@ -17,12 +17,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import Dataset, DatasetDict
 from numpy.typing import NDArray
 from torch import nn
 
 from nlkit._util import atomic_write, content_hash
-from nlkit.data.checks import check_texts, class_numbers
+from nlkit.data.checks import check_texts, numbers_of
 from nlkit.data.observed import Observed, observe, observed_validation
 from nlkit.methods.selection import Selection
 from nlkit.metrics.predictions import evaluate_probabilities
@@ -154,19 +154,10 @@ class Method:
             raise ValueError(
                 f"dataset has no column 'label' to evaluate against: it has {dataset.column_names}"
             )
-        label = class_numbers(dataset["label"][:], "dataset['label']")
-        self._check_names(dataset.features["label"])
+        label = numbers_of(dataset, "label", "dataset", self.label_names_)
         known = label >= 0
         texts = [t for t, k in zip(dataset["text"], known, strict=True) if k]
         return evaluate_probabilities(self.predict_proba(texts), label[known])
-
-    def _check_names(self, feature: Any) -> None:
-        """Raise ValueError if a column's class names are not the learned ones, in their order."""
-        if isinstance(feature, ClassLabel) and list(feature.names) != self.label_names_:
-            raise ValueError(
-                f"dataset's label names {list(feature.names)} are not those the method learned, "
-                f"{self.label_names_}, or in another order"
-            )
 
     def _check_trained_on(self, dataset: Dataset) -> Observed:
         """Return the observed data of a training split; raise ValueError if `fit` did not see the same."""

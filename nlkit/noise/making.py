@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nlkit._util import invalid
-from nlkit.data.checks import check_count, check_share, class_names, class_numbers
+from nlkit.data.checks import check_count, check_share, class_names, numbers_of
 from nlkit.data.observed import with_column
 from nlkit.noise.instance import choose, class_probabilities, flip_by_instance
 from nlkit.noise.report import rates
@@ -226,14 +226,14 @@ def instance_probabilities(
 
 def _labels(ds: DatasetDict, splits: Sequence[str] = ("train", "validation")) -> dict[str, Labels]:
     """Return the true labels of these splits, as far as they are there."""
-    labels = {}
+    labels, names = {}, getattr(ds["train"].features.get("label"), "names", None)
     for split in splits:
         if split in ds:
             if "label" not in ds[split].column_names:
                 columns = f"{split} with columns {ds[split].column_names}"
                 invalid("ds", columns, "true labels in a column `label` to add noise to")
             class_names(ds[split], "label", split)
-            labels[split] = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
+            labels[split] = numbers_of(ds[split], "label", f"ds[{split!r}]", names)
     return labels
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlkit._util import invalid
-from nlkit.data.checks import class_names, class_numbers
+from nlkit.data.checks import class_names, numbers_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def noise_report(ds: DatasetDict | Dataset, split: str = "train") -> NoiseReport
         invalid("ds", data.column_names, allowed)
     names = tuple(class_names(data, "label", split))
     C = len(names)
-    true, noisy = (class_numbers(data[column][:], column) for column in ("label", "noisy_label"))
+    true, noisy = (numbers_of(data, column, split, names) for column in ("label", "noisy_label"))
     both = (true >= 0) & (noisy >= 0)
     counts = count_matrix(true, noisy, C)
     sizes = counts.sum(axis=1)

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit import __version__
 from nlkit._util import content_hash, invalid
 from nlkit.annotate.base import Annotator, annotator_name
-from nlkit.data.checks import class_numbers
-from nlkit.data.observed import Observed, observe, observed_validation
+from nlkit.data.checks import numbers_of
+from nlkit.data.observed import Observed, learnt_names, observe, observed_validation
 from nlkit.data.readers import SUFFIXES
 from nlkit.metrics import bootstrap_interval, evaluate_probabilities
 from nlkit.study.resuming import each
@@ -133,7 +133,7 @@ def compare(
 
 def _truth(ds: DatasetDict, split: str) -> Observed:
     """Return texts and true labels of the samples that have one."""
-    label = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
+    label = numbers_of(ds[split], "label", f"ds[{split!r}]", learnt_names(ds))
     return Observed(ds[split]["text"][:], label).labelled()
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
+from nlkit.annotate.simulated import Simulated
 from nlkit.data.observed import Observed, label_names, observe
 from nlkit.methods.baselines import Baseline
 from nlkit.methods.noiseal.config import NoiseALConfig
@@ -237,8 +238,32 @@ def test_evaluate_leaves_missing_labels_out(fitted: Baseline, ds: DatasetDict) -
 def test_evaluate_needs_true_labels_of_the_same_names(fitted: Baseline) -> None:
     with pytest.raises(ValueError, match="no column 'label'"):
         fitted.evaluate(tiny(6, label=False))
-    with pytest.raises(ValueError, match="another order"):
-        fitted.evaluate(tiny(6, names=["grain", "oil", "money"]))
+    with pytest.raises(ValueError, match=r"dataset\['label'\]='gold' is not allowed: the classes "):
+        fitted.evaluate(tiny(6, names=["grain", "oil", "gold"]))
+
+
+def test_classes_in_another_order_are_the_same_classes(ds: DatasetDict, fitted: Baseline) -> None:
+    order = [2, 0, 1]
+    other = ClassLabel(names=[NAMES[c] for c in order])
+
+    def turned(part: Dataset) -> Dataset:
+        columns = {c: [order.index(y) for y in part[c]] for c in ("label", "noisy_label")}
+        return Dataset.from_dict(
+            {"text": part["text"], **columns}, Features(text=Value("string"), label=other, noisy_label=other)
+        )
+
+    assert fitted.evaluate(turned(ds["test"])) == fitted.evaluate(ds["test"])
+    mixed = DatasetDict({split: part if split == "train" else turned(part) for split, part in ds.items()})
+    again = Baseline(profile="quick", epochs=4).fit(mixed, eval_splits=["test"])
+    assert again.history_["accuracy_noisy_validation"].equals(fitted.history_["accuracy_noisy_validation"])
+    assert again.history_["accuracy_test"].iloc[-1] == fitted.score(ds["test"])
+    simulated = [
+        Simulated(1.0, reference=part).annotate(part["text"][:], NAMES)["label"].tolist()
+        for part in (ds["test"], turned(ds["test"]))
+    ]
+    assert simulated == [ds["test"]["label"][:]] * 2
+    with pytest.raises(ValueError, match="reference's label='money' is not allowed: one of the classes"):
+        Simulated(1.0, reference=ds["test"]).annotate(ds["test"]["text"][:], ["oil", "grain"])
 
 
 def test_watching_steers_nothing(ds: DatasetDict, fitted: Baseline) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nlkit._util import invalid
-from nlkit.data.checks import check_labels, check_texts, class_numbers
+from nlkit.data.checks import check_labels, check_texts, class_numbers, numbers_of
 from nlkit.data.observed import Observed, label_names, observe, with_column
 from nlkit.methods.base import Method
 from nlkit.methods.selection import eval_parts
@@ -471,9 +471,8 @@ class SiDyP(Method):
         for split, part in ds.items():
             if "noisy_label" not in part.column_names:
                 continue
-            self._check_names(part.features["noisy_label"])
             texts = check_texts(part["text"][:], f"ds[{split!r}]['text']")
-            label = class_numbers(part["noisy_label"][:], f"ds[{split!r}]['noisy_label']")
+            label = numbers_of(part, "noisy_label", f"ds[{split!r}]", self.label_names_)
             p, why = self._refined(texts, label)
             names = ClassLabel(names=self.label_names_)
             part = with_column(part, "refined_label", p.argmax(1).tolist(), names)
@@ -498,7 +497,7 @@ class SiDyP(Method):
             labels.
         """
         data = self._check_trained_on(dataset)
-        label, noisy = class_numbers(dataset["label"][:], "dataset['label']"), data.noisy_label
+        label, noisy = numbers_of(dataset, "label", "dataset", self.label_names_), data.noisy_label
         found = detection_report(self.prior_["suspicion"].to_numpy(), noisy, label)
         refined = self._refined(data.texts, noisy)[0].argmax(1)
         low, high = self.noise_rate_interval_
