@@ -20,11 +20,17 @@ __all__ = [
     "cache_folder",
     "content_hash",
     "count_cores",
+    "expanded",
     "invalid",
     "matrix_speed",
     "progress",
     "unit_rows",
 ]
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with ``~`` as the home folder."""
+    return Path(path).expanduser()
 
 
 def cache_folder(*parts: str) -> Path:

@@ -25,23 +25,23 @@ __all__ = ["Coding", "Part", "check_columns", "coding_of", "to_part"]
 
 @dataclass
 class Part:
-    """One split before sampling: texts, integer labels by column, and the rows they come from."""
+    """One split before sampling: texts, labels by use (N,), and their places in the table they come from."""
 
-    file: str
+    table: Table
     texts: list[str]
     labels: dict[str, NDArray[np.int64]]
-    rows: list[int]
+    at: NDArray[np.int64]
     left_out: list[Skipped]
 
     def keep(self, positions: NDArray[np.int64]) -> None:
-        """Keep the rows at these positions."""
+        """Keep the samples at these positions."""
         self.texts = [self.texts[i] for i in positions]
-        self.rows = [self.rows[i] for i in positions]
+        self.at = self.at[positions]
         self.labels = {name: values[positions] for name, values in self.labels.items()}
 
     def leave_out(self, positions: Iterable[int], reason: str) -> None:
-        """Note for the report that rows are left out, and why."""
-        self.left_out += [Skipped(self.rows[i], reason, self.texts[i][:80]) for i in positions]
+        """Note for the report that samples are left out, and why."""
+        self.left_out += [self.table.skip(self.at[i], reason, self.texts[i]) for i in positions]
 
     @property
     def strata(self) -> NDArray[np.int64]:
@@ -200,29 +200,43 @@ def _question(
 
     places: dict[str | None, tuple[str, str]] = {}
     for split, columns in held.items():
+        name = Path(tables[split].file).name
         for use, values in columns.items():
             for raw, row in zip(values, tables[split].rows, strict=True):
-                places.setdefault(raw, (use, f"{Path(tables[split].file).name}, row {row}"))
+                places.setdefault(raw, (use, f"{name}, row {row}"))
     rows = [(raw, n, *places[raw], *found[raw]) for raw, n in count.most_common() if raw in found]
     return pd.DataFrame(rows, columns=["value", "count", "column", "first", "why", "proposed"], dtype=object)
 
 
 def to_part(table: Table, text: str, columns: Mapping[str, str], coding: Coding) -> Part:
-    """Return a table's texts and labels, checked; rows that cannot be used are left out and noted."""
-    for value, row in zip(table.columns[text], table.rows, strict=True):
-        if is_missing(value) or (isinstance(value, str) and not value.strip()):
-            problem, remedy = "the text is missing", "Fill it in or delete the row."
-        elif not isinstance(value, str):
-            problem = f"the text is {type(value).__name__} {value!r}, not a string"
-            remedy = "Write it as a string, or pass text=… with the right column."
-        elif (half := half_character(value)) is not None:
-            problem = f"the text holds half a character, the lone surrogate {half!r}"
-            remedy = "Repair it (most emoji are a pair of \\u escapes in JSON) or delete the row."
+    """Return a table's texts and labels; rows without a text that can be used are left out and noted.
+
+    Raises
+    ------
+    DataError
+        If no row has one.
+    """
+    values, kept, left_out = table.columns[text], [], list(table.skipped)
+    for place, value in enumerate(values):
+        if not isinstance(value, str):
+            why = "the text is missing"
+            if not is_missing(value):
+                why = f"the text is {type(value).__name__}, not a string"
+        elif not value or value.isspace():
+            why = "the text is missing"
+        elif half_character(value) is not None:
+            why = "the text holds half a character (a lone surrogate)"
         else:
+            kept.append(place)
             continue
-        raise DataError(f"{problem} (column {text!r})", remedy, table.file, row)
+        left_out.append(table.skip(place, why, str(value)))
+    if not kept:
+        problem = f"no row can be used: {left_out[0].reason} (column {text!r})"
+        raise DataError(problem, "Pass text=… with the right column.", table.file, left_out[0].row)
     labels = {
-        use: np.array([coding.number[raw] for raw in values], np.int64)
-        for use, values in _held(table, columns).items()
+        use: np.array([coding.number[raw] for raw in labels], np.int64)
+        for use, labels in _held(table, columns).items()
     }
-    return Part(table.file, list(table.columns[text]), labels, list(table.rows), list(table.skipped))
+    part = Part(table, values, labels, np.arange(len(values)), left_out)
+    part.keep(np.array(kept))
+    return part

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nlkit.data.checks import is_missing
@@ -67,11 +68,18 @@ class LabelError(DataError):
 
 def spelled(value: Any) -> str | None:
     """Return a label as text, or None when it is missing; 2.0 is 2: so pandas writes integers with gaps."""
-    if is_missing(value):
-        return None
-    if isinstance(value, bool):
-        return str(value).lower()
-    raw = str(value).strip()
+    if not isinstance(value, str):
+        return (
+            None
+            if is_missing(value)
+            else _tidy(str(value).lower() if isinstance(value, bool) else str(value))
+        )
+    return _tidy(value)
+
+
+@lru_cache(4096)
+def _tidy(value: str) -> str | None:
+    raw = value.strip()
     return re.sub(r"\.0+$", "", raw) if re.fullmatch(r"[+-]?\d{1,9}\.0+", raw) else raw or None
 
 
