@@ -30,6 +30,7 @@ _NAMES = {
     "load_dataset": "data.loading",
     "noise_report": "noise.report",
     "reliability": "metrics.predictions",
+    "to_csv": "data.writing",
     "transition_matrix": "noise.making",
 }
 

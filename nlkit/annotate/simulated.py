@@ -12,7 +12,7 @@ import pandas as pd
 from nlkit._util import content_hash, invalid
 from nlkit.annotate.base import Demonstrations, answer_table, check_request
 from nlkit.annotate.demonstrations import MISSING
-from nlkit.data.checks import class_numbers
+from nlkit.data.checks import check_count, check_share, class_numbers
 
 __all__ = ["Simulated"]
 
@@ -47,9 +47,9 @@ class Simulated:
         seed: int = 0,
         abstain_rate: float = 0.0,
     ) -> None:
-        for field, value in (("accuracy", accuracy), ("abstain_rate", abstain_rate)):
-            if not 0 <= value <= 1:
-                invalid(field, value, "a probability from 0 to 1")
+        check_share("accuracy", accuracy)
+        check_share("abstain_rate", abstain_rate)
+        check_count("seed", seed)
         if reference is None:
             raise ValueError(
                 "Simulated needs the truth: reference=ds['train'] (a dataset with `text` and `label`), or "

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nlkit._util import cache_folder, content_hash
+from nlkit._util import cache_folder, content_hash, expanded
 
 __all__ = ["AnswerStore", "StoredAnswer", "answered", "open_store"]
 
@@ -74,7 +74,7 @@ class AnswerStore:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 30.0) -> None:
-        self.path = str(path)
+        self.path = str(expanded(path))
         if self.path != ":memory:":
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 __all__ = [
+    "SEEDS",
+    "check_choice",
     "check_count",
     "check_share",
     "check_texts",
@@ -71,11 +73,21 @@ def texts_of(data: Dataset, name: str) -> list[str]:
     return check_texts(data["text"][:], f"{name}['text']")
 
 
+SEEDS = 2**32 - 1
+"""The largest seed that every library takes, and the largest count."""
+
+
 def check_count(field: str, value: object, least: int = 0, instead: str = "") -> int:
-    """Return a setting as int; ValueError unless it is an integer of at least `least`."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        invalid(field, value, f"{instead}an integer of at least {least}")
+    """Return a setting as int; ValueError unless it is an integer of at least `least`, at most `SEEDS`."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= SEEDS:
+        invalid(field, value, f"{instead}an integer of at least {least} and at most {SEEDS}")
     return int(value)
+
+
+def check_choice(field: str, value: object, allowed: Sequence[Any]) -> None:
+    """Raise ValueError unless a setting is one of those allowed, and of its type."""
+    if not any(type(value) is type(one) and value == one for one in allowed):
+        invalid(field, value, f"one of {', '.join(map(str, allowed))}")
 
 
 def check_share(field: str, value: Any) -> float:

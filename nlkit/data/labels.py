@@ -141,10 +141,12 @@ def coding_of(
 def _given_names(given: Sequence[str] | None) -> tuple[str, ...]:
     if given is None:
         return ()
-    names = () if isinstance(given, str) else tuple(given)
+    names = tuple(given) if isinstance(given, list | tuple) else ()
     named = all(isinstance(name, str) and name.strip() not in ("", "-1") for name in names)
     if not named or len(names) < 2 or len(set(names)) < len(names):
-        invalid("label_names", given, 'at least two different, non-empty strings, none of them "-1"')
+        invalid(
+            "label_names", given, 'a list of at least two different, non-empty strings, none of them "-1"'
+        )
     return names
 
 

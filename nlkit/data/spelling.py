@@ -31,7 +31,7 @@ NOTHING = frozenset(_NOTHING.split("|"))
 REFUSAL = re.compile(
     r"\b(i|we)( can ?not| can.?t| could ?n.t|( a|.)m (unable|not|sorry)| do(n.t| not)| apologi[sz]e)\b"
     r"|\bas an ai\b|\bsorry\b"
-    r"|\b(cannot|can.t|(unable|impossible|hard|difficult) to) (be )?(determin|classif|decid|tell|say)"
+    r"|\b(cannot|can.t|(unable|impossible|hard|difficult) to) (be )?(determine|classif|decide|tell|say)"
     r"|\b(not enough|insufficient) (information|context)|\bnone of the|\bdoes(n.t| not) (fit|belong)"
 )
 SENTENCE = re.compile(r"\b(is|are|was|belongs|seems|appears|would|should|because|classified|about)\b")

@@ -21,7 +21,7 @@ from datasets import Dataset, DatasetDict
 from numpy.typing import NDArray
 from torch import nn
 
-from nlkit._util import atomic_write, content_hash
+from nlkit._util import atomic_write, content_hash, expanded
 from nlkit.data.checks import check_texts, numbers_of
 from nlkit.data.observed import Observed, observe, observed_validation
 from nlkit.methods.selection import Selection
@@ -252,7 +252,7 @@ class Method:
     def save(self, folder: str | Path) -> Path:
         """Save the fitted method: one safetensors file, and its tables as Parquet. `nlkit.load` reads it."""
         self._check_fitted()
-        target = Path(folder)
+        target = expanded(folder)
         for name in self.tables:
             with atomic_write(target / f"{name.rstrip('_')}.parquet") as path:
                 getattr(self, name).to_parquet(path)

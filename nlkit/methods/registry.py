@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nlkit._util import expanded
 from nlkit.methods.base import Method
 from nlkit.methods.baselines import Baseline
 from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel
@@ -28,11 +29,11 @@ def load(folder: str | Path) -> Any:
     NoiseAL, Baseline or any other method of `nlkit.METHODS`
         It predicts as it did when it was saved.
     """
-    path = Path(folder) / "model.safetensors"
+    path = expanded(folder) / "model.safetensors"
     if not path.exists():
         raise FileNotFoundError(f"folder={str(folder)!r} holds no model.safetensors: nothing was saved there")
     tensors, values = load_tensors(path)
     name = values.get("class")
     if name not in METHODS:
         raise ValueError(f"{path}: saved by method {name!r}, this nlkit knows {sorted(METHODS)}")
-    return METHODS[name]._from_saved(Path(folder), tensors, values)
+    return METHODS[name]._from_saved(path.parent, tensors, values)

@@ -180,7 +180,7 @@ class TextEncoder(nn.Module):
         source = resolve_model(name)
         self.tokenizer, model, self.fingerprint, behaviour = _pretrained(source)
         limit = _max_tokens(model)
-        if not 3 <= max_length <= limit:
+        if not isinstance(max_length, int) or not 3 <= max_length <= limit:
             invalid("max_length", max_length, f"encoder {name!r} takes 3 to {limit} tokens")
         self.width = int(cast(Any, model).config.hidden_size)
         self._device = choose_device(device)
@@ -188,7 +188,7 @@ class TextEncoder(nn.Module):
         self.top = nn.ModuleList()
         # Kept in a plain list so that the frozen, shared trunk is no part of state_dict() or parameters().
         self._trunk: list[nn.Module] = []
-        if trainable_layers == "all":
+        if isinstance(trainable_layers, str) and trainable_layers == "all":
             self._whole = copy.deepcopy(model).requires_grad_(True)
             pooler = getattr(self._whole, "pooler", None)
             if pooler is not None:  # unused here, and a weight without a gradient would stall several GPUs

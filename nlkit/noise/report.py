@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlkit._util import invalid
-from nlkit.data.checks import class_names, numbers_of
+from nlkit.data.checks import check_choice, class_names, numbers_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +67,8 @@ def noise_report(ds: DatasetDict | Dataset, split: str = "train") -> NoiseReport
     """Measure the noise in a split of a `DatasetDict`, or in a `Dataset`."""
     import pandas as pd
 
+    if isinstance(ds, dict):
+        check_choice("split", split, list(ds))
     data = ds[split] if isinstance(ds, dict) else ds
     absent = {"label", "noisy_label"} - set(data.column_names)
     if absent:

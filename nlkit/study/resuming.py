@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from nlkit import __version__
-from nlkit._util import atomic_write, cache_folder, content_hash, progress
+from nlkit._util import atomic_write, cache_folder, content_hash, expanded, progress
 
 __all__ = ["KEPT_SECONDS", "Unfinished", "each", "remembered", "source_of", "unfinished"]
 
@@ -105,7 +105,7 @@ def each(
         If a part cannot be written to `checkpoint`.
     """
     under_way = _under_way.get() if checkpoint is None else None
-    folder = Path(checkpoint) if checkpoint is not None else under_way.folder if under_way else None
+    folder = expanded(checkpoint) if checkpoint is not None else under_way.folder if under_way else None
     name = identity or _named_by_source(compute)
     results = []
     with progress(items, desc=desc, unit=unit) as bar:

@@ -11,12 +11,16 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from nlkit.annotate.simulated import Simulated
+from nlkit.data import load_dataset
 from nlkit.data.observed import Observed, label_names, observe
+from nlkit.methods.base import Method
 from nlkit.methods.baselines import Baseline
 from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.methods.registry import METHODS
 from nlkit.methods.sidyp.method import SiDyP
+from nlkit.models.encoder import TextEncoder
+from nlkit.noise import add_noise, noise_report
 from tests.made import labelled_split
 from tests.methods.helpers import replaced
 
@@ -264,6 +268,60 @@ def test_classes_in_another_order_are_the_same_classes(ds: DatasetDict, fitted: 
     assert simulated == [ds["test"]["label"][:]] * 2
     with pytest.raises(ValueError, match="reference's label='money' is not allowed: one of the classes"):
         Simulated(1.0, reference=ds["test"]).annotate(ds["test"]["text"][:], ["oil", "grain"])
+
+
+BAD = [
+    float("inf"),
+    float("nan"),
+    1e300,
+    -1e300,
+    10**400,
+    [],
+    {},
+    object(),
+    np.array([1, 2]),
+    b"x",
+    (1,),
+    {1},
+]
+
+
+@pytest.mark.parametrize("method", METHODS.values())
+def test_a_setting_of_another_kind_is_named(method: type[Method]) -> None:
+    for field in dataclasses.fields(method.config_class):
+        for value in BAD:
+            with pytest.raises(ValueError, match=rf"^{field.name}=(?s:.*) is not allowed: "):
+                method(**{field.name: value})
+    for seed in (2**32, -1, 0.5):
+        with pytest.raises(ValueError, match=r"^seed=.* at least 0 and at most 4294967295"):
+            method(seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("field", "call"),
+    [
+        ("kind", lambda ds, value: add_noise(ds, kind=value)),
+        ("rate", lambda ds, value: add_noise(ds, rate=value)),
+        ("seed", lambda ds, value: add_noise(ds, seed=value)),
+        ("matrix", lambda ds, value: add_noise(ds, "asymmetric", matrix=value)),
+        ("pairs", lambda ds, value: add_noise(ds, "asymmetric", pairs=value or [])),
+        ("split", noise_report),
+        ("accuracy", lambda ds, value: Simulated(value, reference=ds["train"])),
+        ("abstain_rate", lambda ds, value: Simulated(0.9, ds["train"], abstain_rate=value)),
+        ("seed", lambda ds, value: Simulated(0.9, ds["train"], seed=value)),
+        ("max_length", lambda _, value: TextEncoder(max_length=value)),
+        ("trainable_layers", lambda _, value: TextEncoder(trainable_layers=value)),
+        ("train_size", lambda _, value: load_dataset("r8", value)),
+        ("validation", lambda _, value: load_dataset("r8", validation=value)),
+        ("label_names", lambda ds, value: load_dataset(ds["train"], label_names=value)),
+        ("label", lambda ds, value: load_dataset(ds["train"], label=value)),
+    ],
+)
+def test_what_is_given_to_a_function_is_named(ds: DatasetDict, field: str, call: Any) -> None:
+    for value in BAD:
+        if field != "pairs" or not isinstance(value, np.ndarray | dict):
+            with pytest.raises(ValueError, match=rf"^{field}=(?s:.*) is not allowed: "):
+                call(ds, value)
 
 
 def test_watching_steers_nothing(ds: DatasetDict, fitted: Baseline) -> None:
