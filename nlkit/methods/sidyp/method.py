@@ -74,9 +74,10 @@ class SiDyP(Method):
     history_ : DataFrame
         One row an epoch of either stage (column stage: "classifier" or "diffusion").
     prior_ : DataFrame
-        One row a training text: index, noisy_label, suspect, case (certain, dominant, uncertain), candidates
-        and the weight of the likeliest, suspicion, and refined_weight: the likeliest candidate's weight after
-        the reverse chain's answers.
+        One row a training text: index, id (if the data have one), text, noisy_label (a name), suspect, case
+        (certain, dominant, uncertain), candidates, proposed, the likeliest one's name, likeliest, its number,
+        and weight, suspicion, and refined_weight: the likeliest candidate's weight after the reverse chain's
+        answers.
     noise_rate_ : float
         The given or the estimated one.
     noise_rate_interval_ : tuple of two floats
@@ -148,6 +149,8 @@ class SiDyP(Method):
             stage has learnt so far is there, and `predict` works.
         """
         c = self.config
+        if "validation" in ds and not len(ds["validation"]):
+            ds = type(ds)({split: part for split, part in ds.items() if split != "validation"})
         if c.selection == "noisy_validation" and "validation" not in ds:
             raise ValueError("selection='noisy_validation' needs ds['validation']: its texts")
         data, names = observe(ds, "train"), label_names(ds)
@@ -196,6 +199,9 @@ class SiDyP(Method):
             self.history_.insert(0, "stage", self.history_.pop("stage"))
             table = prior.first(n).table(names, data.noisy_label)
             self.prior_ = table.assign(suspicion=suspicion, refined_weight=refinement.weight.mean(0).max(1))
+            self.prior_.insert(1, "text", data.texts)
+            if "id" in ds["train"].column_names:
+                self.prior_.insert(1, "id", ds["train"]["id"][:])
             self.prior_weight_, self.trajectory_ = prior.weight[:n], trajectory["train"]
             self.dynamics_ = dynamics
             self._finish("denoiser", refinement.best_epoch, refinement.best_weights)
@@ -456,7 +462,7 @@ class SiDyP(Method):
         Parameters
         ----------
         ds : DatasetDict
-            Splits with ``text`` and ``noisy_label`` get the new columns; others stay as they are.
+            Splits with ``text`` and ``noisy_label`` get the new columns; others, and empty ones, stay.
 
         Returns
         -------
@@ -469,7 +475,7 @@ class SiDyP(Method):
         self._check_fitted()
         result = type(ds)(ds)
         for split, part in ds.items():
-            if "noisy_label" not in part.column_names:
+            if "noisy_label" not in part.column_names or not len(part):
                 continue
             texts = check_texts(part["text"][:], f"ds[{split!r}]['text']")
             label = numbers_of(part, "noisy_label", f"ds[{split!r}]", self.label_names_)
