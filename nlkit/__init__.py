@@ -28,6 +28,7 @@ _NAMES = {
     "label_with_llm": "annotate.labelling",
     "load": "methods.registry",
     "load_dataset": "data.loading",
+    "look": "study.looking",
     "noise_report": "noise.report",
     "reliability": "metrics.predictions",
     "to_csv": "data.writing",

@@ -41,6 +41,9 @@ __all__ = ["TextEncoder", "mean_pool"]
 SHARD_TEXTS = 1024
 """Texts a shard of the activation cache: an interrupted run loses at most the shard it was computing."""
 
+ALIKE = 0.05
+"""Share of texts from which on one warns that cutting them makes them the same."""
+
 TrainableLayers = int | Literal["all"]
 
 
@@ -221,6 +224,15 @@ class TextEncoder(nn.Module):
         if not len(texts):
             return Inputs([])
         encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        cut = {
+            text: hash(tuple(e)) for text, e in zip(texts, encoded, strict=True) if len(e) == self.max_length
+        }
+        if (alike := len(cut) - len(set(cut.values()))) > ALIKE * len(texts):
+            warnings.warn(
+                f"{alike} of {len(texts)} texts are as another one up to max_length={self.max_length} tokens, "
+                "and cannot be told apart: choose a larger max_length, or leave out how they begin",
+                stacklevel=2,
+            )
         return Inputs([np.asarray(ids, np.int32) for ids in encoded])
 
     def prepare(self, texts: Sequence[str], *, batch_size: int | None = None) -> Inputs:
