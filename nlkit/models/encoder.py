@@ -229,7 +229,7 @@ class TextEncoder(nn.Module):
         }
         if (alike := len(cut) - len(set(cut.values()))) > ALIKE * len(texts):
             warnings.warn(
-                f"{alike} of {len(texts)} texts are as another one up to max_length={self.max_length} tokens, "
+                f"{alike} of {len(texts)} texts are as another up to max_length={self.max_length} tokens, "
                 "and cannot be told apart: choose a larger max_length, or leave out how they begin",
                 stacklevel=2,
             )
