@@ -108,9 +108,11 @@ def coding_of(
     meaning: dict[str | None, str | None] = {None: None}
     if names and any(integer(name) is None for name in names):
         meaning |= {str(number): name for number, name in enumerate(names)}
-    meaning |= {name: name for name in order}
+    meaning |= {name: name for name in names}
     told = _checked_map(label_map, names)
     meaning |= told
+    # Names that a file carries are asked about like others; here they only give the order.
+    order = [name for name in dict.fromkeys(told.get(name, name) for name in order) if name]
     held = {split: _held(table, columns) for split, table in tables.items()}
     lists = [values for uses in held.values() for values in uses.values()]
     count = Counter(raw for raw in chain(*lists) if raw is not None)

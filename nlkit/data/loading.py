@@ -178,24 +178,23 @@ def _check_own_settings(
         if value is not None and packaged:
             allowed = f"{source!r} has its own columns and classes; leave {setting} out, it is for your files"
             invalid(setting, value, allowed)
-        if value is not None and setting in texts and not (isinstance(value, str) and value):
-            wanted = {"delimiter": "a character", "encoding": "a Python codec"}.get(
-                setting, "the name of a column"
-            )
-            invalid(setting, value, f"{wanted}, or None")
+        good = isinstance(value, str) and value and (setting != "delimiter" or len(value) == 1)
+        if value is not None and setting in texts and not good:
+            wanted = {"delimiter": "a character", "encoding": "a Python codec"}
+            invalid(setting, value, f"{wanted.get(setting, 'the name of a column')}, or None")
 
 
 def _own_tables(
     source: Any, split: str | None, encoding: str | None, delimiter: str | None
 ) -> dict[str, Table]:
     """Read data of one's own, by split."""
-    if isinstance(source, str) and Path(source.removesuffix(".gz")).suffix not in SUFFIXES:
+    if isinstance(source, str) and Path(source.lower().removesuffix(".gz")).suffix not in SUFFIXES:
         invalid(
             "source", source, f"one of {', '.join([*OFFLINE, *HUB])}, a file, or a mapping of splits to files"
         )
     if isinstance(source, Mapping) and ("train" not in source or set(source) - set(SPLITS)):
         invalid(
-            "source", dict(source), 'a mapping with "train" and, if you have them, "validation" and "test"'
+            "source", list(source), 'a mapping with "train" and, if you have them, "validation" and "test"'
         )
     sources = source if isinstance(source, Mapping) else {"train": source}
     tables = {s: read_rows(sources[s], encoding, delimiter) for s in SPLITS if s in sources}

@@ -146,13 +146,13 @@ def suspicious(
             stand_for = dict.fromkeys(numbers, ASK)
         why = "a number beside names"
         found |= {raw: (closed or why if name is ASK else why, name) for raw, name in stand_for.items()}
-    known = {fold(name): name for name in classes}
+    known = {fold(name): name for name in classes if name not in count}
     for raw in plain:
         if raw in found:
             continue
         if (same := known.setdefault(fold(raw), raw)) != raw:
             found[raw] = (f"{same!r} in another spelling", same)
-        elif closed:
+        elif closed and raw not in classes:
             found[raw] = (closed, ASK)
     for raw in (raw for raw, (reason, _) in found.items() if reason == "a sentence"):
         held = {name for key, name in known.items() if re.search(rf"\b{re.escape(key)}\b", fold(raw))}

@@ -136,6 +136,35 @@ def test_files_with_their_classes_in_another_order(tmp_path):
     assert ds["train"].features["label"].names == ds["test"].features["label"].names == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(
+    ("names", "labels", "proposed"),
+    [
+        (("Sport", "sport", "art"), [0, 1, 1, 2], {"Sport": "sport"}),
+        (("art", "sport", "n/a"), [0, 1, 2, 2], {"n/a": None}),
+    ],
+)
+def test_names_that_a_file_carries_are_asked_about_too(tmp_path, names, labels, proposed):
+    source = {"train": parquet(tmp_path / "train.parquet", names, labels)}
+    with pytest.raises(LabelError) as asked:
+        load_dataset(source, validation=0)
+    assert asked.value.label_map == proposed
+    train = load_dataset(source, validation=0, label_map=proposed)["train"]
+    assert train.features["label"].names == [name for name in names if name not in proposed]
+    assert list(by_name(train).values()) == [proposed.get(names[y], names[y]) for y in labels]
+
+
+def test_class_labels_of_other_names_are_asked(tmp_path):
+    source = {"train": parquet(tmp_path / "train.parquet", ("Sport", "Art"), [0, 1, 0]),
+              "test": parquet(tmp_path / "test.parquet", ("art", "sport"), [0, 1])}  # fmt: skip
+    with pytest.raises(LabelError) as asked:
+        load_dataset(source, validation=0)
+    assert asked.value.label_map == {"sport": "Sport", "Art": "art"}
+    ds = load_dataset(source, validation=0, label_map=asked.value.label_map)
+    assert ds["test"].features["label"].names == ["Sport", "art"]
+    assert by_name(ds["train"]) == {"train 0": "Sport", "train 1": "art", "train 2": "Sport"}
+    assert by_name(ds["test"]) == {"test 0": "art", "test 1": "Sport"}
+
+
 def test_numbers_of_two_class_labels_are_compared_by_name():
     features = Features(
         {"label": ClassLabel(names=["a", "b", "c"]), "noisy_label": ClassLabel(names=["c", "a", "d"])}
