@@ -106,7 +106,7 @@ def _kind(column: str, tables: Sequence[Table]) -> Any:
     values = list(chain(*(table.columns.get(column, ()) for table in tables)))
     try:
         kind = pa.array(values, from_pandas=True).type
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (TypeError, ValueError, OverflowError):
         kind = pa.null()
     return pa.string() if pa.types.is_null(kind) else kind
 
@@ -116,5 +116,6 @@ def _array(values: list[Any], kind: Any) -> Any:
 
     try:
         return pa.array(values, kind, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # of several kinds
-        return pa.array([None if is_missing(value) else str(value) for value in values], kind)
+    except (TypeError, ValueError, OverflowError):  # of several kinds, or half characters
+        said = [None if is_missing(value) else str(value) for value in values]
+        return pa.array([s and s.encode("utf-8", "backslashreplace").decode() for s in said], kind)

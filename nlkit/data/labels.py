@@ -120,7 +120,7 @@ def coding_of(
     if "-1" not in found:
         meaning.setdefault("-1", None)
     open_ = {raw: n for raw, n in count.items() if raw not in meaning and raw not in found}
-    known = [name for name in dict.fromkeys([*order, *meaning.values()]) if name]
+    known = {name for name in meaning.values() if name}
     pairs = Counter(chain(*(zip(*uses.values(), strict=True) for uses in held.values() if len(uses) == 2)))
     if found := suspicious(open_, order, known, closed, pairs) | found:
         raise LabelError(_question(found, count, tables, held), file)
@@ -204,10 +204,11 @@ def _question(
 
     places: dict[str | None, tuple[str, str]] = {}
     for split, columns in held.items():
-        name = Path(tables[split].file).name
         for use, values in columns.items():
-            for raw, row in zip(values, tables[split].rows, strict=True):
-                places.setdefault(raw, (use, f"{name}, row {row}"))
+            for place, raw in enumerate(values):
+                if raw in found and raw not in places:
+                    file, row = tables[split].file_of(place), tables[split].rows[place]
+                    places[raw] = (use, f"{Path(file).name}, row {row}")
     rows = [(raw, n, *places[raw], *found[raw]) for raw, n in count.most_common() if raw in found]
     return pd.DataFrame(rows, columns=["value", "count", "column", "first", "why", "proposed"], dtype=object)
 

@@ -109,6 +109,8 @@ def read_rows(source: Any, encoding: str | None = None, delimiter: str | None = 
     if isinstance(source, list | tuple) and source:
         return _joined([read_rows(one, encoding, delimiter) for one in source])
     if hasattr(source, "columns") and hasattr(source, "iloc"):
+        if twice := sorted(map(str, source.columns[source.columns.duplicated()])):
+            raise DataError(f"columns {twice} appear twice", "Rename one of them.", "DataFrame")
         columns = {str(name): source[name].tolist() for name in source.columns}
         return Table("DataFrame", columns, list(range(len(source))))
     if not hasattr(source, "with_format"):
@@ -291,18 +293,21 @@ def _read_jsonl(text: str, file: str) -> Table:
 
 
 def _read_json(text: str, file: str) -> Table:
-    """Read a list of records or a dictionary of columns; what is neither is taken to be one record a line."""
+    """Read a list of records, also as {"data": […]}, or columns; what is neither: one record a line."""
     try:
         content = json.loads(text)
     except ValueError:
         return _read_jsonl(text, file)
-    if isinstance(content, dict) and all(isinstance(values, list | dict) for values in content.values()):
-        columns = {k: list(v.values()) if isinstance(v, dict) else v for k, v in content.items()}
-        if len({len(values) for values in columns.values()}) == 1:
-            content = [
-                dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)
-            ]
-    records = content if isinstance(content, list) else [content]
+    values = list(content.values()) if isinstance(content, dict) else [content]
+    columns = [list(v.values()) if isinstance(v, dict) else v for v in values]
+    if not all(isinstance(column, list) for column in columns):
+        columns = [[content]]  # one record
+    if len(columns) == 1 and all(isinstance(record, dict) for record in columns[0]):
+        records = columns[0]
+    elif isinstance(content, dict) and len(set(map(len, columns))) == 1:
+        records = [dict(zip(content, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    else:
+        records = content if isinstance(content, list) else [content]
     return _read_jsonl("\n".join(map(json.dumps, records)), file)
 
 

@@ -123,9 +123,9 @@ def suspicious(
     count
         Value, as `spelled`, -> how often it occurs; only values whose meaning is not known yet.
     names
-        Classes in the order of their numbers, as far as that is known.
+        Classes in the order of their numbers, as far as that is known; as values they are asked about.
     classes
-        Classes that are known, those and others.
+        Classes that were named in answer to a question.
     closed
         Why there can be no others; "" if there can.
     pairs
@@ -140,19 +140,20 @@ def suspicious(
         else:
             plain.append(raw)
     numbers = [raw for raw in plain if integer(raw) is not None]
-    if any(integer(raw) is None for raw in [*plain, *classes]):
+    if any(integer(raw) is None for raw in [*plain, *names, *classes]):
         stand_for = {raw: _stands_for(raw, names, pairs) for raw in numbers}
         if len(set(stand_for.values())) < len(numbers):
             stand_for = dict.fromkeys(numbers, ASK)
         why = "a number beside names"
         found |= {raw: (closed or why if name is ASK else why, name) for raw, name in stand_for.items()}
-    known = {fold(name): name for name in classes if name not in count}
+    sure = [*(name for name in names if name not in count), *classes]
+    known = {fold(name): name for name in sure}
     for raw in plain:
         if raw in found:
             continue
         if (same := known.setdefault(fold(raw), raw)) != raw:
             found[raw] = (f"{same!r} in another spelling", same)
-        elif closed and raw not in classes:
+        elif closed and raw not in names:
             found[raw] = (closed, ASK)
     for raw in (raw for raw, (reason, _) in found.items() if reason == "a sentence"):
         held = {name for key, name in known.items() if re.search(rf"\b{re.escape(key)}\b", fold(raw))}

@@ -98,6 +98,8 @@ def test_the_question_counts_and_says_where_and_why(tmp_path):
         ([0, 1, -1], {"label_map": {-1: None}}, ["0", "1"]),
         ([0, 1, 2, -1], {"label_names": ["x", "y", "z"]}, ["x", "y", "z"]),  # all three and missing ones
         (["x", "y", "-1"], {}, ["x", "y"]),
+        (["SPORT"] * 3 + ["Sport", "art"], {"label_map": {"sport": "Sport", "SPORT": "Sport"}},
+         ["Sport", "art"]),
         (MIXED, {"label_names": ["neg", "pos"]}, ["neg", "pos"]),
     ],
 )  # fmt: skip
