@@ -36,8 +36,8 @@ def cache_folder(*parts: str) -> Path:
         If the folder is not there and cannot be made. A folder that can only be read is no error here.
     """
     root = os.environ.get("NLKIT_CACHE")
-    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nlkit"
-    folder = base.joinpath(*parts)
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = (Path(root).expanduser() if root else home / "nlkit").joinpath(*parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -67,7 +67,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, identity: str) -> None:
-        self.path, self.identity = Path(folder) / "checkpoint.safetensors", identity
+        self.path, self.identity = Path(folder).expanduser() / "checkpoint.safetensors", identity
 
     def read(self) -> tuple[Tensors, dict[str, Any]] | None:
         """Return the state that was written last, None where there is none."""

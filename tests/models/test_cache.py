@@ -147,6 +147,8 @@ def test_a_killed_writer_leaves_no_visible_half(tmp_path: Path, renames: int) ->
         *((suffix, lambda path, change=change: path.write_bytes(change(path.read_bytes())))
           for suffix in (".npy", ".json")
           for change in (lambda b: b[:-7], lambda b: b"", lambda b: b"\x93rubbish" * 30)),
+        (".npy", lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x7e")),  # one number, now NaN
+        (".json", lambda path: path.write_text(path.read_text().replace('["a"]', '["b"]'))),
         (".json", lambda path: path.write_text("[1, 2]")),
         (".json", lambda path: path.write_text('{"texts": ["a", "b"], "lengths": [5]}')),
         (".npy", lambda path: np.save(path, block(0).astype(np.float32))),
