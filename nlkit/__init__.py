@@ -21,6 +21,7 @@ _NAMES = {
     "SiDyP": "methods.sidyp.method",
     "TextEncoder": "models.encoder",
     "add_noise": "noise.making",
+    "clean": "study.cleaned",
     "correction_report": "metrics.labels",
     "doctor": "diagnosis",
     "evaluate_probabilities": "metrics.predictions",

@@ -30,6 +30,7 @@ __all__ = [
     "below",
     "check_finite",
     "check_folder",
+    "check_replaceable",
     "load_tensors",
     "save_tensors",
     "whole_folder",
@@ -58,8 +59,7 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
     OSError
         If something cannot be written, as on a full disk; what stood there stays.
     """
-    target = Path(folder).expanduser().resolve()
-    _check_replaceable(target)
+    target = check_replaceable(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
     old = temporary.with_name(f"{temporary.name}-old")
@@ -120,10 +120,11 @@ def check_folder(folder: str | Path) -> set[str]:
 AGAIN = "restore the folder from a copy, or fit and save again"
 
 
-def _check_replaceable(target: Path) -> None:
-    """Raise FileExistsError if something would be lost that nlkit did not write."""
+def check_replaceable(folder: str | Path) -> Path:
+    """Return a folder's real path; raise FileExistsError if something is there that nlkit did not write."""
+    target = Path(folder).expanduser().resolve()
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
+        return target
     try:
         foreign = _files(target).keys() - check_folder(target) - {MANIFEST}
         reason = f"it holds {min(foreign)}, which was not saved with the rest" if foreign else ""
@@ -133,6 +134,7 @@ def _check_replaceable(target: Path) -> None:
         raise FileExistsError(
             f"folder={str(target)!r} is not replaced: {reason}. Choose another folder, or remove this one"
         )
+    return target
 
 
 def _files(folder: Path) -> dict[str, Path]:
