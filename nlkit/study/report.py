@@ -17,8 +17,8 @@ from nlkit.study.suspects import FINDERS, LEAST_FOUND, LEAST_WRONG, MOST, Findin
 
 __all__ = ["Report", "report_html"]
 
-SHOWN, CLASSES, CHARACTERS, NEAREST = 12, 10, 400, 3
-"""Suspects, classes, characters of a text and neighbours that the page shows at most."""
+SHOWN, CLASSES, CHARACTERS, NAME, NEAREST = 12, 10, 400, 24, 3
+"""Suspects, classes, characters of a text and of a name in a table, and neighbours, at most."""
 
 STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1b1f24; --soft: #57606a; --line: #d0d7de;
@@ -38,8 +38,10 @@ p, li { max-width: 46rem; }
 table { border-collapse: collapse; font-size: .92rem; }
 th, td { padding: .28rem .55rem; text-align: left; vertical-align: top; overflow-wrap: normal;
   border-bottom: 1px solid var(--line); }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-tbody th { max-width: 12rem; overflow-wrap: anywhere; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+th, td { white-space: nowrap; }
+.heat thead th { writing-mode: vertical-rl; transform: rotate(180deg); vertical-align: bottom; }
+.heat td { min-width: 2.2rem; }
 .bar { position: relative; height: 1.1rem; background: var(--card); border: 1px solid var(--line); }
 .bar i { position: absolute; top: 0; bottom: 0; background: var(--hot); opacity: .45; }
 .bar b { position: absolute; top: -3px; bottom: -3px; width: 3px; background: var(--hot); }
@@ -51,6 +53,8 @@ article p, article ul { margin: .25rem 0; }
 .new { color: var(--cool); font-weight: 600; }
 blockquote { margin: .4rem 0; padding-left: .8rem; border-left: 3px solid var(--line);
   white-space: pre-wrap; }
+@media (max-width: 30rem) { th, td { padding: .25rem .35rem; } tbody th { white-space: normal;
+  overflow-wrap: anywhere; min-width: 6.5rem; } }
 @media print { :root { color-scheme: light; --back: #fff; --text: #000; --soft: #444; --line: #bbb;
   --card: #fff; --hot: #8a4500; --cool: #084a80; } body { max-width: none; font-size: 10pt; }
   .bar i, .bar b, td { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
@@ -121,15 +125,14 @@ def _classes(r: Report) -> str:
     known = r.table[r.table["noisy_label"] != ""]
     group = known.assign(suspect=known["finders"] >= 2).groupby("noisy_label")
     found = group.agg(n=("suspect", "size"), suspect=("suspect", "sum"), changed=("changed", "sum"))
-    found["share"] = found["suspect"] / found["n"]
-    worst = found.sort_values(["share", "n"], ascending=False, kind="stable").head(CLASSES)
+    worst = found.sort_values(["suspect", "n"], ascending=False, kind="stable").head(CLASSES)
     rows = "".join(
-        f"<tr><th>{escape(str(name))}</th>{_number(row['n'])}{_number(row['suspect'])}"
-        f"{_number(row['changed'])}<td>{row['share']:.0%}{_bar(0.0, row['share'])}</td></tr>\n"
+        f"<tr>{_name(str(name))}{_number(row['n'])}{_number(row['changed'])}<td>{row['suspect']:,.0f} "
+        f"({row['suspect'] / row['n']:.0%}){_bar(0.0, row['suspect'] / row['n'])}</td></tr>\n"
         for name, row in worst.iterrows()
     )
-    left = f" The worst {CLASSES} of {len(found)} classes." if len(found) > CLASSES else ""
-    head = "".join(f"<th class=number>{name}</th>" for name in ("labels", "suspect", "changed"))
+    left = f" The {CLASSES} of {len(found)} classes with the most." if len(found) > CLASSES else ""
+    head = "".join(f"<th class=number>{name}</th>" for name in ("labels", "changed"))
     return (
         "<h2>Worst classes</h2>\n<p class=soft>Suspect: at least two finders propose the same other label."
         f"{left}</p>\n{_table(f'<th>labelled as</th>{head}<th>suspect</th>', rows)}"
@@ -145,14 +148,14 @@ def _confusion(r: Report) -> str:
     count = pd.crosstab(pairs["noisy_label"], pairs["proposal"])
     cells = count.reindex(index=shown, columns=shown, fill_value=0).to_numpy(np.int64)
     rows = "".join(
-        f"<tr><th>{escape(name)}</th>{''.join(_heat(int(n), int(cells.max())) for n in line)}</tr>\n"
+        f"<tr>{_name(name)}{''.join(_heat(int(n), int(cells.max())) for n in line)}</tr>\n"
         for name, line in zip(shown, cells, strict=True)
     )
     left = f" The {len(shown)} classes most concerned." if len(shown) < len(r.names) else ""
-    head = "<td></td>" + "".join(f"<th>{escape(name)}</th>" for name in shown)
+    head = "<td></td>" + "".join(map(_name, shown))
     return (
         "<h2>What is taken for what</h2>\n<p class=soft>Suspect labels: as found (rows), as proposed "
-        f"(columns).{left}</p>\n{_table(head, rows)}"
+        f"(columns).{left}</p>\n{_table(head, rows, 'heat')}"
     )
 
 
@@ -215,9 +218,13 @@ def _made(r: Report) -> str:
     )
 
 
-def _table(head: str, rows: str) -> str:
+def _table(head: str, rows: str, kind: str = "plain") -> str:
     top = f"<thead><tr>{head}</tr></thead>"
-    return f"<div class=scroll><table>{top}<tbody>\n{rows}</tbody></table></div>\n"
+    return f"<div class=scroll><table class={kind}>{top}<tbody>\n{rows}</tbody></table></div>\n"
+
+
+def _name(name: str) -> str:
+    return f'<th title="{escape(name)}">{_cut(name, NAME)}</th>'
 
 
 def _cut(text: str, most: int) -> str:
