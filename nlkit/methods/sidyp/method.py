@@ -148,11 +148,12 @@ class SiDyP(Method):
             stage has learnt so far is there, and `predict` works.
         """
         c = self.config
-        if c.selection == "noisy_validation" and "validation" not in ds:
+        validated = "validation" in ds and len(ds["validation"]) > 0
+        if c.selection == "noisy_validation" and not validated:
             raise ValueError("selection='noisy_validation' needs ds['validation']: its texts")
         data, names = observe(ds, "train"), label_names(ds)
         texts = {"train": data.texts}
-        if "validation" in ds:
+        if validated:
             texts["validation"] = check_texts(ds["validation"]["text"][:], "ds['validation']['text']")
 
         judge = Judge.of(ds, data, c)

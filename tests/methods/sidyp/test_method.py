@@ -227,8 +227,10 @@ class TestTheBestEpoch:
         assert not np.array_equal(sane(chosen, noisy), sane(last, noisy))
         assert np.array_equal(sane(nk.load(best.save(tmp_path)), noisy), sane(best, noisy))
 
-    def test_without_validation_texts(self, noisy: DatasetDict) -> None:
-        alone = DatasetDict({"train": noisy["train"]})
+    @pytest.mark.parametrize("empty", [False, True])
+    def test_without_validation_texts(self, noisy: DatasetDict, empty: bool) -> None:
+        nobody = {"validation": noisy["validation"].select([])} if empty else {}
+        alone = DatasetDict({"train": noisy["train"], **nobody})
         clf = nk.SiDyP(**QUICK).fit(alone)
         sane(clf, noisy)
         assert clf.best_epoch_ is None
