@@ -31,6 +31,7 @@ _NAMES = {
     "load_dataset": "data.loading",
     "noise_report": "noise.report",
     "reliability": "metrics.predictions",
+    "review": "course.widgets.review",
     "transition_matrix": "noise.making",
 }
 

@@ -74,13 +74,11 @@ class Cleaned:
         few = self.table[self.table["finders"] >= 2]
         return few.sort_values(["finders", "confidence"], ascending=False, kind="stable")
 
-    def html(self) -> str:
-        """Return the report: one page that needs nothing beside it."""
-        return report_html(
-            Report(
-                self.table, self.suspects, self.findings, self.method.label_names_, self.unchanged_because,
-                self.gold, self.not_looked_at, self.method.config.to_dict(),
-            )
+    def report(self) -> Report:
+        """Return what `nlkit.study.report` makes a page of."""
+        return Report(
+            self.table, self.suspects, self.findings, self.method.label_names_, self.unchanged_because,
+            self.gold, self.not_looked_at, self.method.config.to_dict(),
         )  # fmt: skip
 
     def save(self, folder: str | Path) -> Path:
@@ -106,7 +104,7 @@ class Cleaned:
         with whole_folder(target) as place:
             for name, table in (("cleaned", every), ("review", review)):
                 neutral(table).to_csv(place / f"{name}.csv", index=False)
-            (place / "report.html").write_text(self.html(), "utf-8")
+            (place / "report.html").write_text(report_html(self.report()), "utf-8")
             self.method.save(place / "model")
         return target
 

@@ -15,7 +15,7 @@ import pandas as pd
 from nlkit import __version__
 from nlkit.study.suspects import FINDERS, LEAST_FOUND, LEAST_WRONG, MOST, Findings
 
-__all__ = ["Report", "report_html"]
+__all__ = ["Report", "report_html", "suspect_card"]
 
 SHOWN, CLASSES, CHARACTERS, NAME, NEAREST = 12, 10, 400, 24, 3
 """Suspects, classes, characters of a text and of a name in a table, and neighbours, at most."""
@@ -167,11 +167,12 @@ def _texts(r: Report) -> str:
     what += "it finds the proposal, and the label as found."
     if not len(shown):
         what = "None: no two finders propose the same other label."
-    cards = "".join(_text(r, int(place)) for place in shown.index)
+    cards = "".join(suspect_card(r, int(place)) for place in shown.index)
     return f"<h2>Most suspicious texts</h2>\n<p class=soft>{what}</p>\n{cards}"
 
 
-def _text(r: Report, place: int) -> str:
+def suspect_card(r: Report, place: int) -> str:
+    """Return one suspect, with its neighbours, as HTML."""
     row: Any = r.table.loc[place]
     near = "".join(
         f"<li><strong>{escape(r.table['noisy_label'][j])}</strong>: "
@@ -180,10 +181,10 @@ def _text(r: Report, place: int) -> str:
         if j >= 0
     )
     done = "changed" if row["changed"] else "left as it was"
+    was, new = escape(row["noisy_label"]) or "(none)", escape(row["proposal"])
     return (
-        f"<article><p>{escape(str(row['id']))}: <span class=was>"
-        f"{escape(row['noisy_label']) or '(none)'}</span> → <span class=new>{escape(row['proposal'])}"
-        f"</span>, {done}, confidence {row['confidence']:.2f}</p>\n<blockquote dir=auto>"
+        f"<article><p>{escape(str(row['id']))}: <strong class=was>{was}</strong> → <strong class=new>{new}"
+        f"</strong>, {done}, confidence {row['confidence']:.2f}</p>\n<blockquote dir=auto>"
         f"{_cut(row['text'], CHARACTERS)}</blockquote>\n<p class=soft>{escape(row['reason'])}</p>\n"
         f"<p class=soft>Nearest texts, with their labels as found:</p><ul class=soft>{near}</ul></article>\n"
     )
