@@ -23,7 +23,9 @@ KEYS = {"keep": "k", "accept": "a", "other": "o", "skip": "s", "undo": "u"}
 PRESS = """
 const box = this.closest('.nlkit-review');
 if (!box.hasAttribute('data-lm-suppress-shortcuts')) {
-  box.setAttribute('data-lm-suppress-shortcuts', 'true');
+  const mine = part => part.setAttribute('data-lm-suppress-shortcuts', 'true');
+  mine(box);
+  box.addEventListener('focusin', event => mine(event.target));
   box.tabIndex = 0;
   box.addEventListener('keydown', event => {
     const list = event.target.tagName === 'SELECT';
