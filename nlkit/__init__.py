@@ -21,6 +21,7 @@ _NAMES = {
     "SiDyP": "methods.sidyp.method",
     "TextEncoder": "models.encoder",
     "add_noise": "noise.making",
+    "clean": "study.cleaned",
     "correction_report": "metrics.labels",
     "doctor": "diagnosis",
     "evaluate_probabilities": "metrics.predictions",
@@ -31,6 +32,7 @@ _NAMES = {
     "look": "study.looking",
     "noise_report": "noise.report",
     "reliability": "metrics.predictions",
+    "review": "course.widgets.review",
     "to_csv": "data.writing",
     "transition_matrix": "noise.making",
 }

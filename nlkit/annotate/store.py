@@ -92,7 +92,7 @@ class AnswerStore:
         if isinstance(error, sqlite3.OperationalError):
             return OSError(
                 f"cannot use the answer store {self.path}: {error}; check that it is no folder, that its "
-                "folder is writable, and that no other program holds it"
+                "folder is writable, that the disk has room, and that no other program holds it"
             )
         return ValueError(
             f"{self.path} is not a readable answer store ({error}): give another path, or move the file "
@@ -158,10 +158,12 @@ class AnswerStore:
             key = self.key(annotator, answer.prompt, label_names)
             kept = (answer.prompt, names, scores.tobytes(), answer.prompt_tokens, answer.reply, now)
             rows.append((key, annotator, *kept))
-        with self._connection:  # one transaction, taken back at an error or interrupt
-            self._connection.executemany(
-                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
-            )
+        insert = "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        try:
+            with self._connection:  # one transaction, taken back at an error or interrupt
+                self._connection.executemany(insert, rows)
+        except sqlite3.DatabaseError as error:
+            raise self._problem(error) from error
 
     def __len__(self) -> int:
         """Return the number of answers in the file, of all annotators."""

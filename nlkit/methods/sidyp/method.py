@@ -235,11 +235,13 @@ class SiDyP(Method):
                     for split, part, label in evaluated:
                         p = trainer.predict("branches", part, averaged=True).class_probability()
                         row[f"accuracy_{split}"] = accuracy(p, label)
-        except Interrupted as stop:
-            kept = "the checkpoint is kept" if checkpoint else "without a checkpoint nothing is kept"
+        except Interrupted:
+            kept = "nothing is kept" if saved else "without a checkpoint nothing is kept"
+            if saved and trainer.epoch:
+                kept = f"the checkpoint keeps {trainer.epoch}: the same call goes on there"
             raise Interrupted(
                 f"SiDyP was interrupted in epoch {trainer.epoch + 1} of {c.epochs} of its first stage; {kept}"
-            ) from stop
+            ) from None  # the trainer's message speaks of epochs that are lost with it
         self.branches_ = model
         self.branches_.load_state_dict(recorder.weights[max(recorder.weights)])
         self.snapshots_ = Snapshots([recorder.weights[e] for e in sorted(recorder.weights)[:-1]])

@@ -253,7 +253,9 @@ class TestInterrupted:
     ) -> None:
         with monkeypatch.context() as patch:
             interrupt(patch, CoRegularisedLoss, "__call__", 13 * (epoch - 1) + 5)  # 13 batches an epoch
-            with pytest.raises(Interrupted, match=f"epoch {epoch} of 4 of its first stage; the checkpoint"):
+            with pytest.raises(
+                Interrupted, match=f"epoch {epoch} of 4 of its first stage; the checkpoint keeps {epoch - 1}"
+            ):
                 nk.SiDyP(**QUICK).fit(noisy, checkpoint=tmp_path)
         assert_same_run(nk.SiDyP(**QUICK).fit(noisy, checkpoint=tmp_path), fitted, noisy)
         # A finished first stage is not done again, and it is of this run alone.
