@@ -22,6 +22,7 @@ _NAMES = {
     "SiDyP": "methods.sidyp.method",
     "TextEncoder": "models.encoder",
     "add_noise": "noise.making",
+    "clean": "study.cleaned",
     "correction_report": "metrics.labels",
     "doctor": "diagnosis",
     "evaluate_probabilities": "metrics.predictions",
@@ -29,8 +30,11 @@ _NAMES = {
     "label_with_llm": "annotate.labelling",
     "load": "methods.registry",
     "load_dataset": "data.loading",
+    "look": "study.looking",
     "noise_report": "noise.report",
     "reliability": "metrics.predictions",
+    "review": "course.widgets.review",
+    "to_csv": "data.writing",
     "transition_matrix": "noise.making",
 }
 

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from nlkit._util import cache_folder
+from nlkit._util import cache_folder, expanded
 
 __all__ = ["ModelSource", "load_model", "load_tokenizer", "locate", "ready_folder"]
 
@@ -35,7 +35,7 @@ def locate(model: str | os.PathLike[str]) -> ModelSource:
     `identity` is the SHA-256 of the weights for files; for a hub name it is the commit of the copy in the
     hub's cache or online.
     """
-    path = Path(model)
+    path = expanded(model)
     if path.is_file():
         return ModelSource(str(path.parent), path, _digest([path]))
     if path.is_dir():

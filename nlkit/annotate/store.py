@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nlkit._util import cache_folder, content_hash
+from nlkit._util import cache_folder, content_hash, expanded
 
 __all__ = ["AnswerStore", "StoredAnswer", "answered", "open_store"]
 
@@ -82,7 +82,7 @@ class AnswerStore:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 30.0) -> None:
-        self.path = str(path)
+        self.path = str(expanded(path))
         if self.path != ":memory:":
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -102,7 +102,7 @@ class AnswerStore:
         if isinstance(error, sqlite3.OperationalError):
             return OSError(
                 f"cannot use the answer store {self.path}: {error}; check that it is no folder, that its "
-                "folder is writable, and that no other program holds it"
+                "folder is writable, that the disk has room, and that no other program holds it"
             )
         return ValueError(
             f"{self.path} is not a readable answer store ({error}): give another path, or move the file "
@@ -169,12 +169,14 @@ class AnswerStore:
             key = self.key(annotator, answer.prompt, label_names)
             kept = (answer.prompt, names, scores.tobytes(), answer.prompt_tokens, answer.reply, now)
             rows.append((key, annotator, *kept, *answer[4:]))
-        with self._connection:  # one transaction, taken back at an error or interrupt
-            unusable = "DELETE FROM answers WHERE key = ? AND status = 'unusable'"
-            self._connection.executemany(unusable, [row[:1] for row in rows])
-            self._connection.executemany(
-                f"INSERT OR IGNORE INTO answers VALUES ({', '.join('?' * 12)})", rows
-            )
+        unusable = "DELETE FROM answers WHERE key = ? AND status = 'unusable'"
+        insert = f"INSERT OR IGNORE INTO answers VALUES ({', '.join('?' * 12)})"
+        try:
+            with self._connection:  # one transaction, taken back at an error or interrupt
+                self._connection.executemany(unusable, [row[:1] for row in rows])
+                self._connection.executemany(insert, rows)
+        except sqlite3.DatabaseError as error:
+            raise self._problem(error) from error
 
     def __len__(self) -> int:
         """Return the number of answers in the file, of all annotators."""

@@ -176,6 +176,16 @@ def test_a_store_that_another_program_keeps_locked_is_given_up(tmp_path: Path) -
     AnswerStore(path, timeout=0.2).close()
 
 
+def test_a_full_store_names_its_file_and_keeps_what_it_had(tmp_path: Path) -> None:
+    store = AnswerStore(tmp_path / "s.sqlite")
+    store.put_many("m", [answer("p", 1, 2)], NAMES)
+    pages = store._run("PRAGMA page_count")[0][0]
+    store._run(f"PRAGMA max_page_count = {pages}")  # what SQLite says then is what it says of a full disk
+    with pytest.raises(OSError, match=r"s\.sqlite: database or disk is full.*the disk has room"):
+        store.put_many("m", [answer("q" * 10**5, 1, 2)], NAMES)
+    assert set(store.get("m", ["p"], NAMES)) == {"p"}
+
+
 def test_a_store_that_may_only_be_read_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -169,7 +169,7 @@ class Refinement:
             except KeyboardInterrupt as stop:
                 raise Interrupted(
                     f"SiDyP's diffusion was interrupted in epoch {len(self.rows) + 1} of "
-                    f"{c.diffusion_epochs}; what it has learnt so far is kept"
+                    f"{c.diffusion_epochs}; its first stage and what the diffusion learnt up to here are kept"
                 ) from stop
             finally:
                 self.average.keep()
