@@ -6,10 +6,17 @@ torch and transformers load when a model does.
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# OpenMP reads it when torch is loaded. Threads that wait by spinning take the cores from those they wait for:
+# beside other programs everything then takes many times as long.
+if "torch" not in sys.modules:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # name -> module that holds it
 _NAMES = {

@@ -91,8 +91,11 @@ def unit_rows(vectors: NDArray[Any]) -> NDArray[Any]:
 
 
 def count_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may keep busy, by its affinity and its container's quota."""
+    import joblib
+
+    cores: int = joblib.cpu_count()
+    return cores
 
 
 def matrix_speed(size: int = 1024) -> float:

@@ -299,7 +299,7 @@ class TextEncoder(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Return the sentence embeddings, shape (B, D), of a batch made from what `prepare` gave."""
         device = batch.mask.device
-        if device.type == "cpu" or not self._learns:
+        if device.type == "cpu" or not self.learns:
             return mean_pool(self._states(batch), batch.mask)
         batch, half = rounded(batch, self._limit), half_type(device)
         if half is None:
@@ -312,7 +312,8 @@ class TextEncoder(nn.Module):
             return mean_pool(self._states(Batch(values, batch.mask)).float(), batch.mask)
 
     @property
-    def _learns(self) -> bool:
+    def learns(self) -> bool:
+        """Whether any layer is trained."""
         return self._whole is not None or len(self.top) > 0
 
     @cached_property

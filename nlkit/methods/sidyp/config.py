@@ -199,7 +199,10 @@ class SiDyPConfig(TrainingConfig):
         self._choice("score", SCORES)
         self._choice("space", ("auto", *SPACES))
         if self.transition is not None:
-            T = np.array(self.transition, dtype=np.float64)
+            try:
+                T = np.array(self.transition, dtype=np.float64)
+            except (TypeError, ValueError, OverflowError):
+                T = np.empty(0)
             if T.ndim != 2 or T.shape[0] != T.shape[1] or (T < 0).any() or not np.allclose(T.sum(1), 1):
                 invalid("transition", self.transition, "a (C, C) matrix of shares whose rows sum to 1")
             object.__setattr__(self, "transition", tuple(map(tuple, T.tolist())))
