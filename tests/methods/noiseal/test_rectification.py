@@ -83,11 +83,8 @@ def test_queries(n: int, seed: int, budget: int, rounds: int) -> None:
 @pytest.mark.filterwarnings("ignore:.*the budget is spent")
 def test_one_purse_is_kept_through_all_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    n, budget, config = (
-        40,
-        Budget(questions=13),
-        NoiseALConfig(query_budget=32, query_rounds=4, demonstrations=0),
-    )
+    n, budget = 40, Budget(questions=13)
+    config = NoiseALConfig(query_budget=32, query_rounds=4, demonstrations=0)
     data = Observed([f"text{i}" for i in range(n)], np.zeros(n, np.int64))
     sets, rng = np.full(n, "P"), np.random.default_rng(0)
     with running(ChatServer()) as server:
@@ -97,8 +94,9 @@ def test_one_purse_is_kept_through_all_rounds(monkeypatch: pytest.MonkeyPatch) -
             partition = Partition(sets, sets, *rng.random((4, n)))
             rectification.query(partition, rng.dirichlet([1, 1], n), np.zeros((n, 2), np.float32), epoch)
         assert len(server.asked) == budget.spent.questions == 13
-    status = rectification.annotations()["status"].tolist()
-    assert status == ["answered"] * 13 + ["failed"] * 19
+    # What the purse did not reach was not asked, and may be when there is a new one.
+    assert rectification.annotations()["status"].tolist() == ["answered"] * 13
+    assert rectification.n_queries == rectification.queried.sum() == 13
 
 
 def test_acquisition_by_entropy_and_at_random() -> None:
