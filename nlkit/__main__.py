@@ -1,4 +1,4 @@
-"""``nlkit doctor``, and in a clone of the repository ``nlkit course``, ``nlkit sweep`` and ``nlkit demo``."""
+"""``nlkit doctor`` and ``answers``, and in a clone of the repository ``course``, ``sweep`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ __all__ = ["main"]
 
 COMMANDS = {
     "doctor": "say what works on this machine, and what to do about the rest",
+    "answers": "list, export or delete the stored answers of language models",
     "course": "execute the notebooks with papermill",
     "sweep": "execute one notebook for many settings, and draw what it found",
     "demo": "execute the first notebook and print its tables",
@@ -33,6 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
         report = doctor()
         print(report)
         return 0 if report.ok else 1
+    if chosen.command == "answers":
+        from nlkit.annotate import answers
+
+        return answers.main(chosen.arguments)
     root = Path(__file__).resolve().parents[1]
     if not (root / "notebooks" / "build").is_dir():
         parser.error(f"{chosen.command} runs notebooks: it works in a clone of the repository (make setup)")

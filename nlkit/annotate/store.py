@@ -19,7 +19,6 @@ import psutil
 
 from nlkit._util import cache_folder, content_hash, invalid, progress
 from nlkit.annotate.database import Database
-from nlkit.annotate.replies import named_label
 
 __all__ = ["AnswerStore", "Keep", "StoredAnswer", "answered", "open_store"]
 
@@ -38,7 +37,7 @@ _SCHEMA = (
         "ALTER TABLE answers ADD COLUMN completion_tokens INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE answers ADD COLUMN finish_reason TEXT NOT NULL DEFAULT ''",
         """UPDATE answers SET status = 'unusable', reason = 'the reply names no label'
-            WHERE annotator LIKE '["openai"%' AND named_label(reply, label_names) < 0""",
+            WHERE annotator LIKE '["openai"%' AND NOT names_one(reply, label_names)""",
         # Who is asking, and which answers they have gone for: nobody else asks for those.
         "CREATE TABLE askers (owner TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID",
         "CREATE TABLE leases (key TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID",
@@ -81,6 +80,15 @@ class StoredAnswer(NamedTuple):
 Keep = Callable[[Sequence[StoredAnswer]], None]
 
 
+def _names_one(reply: str, label_names: str) -> bool:
+    """Return whether a reply kept by version 1 is a label name, as it read replies."""
+
+    def bare(text: str) -> str:
+        return " ".join(text.split()).strip("\"'`“”„‘’‚«»‹›. ").casefold()
+
+    return bare(reply) in map(bare, json.loads(label_names))
+
+
 class AnswerStore(Database):
     """Answers keyed by annotator, prompt and label names, in SQLite.
 
@@ -111,7 +119,7 @@ class AnswerStore(Database):
 
     application_id = 0x6E6C6B74  # "nlkt"
     schema = _SCHEMA
-    functions: ClassVar = {"named_label": lambda reply, names: named_label(reply, json.loads(names))}
+    functions: ClassVar = {"names_one": _names_one}
 
     @staticmethod
     def key(annotator: str, prompt: str, label_names: Sequence[str]) -> str:
@@ -152,13 +160,8 @@ class AnswerStore(Database):
 
         An answer that is there already stays, unless its status is in `replace`.
         """
-        names, now, again, rows, settled = (
-            json.dumps(list(label_names)),
-            time.time(),
-            " ".join(replace),
-            [],
-            [],
-        )
+        names, now, again = json.dumps(list(label_names)), time.time(), " ".join(replace)
+        rows, settled = list[Any](), list[str]()
         for answer in answers:
             scores = np.asarray(answer.scores, dtype="<f8")
             if scores.shape != (len(label_names),):
@@ -240,6 +243,61 @@ class AnswerStore(Database):
         table["scores"] = [np.frombuffer(scores, dtype="<f8").tolist() for scores in table["scores"]]
         table["created"] = pd.to_datetime(table["created"], unit="s", utc=True)
         return table
+
+    def summary(self) -> pd.DataFrame:
+        """Return a row per annotator: its answers by status, their tokens, the oldest and the newest."""
+        counts = ", ".join(f"SUM(status = '{status}') AS {status}" for status in STATUSES)
+        columns = ["annotator", "answers", *STATUSES, "prompt_tokens", "completion_tokens", "first", "last"]
+        rows = self._do(
+            self._rows,
+            f"SELECT annotator, COUNT(*), {counts}, SUM(prompt_tokens), SUM(completion_tokens), "
+            "MIN(created), MAX(created) FROM answers GROUP BY annotator ORDER BY annotator",
+        )
+        table = pd.DataFrame(rows, columns=columns)
+        for column in ("first", "last"):
+            table[column] = pd.to_datetime(table[column], unit="s", utc=True)
+        return table
+
+    def forget(
+        self,
+        *,
+        annotator: str | None = None,
+        status: str | None = None,
+        prompts: Sequence[str] | None = None,
+    ) -> int:
+        """Delete answers, which will be asked again, and return how many.
+
+        Parameters
+        ----------
+        annotator : str, optional
+            Those whose annotator, as `summary` shows it, contains this.
+        status : str, optional
+            Those of this status.
+        prompts : sequence of str, optional
+            Those to these prompts. Several arguments: what meets them all.
+        """
+        if annotator is None and status is None and prompts is None:
+            raise ValueError("forget needs an annotator, a status or prompts; to forget all, delete the file")
+        if status is not None and status not in STATUSES:
+            invalid("status", status, f"one of {', '.join(STATUSES)}")
+        return self._delete(
+            "(?1 IS NULL OR instr(annotator, ?1)) AND (?2 IS NULL OR status = ?2) "
+            "AND (?3 IS NULL OR prompt IN (SELECT value FROM json_each(?3)))",
+            annotator, status, None if prompts is None else json.dumps([_storable(p) for p in prompts]),
+        )  # fmt: skip
+
+    def prune(self, older_than: float) -> int:
+        """Delete the answers that are more than this many days old, and return how many."""
+        if not older_than >= 0:
+            invalid("older_than", older_than, "days, at least 0")
+        return self._delete("created < ?1", time.time() - older_than * 86400)
+
+    def _delete(self, condition: str, *values: object) -> int:
+        gone: list[Any] = self._write(
+            self._rows, f"DELETE FROM answers WHERE {condition} RETURNING 1", *values
+        )
+        self._do(self._rows, "VACUUM")  # the texts leave the file too
+        return len(gone)
 
 
 def _storable(text: str) -> str:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from nlkit.__main__ import main
 from nlkit.annotate.store import AnswerStore, StoredAnswer
 
 NAMES = ["a", "b"]
@@ -246,3 +249,53 @@ def test_a_store_that_may_only_be_read_is_refused_at_once(
     )
     with pytest.raises(OSError, match=r"readonly.*its folder are writable"):
         AnswerStore(path)
+
+
+def test_answers_are_summed_up_forgotten_and_pruned(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    with AnswerStore(path) as store:
+        store.put_many("one", [answer("p", 1, 2), answer("secret", 1, 2)._replace(status="unusable")], NAMES)
+        store.put_many("two", [answer("p", 1, 2), answer("q", 1, 2)], NAMES)
+        summary = store.summary().set_index("annotator")
+        counts = ["answers", "answered", "abstained", "unusable", "prompt_tokens"]
+        assert summary[counts].to_numpy().tolist() == [[2, 1, 0, 1, 14], [2, 2, 0, 0, 14]]
+        with pytest.raises(ValueError, match="delete the file"):
+            store.forget()
+        assert store.forget(annotator="on", status="answered", prompts=["q", "secret"]) == 0
+        assert store.forget(status="unusable") == 1
+        assert store.forget(annotator="tw", prompts=["p"]) == 1
+        assert set(store.export()[["annotator", "prompt"]].itertuples(index=False)) == {
+            ("one", "p"),
+            ("two", "q"),
+        }
+        assert b"secret" not in path.read_bytes()
+        assert store.prune(1) == 0
+        store._do(store._rows, "UPDATE answers SET created = created - 2e5 WHERE annotator = 'one'")
+        assert store.prune(1) == 1
+        assert len(store) == 1
+
+
+def test_the_command_line_lists_exports_and_deletes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NLKIT_CACHE", str(tmp_path))
+    (tmp_path / "answers").mkdir()
+
+    def said(*arguments: str, code: int = 0) -> str:
+        assert main(["answers", *arguments]) == code
+        return "".join(capsys.readouterr())
+
+    assert "there is no answer store at" in said("ls", code=1)
+    with AnswerStore(tmp_path / "answers" / "answers.sqlite") as store:
+        assert "no answers yet" in said("ls")
+        store.put_many("gpt", [answer("p", 1, 2), answer("é", np.nan, np.nan)], NAMES)
+    assert "gpt" in said("ls")
+    for name, read in ("a.csv", pd.read_csv), ("a.jsonl", partial(pd.read_json, lines=True)):
+        assert "2 answers in" in said("export", str(tmp_path / name))
+        assert set(read(tmp_path / name)["prompt"]) == {"p", "é"}
+    assert r".csv or .jsonl" in said("export", str(tmp_path / "a.txt"), code=1)
+    assert "delete the file" in said("forget", code=1)
+    assert "2 answers deleted" in said("forget", "--annotator", "gpt")
+    assert "0 answers deleted" in said("prune", "30")
+    (tmp_path / "notes").write_text("no store\n" * 99)
+    assert "no SQLite file" in said("--store", str(tmp_path / "notes"), "ls", code=1)
