@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 # name -> module that holds it
 _NAMES = {
     "Baseline": "methods.baselines",
+    "Budget": "annotate.plan",
     "ConfidentLearning": "methods.label_cleaning",
     "KNNRelabel": "methods.label_cleaning",
     "METHODS": "methods.registry",

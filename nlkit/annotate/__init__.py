@@ -5,7 +5,17 @@ from __future__ import annotations
 from nlkit.annotate.base import Annotator, Demonstration
 from nlkit.annotate.local import LocalLLM
 from nlkit.annotate.openai_chat import OpenAIChat
+from nlkit.annotate.plan import PRICES, Budget
 from nlkit.annotate.simulated import Simulated
 from nlkit.annotate.store import AnswerStore
 
-__all__ = ["Annotator", "AnswerStore", "Demonstration", "LocalLLM", "OpenAIChat", "Simulated"]
+__all__ = [
+    "PRICES",
+    "Annotator",
+    "AnswerStore",
+    "Budget",
+    "Demonstration",
+    "LocalLLM",
+    "OpenAIChat",
+    "Simulated",
+]

@@ -23,6 +23,7 @@ __all__ = [
     "clean",
     "continuation",
     "describe",
+    "harmless",
     "prefix",
     "suffix",
 ]
@@ -53,7 +54,12 @@ _CHAT_FORM = "Reply with the name of that label, spelt as in the list, and with 
 
 def clean(text: str) -> str:
     """Collapse all white space to single blanks, so that a text cannot end its own line of the template."""
-    return " ".join(text.split())
+    return harmless(" ".join(text.split()))
+
+
+def harmless(text: str) -> str:
+    """Replace lone surrogates, which can be neither sent nor stored, by U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def describe(label_names: Sequence[str], descriptions: Mapping[str, str] | None = None) -> dict[str, str]:

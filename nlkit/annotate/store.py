@@ -19,6 +19,7 @@ import psutil
 
 from nlkit._util import cache_folder, content_hash, invalid, progress
 from nlkit.annotate.database import Database
+from nlkit.annotate.prompts import harmless
 
 __all__ = ["AnswerStore", "Keep", "StoredAnswer", "answered", "open_store"]
 
@@ -177,7 +178,7 @@ class AnswerStore(Database):
                 answer.reply, now, answer.status, answer.reason, int(answer.completion_tokens),
                 answer.finish_reason, again,
             )  # fmt: skip
-            rows.append([_storable(value) if isinstance(value, str) else value for value in row])
+            rows.append([harmless(value) if isinstance(value, str) else value for value in row])
         self._write(self._put, rows, json.dumps(settled))
 
     def _put(self, rows: list[Any], settled: str) -> None:
@@ -283,7 +284,7 @@ class AnswerStore(Database):
         return self._delete(
             "(?1 IS NULL OR instr(annotator, ?1)) AND (?2 IS NULL OR status = ?2) "
             "AND (?3 IS NULL OR prompt IN (SELECT value FROM json_each(?3)))",
-            annotator, status, None if prompts is None else json.dumps([_storable(p) for p in prompts]),
+            annotator, status, None if prompts is None else json.dumps([harmless(p) for p in prompts]),
         )  # fmt: skip
 
     def prune(self, older_than: float) -> int:
@@ -298,11 +299,6 @@ class AnswerStore(Database):
         )
         self._do(self._rows, "VACUUM")  # the texts leave the file too
         return len(gone)
-
-
-def _storable(text: str) -> str:
-    """Return a text that UTF-8 can hold: a lone surrogate is written as it is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _gone(owner: str, until: float) -> bool:
