@@ -227,6 +227,18 @@ class AnswerStore(Database):
             over.set()
             self._write(self._leave, owner)
 
+    def jobs(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return which of these questions (by `key`) were handed to a server's batch job, and to which."""
+        return dict(self._do(self._rows, f"SELECT key, job FROM jobs WHERE {_AMONG}", json.dumps(list(keys))))
+
+    def set_job(self, keys: Iterable[str], job: str | None) -> None:
+        """Note that these questions are in this job, or (None) in none any more."""
+        listed = json.dumps(list(keys))
+        if job is None:
+            self._write(self._rows, f"DELETE FROM jobs WHERE {_AMONG}", listed)
+        else:
+            self._write(self._rows, "REPLACE INTO jobs SELECT value, ? FROM json_each(?)", job, listed)
+
     def __len__(self) -> int:
         """Return the number of answers in the file, of all annotators."""
         return int(self._do(self._rows, "SELECT COUNT(*) FROM answers")[0][0])
