@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt requirements/offline.txt
 	rm -f $(READY)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebooks,site,api,baselines,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebooks,site,api,baselines,serving,dev]"
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements/offline.txt
 	$(BIN)/python -m ipykernel install --sys-prefix --name nlkit --display-name "Python (nlkit)"
 	touch $(READY)

@@ -18,7 +18,7 @@ import nlkit
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PROJECT = PYPROJECT["project"]
-INSTALLED_EXTRAS = ("notebooks", "site", "api", "baselines", "dev")
+INSTALLED_EXTRAS = ("notebooks", "site", "api", "baselines", "serving", "dev")
 
 
 def pinned(name):

@@ -100,10 +100,10 @@ class Asking:
     def run(self, prompts: Iterable[str], bar: Any) -> None:
         """Ask; Ctrl-C once lets replies under way come for a moment, twice does not; both keep what came."""
         self._waiting = list(prompts)[::-1]
-        # No daemon: the interpreter, too, waits until what came is kept.
-        Thread(target=self._thread, name="nlkit-chat").start()
         interrupt: KeyboardInterrupt | None = None
         try:
+            # No daemon: the interpreter, too, waits until what came is kept.
+            Thread(target=self._thread, name="nlkit-chat").start()
             while not self._over.is_set():
                 try:
                     self._over.wait(0.1)

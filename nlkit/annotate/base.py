@@ -221,6 +221,7 @@ def answer_table(
     if abstain is not None:
         label[abstain] = ABSTAINED
     state[(label == ABSTAINED) & (state == "answered")] = "abstained"
+    why[(state != "answered") & (why == "")] = "no label given"
     columns: dict[str, Any] = {
         "label": label,
         "label_name": [label_names[c] if c != ABSTAINED else "" for c in label],

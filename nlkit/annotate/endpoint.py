@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import random
 import re
@@ -12,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from nlkit.annotate.asking import Pace, QuestionError
 from nlkit.annotate.plan import Budget, Cost, Tally
@@ -67,6 +68,11 @@ class Secrets:
             text = text.replace(form, "[secret]")
         return text
 
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take them out of a log's line; loggers take this as a filter."""
+        record.msg, record.args = self.hide(record.getMessage()), ()
+        return True
+
     def shorten(self, text: object) -> str:
         """Return the text without them in one line of at most 300 characters."""
         line = " ".join(self.hide(str(text)).split())
@@ -105,20 +111,19 @@ class Endpoint:
         budget: Budget | None,
         price: tuple[float, float],
     ) -> None:
-        self.model, self.address, self.temperature = model, address, temperature
+        self.model, self.temperature = model, temperature
         self.timeout, self.deadline, self.max_retries = timeout, deadline, max_retries
         self.replies, self.max_tokens, self.extra = replies, max_tokens, dict(extra)
-        self.headers, self.query = dict(headers), dict(query)
+        self.headers = {name: value.strip(_BLANK) for name, value in headers.items()}
         self.pace, self.budget, self.price = pace, budget, price
         parts = urlsplit(address)
-        # The address is shown without user, password, query and fragment, any of which may hold a key.
-        self.shown = urlunsplit(
-            (parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", "")
-        )
-        asked = [part.partition("=")[2] for part in parts.query.split("&")]
-        self.secrets = Secrets(
-            key, parts.username or "", parts.password or "", *asked, *headers.values(), *query.values()
-        )
+        bare = parts._replace(path=parts.path.rstrip("/"), query="", fragment="")
+        self.address = urlunsplit(bare)  # the package would append its paths to a query
+        self.query = dict(parse_qsl(parts.query)) | dict(query)
+        # Shown without user and password, either of which may be a key.
+        self.shown = urlunsplit(bare._replace(netloc=parts.netloc.rpartition("@")[2]))
+        secrets = parts.username or "", parts.password or "", *self.query.values(), *self.headers.values()
+        self.secrets = Secrets(key, *secrets)
         self.lacks: frozenset[str] = frozenset()
         self.settled = False
         self.tally = Tally()
@@ -155,7 +160,7 @@ class Endpoint:
             body["temperature"] = self.temperature
         if self.replies != "text" and "logprobs" not in lacks:
             body |= {"logprobs": True, "top_logprobs": _TOP}
-        if self.replies in ("auto", "schema") and "response_format" not in lacks:
+        if self.replies == "auto" and "response_format" not in lacks:
             body["response_format"] = _schema(label_names)
         return body | self.extra
 
@@ -164,6 +169,8 @@ class Endpoint:
         """Give an open client of the package ``openai``; retries, which cost, are counted here, not by it."""
         import openai
 
+        for name in ("openai._base_client", "httpx", "httpx2"):  # which log addresses with their queries
+            logging.getLogger(name).addFilter(self.secrets)
         async with openai.AsyncOpenAI(
             # The package insists on a key; a server that needs none ignores it, and another answers 401.
             api_key=self._key or "none",
@@ -212,11 +219,8 @@ class Endpoint:
                     continue
                 failure, again = self._status(error), _is_passing(error)
             except (TimeoutError, openai.APITimeoutError):
-                reason = f"{self._where} gave no whole reply within timeout={self.timeout} s"
-                failure, again = (
-                    QuestionError(f"{reason}: raise timeout, or lower workers", TimeoutError),
-                    True,
-                )
+                reason = f"{self._where} gave no whole reply within timeout={self.timeout} s: raise it"
+                failure, again = QuestionError(f"{reason}, or lower workers", TimeoutError), True
             except openai.APIConnectionError as error:
                 cause = error.__cause__ or error
                 nobody = type(cause).__name__ == "ConnectError"

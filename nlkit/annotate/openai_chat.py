@@ -31,6 +31,7 @@ from nlkit.annotate.store import AnswerStore, Keep, StoredAnswer, answered, open
 __all__ = ["OpenAIChat"]
 
 _OPENAI = "https://api.openai.com/v1"
+_OURS = {"max_completion_tokens", "max_tokens", "messages", "model", "n", "stream"}  # budgets rest on them
 _REPLY_TOKENS = 8  # a label or a small JSON object: assumed in plans until replies were counted
 
 Floats = npt.NDArray[np.float64]
@@ -61,7 +62,7 @@ class OpenAIChat:
     reasoning_effort : str, optional
         Sent if given, such as "low".
     extra_body : mapping, optional
-        More fields of the request, which replace those of the same name.
+        More fields of the request; they replace those of the same name.
     default_headers, default_query : mapping, optional
         Sent with every request; Azure wants ``default_query={"api-version": …}``.
     timeout : float
@@ -162,6 +163,8 @@ class OpenAIChat:
                 invalid(field, value, f"an integer of at least {least}")
         if not 0 <= abstain_below <= 1:
             invalid("abstain_below", abstain_below, "a probability from 0 to 1")
+        if taken := sorted(_OURS & {*(extra_body or {})}):
+            invalid("extra_body", taken, f"other fields than {', '.join(sorted(_OURS))}")
         price = price_of(model) if price is None else price
         if budget is not None and budget.limit.money < math.inf and math.isnan(sum(price)):
             invalid("price", None, f"(prompt, completion) for a million tokens of {model}, to keep a budget")

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from nlkit.annotate import Annotator, AnswerStore, Budget, Demonstration, OpenAIChat, Simulated
+from nlkit.annotate.local import as_annotator
 from tests.annotate.chat_server import Answer, ChatServer, running
 
 LABELS = ["acq", "crude", "earn"]
@@ -124,6 +125,24 @@ def test_without_token_probabilities_the_confidence_is_unknown(server: ChatServe
     assert table["label"].tolist() == [2]
     assert table[P].to_numpy().tolist() == [[0, 0, 1]]
     assert np.isnan(table["confidence"][0])
+
+
+def test_settings_are_sent_and_change_what_is_known(server: ChatServer, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "max_tokens": 500,
+        "reasoning_effort": "low",
+        "extra_body": {"seed": 7, "chat_template_kwargs": {"enable_thinking": False}},
+        "default_headers": {"X-Team": "ours"},
+    }
+    plain, chat = annotator(server), annotator(server, **settings)
+    chat.annotate(["x"], LABELS)
+    sent = server.requests[0]
+    assert (sent["max_tokens"], sent["reasoning_effort"], sent["seed"]) == (500, "low", 7)
+    assert sent["chat_template_kwargs"] == {"enable_thinking": False}
+    assert sent["response_format"]["json_schema"]["schema"]["properties"]["label"]["enum"] == LABELS
+    assert len({plain.key(), chat.key(), annotator(server, replies="text").key()}) == 3
+    annotator(server, replies="text", temperature=None).annotate(["x"], LABELS)
+    assert set(server.requests[1]) == {"model", "messages", "max_tokens"}
 
 
 def test_what_a_server_refuses_at_first_is_left_out_and_the_cap_never(server: ChatServer) -> None:
@@ -262,7 +281,7 @@ def test_after_a_failure_only_the_rest_is_asked(server: ChatServer, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("answer", "least", "most"),
-    [(Answer("down", status=500), 10, 12), (Answer("insufficient_quota", status=429), 1, 3)],
+    [(Answer("down", status=500), 10, 16), (Answer("insufficient_quota", status=429), 1, 3)],
 )
 def test_a_server_that_stops_answering_is_left_alone(
     server: ChatServer, answer: Answer, least: int, most: int
@@ -468,7 +487,7 @@ def test_a_key_is_hidden_in_every_spelling(server: ChatServer, written: Any, tmp
 
 
 def test_the_key_may_come_from_the_environment_and_one_in_the_address_is_not_shown(
-    server: ChatServer, monkeypatch: pytest.MonkeyPatch
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
@@ -477,7 +496,28 @@ def test_the_key_may_come_from_the_environment_and_one_in_the_address_is_not_sho
     assert server.keys == [KEY]
     secret = OpenAIChat("m", server.url.replace("//", f"//user:{KEY}@") + f"?api-key={KEY}", store=None)
     assert secret.base_url == chat.base_url
-    assert KEY not in repr(secret) + secret.key()
+    caplog.set_level(logging.DEBUG)
+    azure = OpenAIChat(
+        "m", server.url, store=None, default_query={"key": KEY}, default_headers={"k": f"{KEY}\n"}
+    )
+    for asked in (secret, azure):
+        asked.annotate(["x"], LABELS)
+        assert KEY not in repr(asked) + asked.key() + caplog.text
+    assert "chat/completions?api-key=[secret]" in caplog.text
+    assert "chat/completions?key=[secret]" in caplog.text
+
+
+def test_ready_finds_what_would_stop_an_annotation_and_asks_once(server: ChatServer) -> None:
+    server.answer = lambda *_: Answer("no", status=401)
+    chat = annotator(server)
+    with pytest.raises(ValueError, match="api_key is refused"):
+        as_annotator(chat, LABELS)
+    server.answer = lambda *_: Answer("I cannot tell")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        as_annotator(chat, LABELS)
+    chat.ready(LABELS)
+    assert server.asked == ["N/A"] * 2
 
 
 @pytest.mark.parametrize(
@@ -520,6 +560,7 @@ def test_an_address_that_is_wrong_or_where_nobody_listens_is_named() -> None:
         ({"requests_per_minute": -1}, "requests_per_minute=-1"),
         ({"replies": "xml"}, "replies='xml'.*auto, logprobs, text"),
         ({"max_tokens": 0}, "max_tokens=0"),
+        ({"extra_body": {"seed": 1, "n": 9}}, r"extra_body=\['n'\]"),
         ({"budget": Budget(money=1)}, "price=None.*a million tokens of m"),
         ({"max_retries": -1}, "max_retries=-1"),
         ({"workers": 0}, "workers=0"),
