@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -199,12 +200,22 @@ class Method:
             raise ValueError("selection='noisy_validation' needs ds['validation'] with noisy_label")
         return Selection(name, model, ds, eval_splits, averaged=averaged)
 
-    def _finish(self, name: str, best_epoch: int, weights: Tensors) -> None:
-        """Remember the best epoch by noisy validation, and go back to it if the config says so."""
+    def _finish(self, name: str, best_epoch: int, weights: Tensors, lost: bool = False) -> None:
+        """Remember the best epoch by noisy validation, and go back to it if the config says so.
+
+        `lost`: whether the last epoch is clearly worse.
+        """
         # An interrupted first epoch leaves nothing to go back to.
         self.best_epoch_ = best_epoch or None
         self._best = (name, weights) if weights else None
-        if weights and self.config.selection == "noisy_validation":
+        back = self.config.selection == "guarded" and lost
+        if back:
+            warnings.warn(
+                f"{type(self).__name__} went back to epoch {best_epoch}: the last one is clearly worse on "
+                "noisy validation labels (selection='guarded')",
+                stacklevel=3,
+            )
+        if weights and (back or self.config.selection == "noisy_validation"):
             self._networks()[name].load_state_dict(weights)
 
     def at_best_epoch(self) -> Self:

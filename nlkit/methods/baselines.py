@@ -202,7 +202,7 @@ class Baseline(Method):
                 self.dynamics_ = recorder.stacked()
                 for name, value in learned.items():
                     setattr(self, name, value)
-                self._finish("strong", selection.best_epoch, selection.weights)
+                self._finish("strong", selection.best_epoch, selection.weights, selection.lost)
         return self
 
     def _networks(self) -> dict[str, nn.Module]:

@@ -58,6 +58,8 @@ class Selection:
         0 as long as there is none.
     weights : dict of str to Tensor
         Of the best epoch; of equal ones the earliest, it has memorised less.
+    lost : bool
+        Whether the last epoch is worse than the best one by more than two standard errors.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Selection:
         self._evaluated: list[tuple[str, Inputs, NDArray[np.int64]]] = [
             (split, model.prepare(texts), label) for split, texts, label in eval_parts(ds, eval_splits)
         ]
-        self.best_epoch, self._best = 0, -1.0
+        self.best_epoch, self._best, self.lost = 0, -1.0, False
         self.weights: Tensors = {}
 
     def after_epoch(self, trainer: Trainer) -> dict[str, float]:
@@ -83,6 +85,8 @@ class Selection:
             if score > self._best:
                 self._best, self.best_epoch = score, trainer.epoch
                 self.weights = copied_weights(trainer.models[self.name])
+            known = (label >= 0).sum()
+            self.lost = bool(self._best - score > 2 * np.sqrt(self._best * (1 - self._best) / known))
         for split, inputs, label in self._evaluated:
             p = trainer.predict(self.name, inputs, averaged=self.averaged).class_probability()
             found[f"accuracy_{split}"] = accuracy(p, label)
@@ -90,8 +94,9 @@ class Selection:
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """Return the best weights and when they were reached."""
-        return self.weights, {"accuracy": self._best, "epoch": self.best_epoch}
+        return self.weights, {"accuracy": self._best, "epoch": self.best_epoch, "lost": self.lost}
 
     def restore(self, tensors: Tensors, values: dict[str, Any]) -> None:
         """Take back what `state` returned."""
         self.weights, self._best, self.best_epoch = tensors, values["accuracy"], values["epoch"]
+        self.lost = values["lost"]

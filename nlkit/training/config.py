@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal, Self
 
 from nlkit._util import invalid
 
-__all__ = ["PAPER", "PROFILES", "TrainingConfig"]
+__all__ = ["PAPER", "PROFILES", "SELECTIONS", "TrainingConfig"]
 
 PROFILES = ("quick", "class", "paper")
 
-SELECTIONS = ("last", "noisy_validation")
+SELECTIONS = ("last", "noisy_validation", "guarded")
 
 PAPER: dict[str, Any] = {"batch_size": 128, "lr_encoder": 4e-5, "lr_head": 2e-3}
 """What `paper` has in common for all methods: batches that keep a GPU busy.
@@ -67,7 +67,8 @@ class TrainingConfig:
     mixed_precision
         "no", "bf16", "fp16", or "auto": bf16 where the hardware is faster with it.
     selection
-        "last" epoch, or the epoch best by "noisy_validation" accuracy. Never by true labels.
+        "last" epoch; the epoch best by "noisy_validation" accuracy; or "guarded": the last one, unless it is
+        worse than the best by more than two standard errors. Never by true labels.
     device
         "auto", "cpu" or "cuda". The same seed gives the same numbers on a CPU alone: a GPU adds up in an
         order that changes from run to run.

@@ -133,7 +133,7 @@ def test_data_that_cannot_be_learned_from(ds: DatasetDict, change: Any, message:
         ({"trainable_layers": -1}, r"trainable_layers=-1.*'all'"),
         ({"trainable_layers": np.bool_(True)}, r"trainable_layers=.*True.*'all'"),
         ({"mixed_precision": "int8"}, r"mixed_precision='int8'.*bf16"),
-        ({"selection": "test"}, r"selection='test'.*last, noisy_validation"),
+        ({"selection": "test"}, r"selection='test'.*last, noisy_validation, guarded"),
         ({"device": "abacus"}, r"device='abacus'.*auto, cpu, cuda"),
         ({"encoder": ""}, r"encoder=''.*minilm"),
     ],

@@ -12,10 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from nlkit.course import plots
 from nlkit.course.widgets.explorer import Drawn, Explorer, Still, name_of, shorten, table
-from nlkit.course.widgets.partition import compute_partitions
 from nlkit.methods.noiseal.loss import CLEAN, PURIFIED, kinds
 from nlkit.methods.noiseal.method import NoiseAL
-from nlkit.methods.noiseal.partition import SETS
+from nlkit.methods.noiseal.partition import SETS, replay
 
 # Training targets of a text: of R (or of all, in the warm-up), of answered texts, and of all others. In the
 # order of the kinds of `nlkit.methods.noiseal.loss`.
@@ -73,7 +72,10 @@ def record_loop(method: NoiseAL, noisy_label: ArrayLike) -> dict[str, Any]:
         The arguments of `compute_lessons` by name, in few bytes.
     """
     c, strong, weak = method.config, method.dynamics_["strong"], method.dynamics_["weak"]
-    earlier = compute_partitions(strong, weak, noisy_label, c.momentum, c.margin, c.cap)[:-1]
+    earlier = replay(
+        list(strong), list(weak), noisy_label,
+        momentum=c.momentum, margin=c.margin, cap=c.cap, class_share=c.class_share,
+    )[:-1]  # fmt: skip
     sets = np.stack([*(partition.set for partition in earlier), method.partition_["set"]])
     wide = {"index": np.int64, "epoch": np.int64, "label": np.int64, "confidence": np.float64}
     return {

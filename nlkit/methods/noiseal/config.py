@@ -28,6 +28,14 @@ class NoiseALConfig(TrainingConfig):
         one's texts passes as clean. The more epochs follow, the larger m has to be: with m = 0.5 and
         twelve of them the threshold reaches the models' own certainty, and right labels fall out of R
         for differences in the third decimal place.
+    class_share
+        Share of each observed label's samples, the most trusted, that stay in R whatever the threshold says
+        (`nlkit.methods.noiseal.partition.keep_classes`). Otherwise a class of few samples may disappear from
+        R, and is unlearnt; a larger share lets wrong labels in where a rare label is mostly noise. 0: none.
+    min_steps
+        Steps that an epoch has at least: with few texts batches are smaller than `batch_size` (but of four).
+        The warm-up is counted in epochs; with 250 texts three of them were twelve steps, after which the
+        models could not tell anything apart yet.
     ema_epochs
         What is partitioned and rectified are the predictions of a moving average of the weights that reaches
         back this many epochs; 0: of the weights as they are. Where 40 % of a class carry one other label, the
@@ -48,6 +56,12 @@ class NoiseALConfig(TrainingConfig):
         are uncertain.
     temperature
         T < 1 sharpens the mean prediction into the target of a hard sample.
+    hard_loss
+        What H learns: "embmix", sharpened mean predictions of mixed texts; or "gce", as in DISC: observed
+        labels by generalised CE.
+    distrusted
+        What is learnt of texts whose label neither model trusts, without an answer: "hard", as H; or
+        "left_out", as in DISC: nothing.
     mix_alpha
         α of the Beta distribution of EmbMix.
     log_zero
@@ -64,6 +78,8 @@ class NoiseALConfig(TrainingConfig):
     momentum: float = 0.2
     margin: float = 0.1
     cap: float = 0.99
+    class_share: float = 0.1
+    min_steps: int = 12
     ema_epochs: float = 0.5
     query_budget: int = 150
     query_rounds: int = 3
@@ -72,12 +88,15 @@ class NoiseALConfig(TrainingConfig):
     demonstration_space: str = "encoder"
     acquisition: str = "confident_disagreement"
     temperature: float = 0.5
+    hard_loss: str = "embmix"
+    distrusted: str = "hard"
     mix_alpha: float = 4.0
     log_zero: float = -4.0
     weight_clean: float = 1.0
     weight_purified: float = 1.0
     weight_hard: float = 1.0
     prediction: str = "strong"
+    selection: str = "guarded"
 
     profiles: ClassVar[dict[str, dict[str, Any]]] = {
         "quick": {
@@ -93,7 +112,7 @@ class NoiseALConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("warmup_epochs", "query_rounds", "pool_per_class"):
+        for name in ("warmup_epochs", "query_rounds", "pool_per_class", "min_steps"):
             self._number(name, low=1, whole=True)
         for name in ("query_budget", "demonstrations"):
             self._number(name, low=0, whole=True)
@@ -101,7 +120,7 @@ class NoiseALConfig(TrainingConfig):
             invalid(
                 "warmup_epochs", self.warmup_epochs, f"below epochs={self.epochs}, or nothing is rectified"
             )
-        for name in ("momentum", "margin", "cap"):
+        for name in ("momentum", "margin", "cap", "class_share"):
             self._number(name, low=0.0, high=1.0)
         if self.momentum == 1.0:
             invalid("momentum", self.momentum, "below 1, or thresholds never move")
@@ -115,4 +134,10 @@ class NoiseALConfig(TrainingConfig):
         self._number("log_zero", low=-100.0, high=-0.01)
         self._choice("demonstration_space", ("encoder", "strong"))
         self._choice("acquisition", ("confident_disagreement", "uncertain", "random"))
+        self._choice("hard_loss", ("embmix", "gce"))
+        self._choice("distrusted", ("hard", "left_out"))
         self._choice("prediction", ("strong", "weak", "mean"))
+
+    def batch_size_for(self, n_samples: int) -> int:
+        """Return how many samples a step has, of n: `batch_size`, or fewer for `min_steps` an epoch."""
+        return min(self.batch_size, max(4, n_samples // self.min_steps))

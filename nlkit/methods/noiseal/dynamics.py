@@ -97,7 +97,7 @@ def train_both(
     loss.set_observed(data.noisy_label)
     trainer = Trainer.from_config(
         c, models, prepared(data.texts), loss, lr={"weak": c.lr_weak}, ema_epochs=c.ema_epochs,
-        epochs=epochs or c.epochs, description="both models",
+        epochs=epochs or c.epochs, batch_size=c.batch_size_for(len(data.texts)), description="both models",
     )  # fmt: skip
     recorder, rows = DynamicsRecorder(), []
     with trainer.running() as run:

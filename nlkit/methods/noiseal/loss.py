@@ -71,7 +71,7 @@ class NoiseALLoss:
 
     def set_targets(
         self, sets: ArrayLike, noisy_label: NDArray[np.int64], answer: NDArray[np.int64],
-        mean: NDArray[np.float64],
+        mean: NDArray[np.float64], left_out: NDArray[np.bool_] | bool = False,
     ) -> None:  # fmt: skip
         """Set what every sample learns from the partition, the answers and the mean prediction.
 
@@ -83,13 +83,19 @@ class NoiseALLoss:
             Observed labels: what R learns.
         mean : array, shape (N, C)
             p̄, the mean prediction of both models; sharpened it is the target of hard samples.
+        left_out : array of bool, shape (N,)
+            Which hard samples are learnt by nothing.
         """
         one_hot = np.eye(mean.shape[1], dtype=np.float32)
-        self.kind[:] = kinds(sets, answer)
+        c, self.kind[:] = self.config, kinds(sets, answer)
+        unlabelled = (noisy_label < 0) & (c.hard_loss == "gce")
+        self.kind[(self.kind == HARD) & (left_out | unlabelled)] = IGNORED
         clean, answered = self.kind == CLEAN, self.kind == PURIFIED
-        self.target[:] = losses.sharpen(torch.from_numpy(mean), self.config.temperature).numpy()
+        self.target[:] = losses.sharpen(torch.from_numpy(mean), c.temperature).numpy()
         self.target[clean] = one_hot[noisy_label[clean]]
         self.target[answered] = one_hot[answer[answered]]
+        if c.hard_loss == "gce":
+            self.target[self.kind == HARD] = one_hot[noisy_label[self.kind == HARD]]
         self._there = None
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
@@ -121,7 +127,9 @@ class NoiseALLoss:
             l_p = losses.reverse_cross_entropy(
                 output.logits[purified], target[purified], log_zero=c.log_zero
             ).sum()
-        if len(hard):
+        if len(hard) and c.hard_loss == "gce":
+            l_h = losses.generalised_cross_entropy(output.logits[hard], target[hard].argmax(-1)).sum()
+        elif len(hard):
             # Partners come from all samples with a target: a hard sample next to a clean one learns from it.
             usable = np.flatnonzero(kind != IGNORED)
             partner = moved(torch.from_numpy(rng.choice(usable, len(index))), device)

@@ -150,12 +150,15 @@ class NoiseAL(Method):
 
         loss = NoiseALLoss(n_samples, n_classes, c)
         loss.set_observed(data.noisy_label)  # the warm-up: CE on every observed label
-        threshold = DynamicThreshold(n_samples, n_classes, momentum=c.momentum, margin=c.margin, cap=c.cap)
+        threshold = DynamicThreshold(
+            n_samples, n_classes, momentum=c.momentum, margin=c.margin, cap=c.cap, class_share=c.class_share
+        )
         rectification = Rectification(data, names, c, annotator, space)
         recorder, selection = DynamicsRecorder(), self._selection(ds, strong, "strong", eval_splits)
         trainer = Trainer.from_config(
-            c, models, inputs, loss, lr={"weak": c.lr_weak}, ema_epochs=c.ema_epochs, description="NoiseAL"
-        )
+            c, models, inputs, loss, lr={"weak": c.lr_weak}, ema_epochs=c.ema_epochs,
+            batch_size=c.batch_size_for(n_samples), description="NoiseAL",
+        )  # fmt: skip
         by = annotator_name(annotator) if annotator else "nobody"
         saved = self._checkpoint(checkpoint, data, ds, strong.encoder.fingerprint, by)
         try:
@@ -172,7 +175,10 @@ class NoiseAL(Method):
                         # No answer can be learnt from after the last epoch, so none is bought then.
                         if trainer.epoch < c.epochs:
                             rectification.query(partition, mean, p_s.embedding, trainer.epoch)
-                        loss.set_targets(partition.set, data.noisy_label, rectification.answer, mean)
+                        loss.set_targets(
+                            partition.set, data.noisy_label, rectification.answer, mean,
+                            left_out=partition.distrusted & (c.distrusted == "left_out"),
+                        )  # fmt: skip
                     row |= partition.sizes | {"queries": float(rectification.n_queries)}
                     row |= selection.after_epoch(trainer)
         finally:
@@ -184,7 +190,7 @@ class NoiseAL(Method):
                 self.partition_ = _partition_table(threshold.last, rectification)
                 self.annotations_ = rectification.annotations()
                 self.dynamics_ = recorder.stacked()
-                self._finish("strong", selection.best_epoch, selection.weights)
+                self._finish("strong", selection.best_epoch, selection.weights, selection.lost)
         return self
 
     def _networks(self) -> dict[str, nn.Module]:

@@ -13,6 +13,7 @@ The rule costs O(N · C) and is vectorised; `nlkit.methods.noiseal.plain` says i
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ __all__ = [
     "SETS",
     "DynamicThreshold",
     "Partition",
+    "keep_classes",
     "partition_samples",
     "replay",
     "update_thresholds",
@@ -44,11 +46,15 @@ REASONS = {
     "weak_only": "only the weak model gives the observed label more than its threshold",
     "confident_other": "neither trusts the observed label, and their mean is confident of another answer",
     "nobody_sure": "neither trusts the observed label, and their mean is not confident either",
+    "most_trusted": "not trusted by both models, but more than most texts of its observed label",
 }
 
 _REASON_NAMES = tuple(REASONS)
-_REASON_SET = np.array(["R", "H", "H", "P", "H"])
+_REASON_SET = np.array(["R", "H", "H", "P", "H", "R"])
 _NUMBERS = ("trust_strong", "trust_weak", "tau_strong", "tau_weak")
+
+LEAST = 5
+"""Samples of each observed label that `keep_classes` keeps at least, if there are so many."""
 
 Float = NDArray[np.float64]
 
@@ -75,6 +81,11 @@ class Partition:
     trust_weak: Float
     tau_strong: Float
     tau_weak: Float
+
+    @property
+    def distrusted(self) -> NDArray[np.bool_]:
+        """Whose observed label neither model trusts, shape (N,)."""
+        return np.isin(self.reason, ["confident_other", "nobody_sure"])
 
     @property
     def sizes(self) -> dict[str, float]:
@@ -145,6 +156,25 @@ def partition_samples(
     return _with_reasons(reason, trust_s, trust_w, ts, tw)
 
 
+def keep_classes(partition: Partition, noisy_label: ArrayLike, share: float) -> Partition:
+    """Return the partition with the most trusted samples of each observed label in R.
+
+    A class without samples in R is unlearnt, so it is trusted even less, and does not come back. Trust, shape
+    (N,), is the mean of both models'. Of n samples max(⌈share · n⌉, `LEAST`) are kept, of equals the first.
+    """
+    label = np.asarray(noisy_label, np.int64)
+    order = np.lexsort((-(partition.trust_strong + partition.trust_weak), label))
+    count = np.bincount(label + 1)  # from 0, the missing ones
+    rank = np.empty(len(label), np.int64)
+    rank[order] = np.arange(len(label)) - (np.cumsum(count) - count)[label[order] + 1]
+    least = np.maximum(np.ceil(share * count - 1e-9), LEAST)  # 0.1 · 30 is a little more than 3
+    kept = (label >= 0) & (rank < least[label + 1]) & (partition.set != "R")
+    return dataclasses.replace(
+        partition,
+        set=np.where(kept, "R", partition.set), reason=np.where(kept, "most_trusted", partition.reason),
+    )  # fmt: skip
+
+
 def update_thresholds(tau: ArrayLike, probability: ArrayLike, momentum: float) -> Float:
     """Return m τ + (1 − m) max_c p_c, shape (N,), from τ (N,) and predictions (N, C)."""
     p = np.asarray(probability, np.float64)
@@ -162,7 +192,10 @@ class DynamicThreshold:
     momentum : float
         m, from 0 and below 1.
     margin, cap : float
-        See `partition_samples`. `nlkit.methods.noiseal.config.NoiseALConfig` holds the defaults of all three.
+        See `partition_samples`.
+    class_share : float
+        See `keep_classes`; 0, the rule as it is, keeps nothing. `nlkit.methods.noiseal.config.NoiseALConfig`
+        holds the defaults of NoiseAL.
 
     Attributes
     ----------
@@ -170,23 +203,27 @@ class DynamicThreshold:
         The partition that was made last.
     """
 
-    def __init__(self, n_samples: int, n_classes: int, *, momentum: float, margin: float, cap: float) -> None:
+    def __init__(
+        self, n_samples: int, n_classes: int, *, momentum: float, margin: float, cap: float,
+        class_share: float = 0.0,
+    ) -> None:  # fmt: skip
         if not 0.0 <= momentum < 1.0:
             invalid("momentum", momentum, "0 <= momentum < 1")
         if not 0.0 <= margin <= 1.0:
             invalid("margin", margin, "0 to 1")
         if not 0.0 < cap < 1.0:
             invalid("cap", cap, "strictly between 0 and 1")
-        self.momentum, self.margin, self.cap = momentum, margin, cap
+        self.momentum, self.margin, self.cap, self.class_share = momentum, margin, cap, class_share
         self.tau_strong: Float = np.full(n_samples, 1.0 / n_classes)
         self.tau_weak: Float = np.full(n_samples, 1.0 / n_classes)
         self.last: Partition | None = None
 
     def partition(self, p_strong: ArrayLike, p_weak: ArrayLike, noisy_label: ArrayLike) -> Partition:
         """Partition by the thresholds as they are, and only then move them."""
-        self.last = partition_samples(
+        found = partition_samples(
             p_strong, p_weak, noisy_label, self.tau_strong, self.tau_weak, margin=self.margin, cap=self.cap
         )
+        self.last = keep_classes(found, noisy_label, self.class_share) if self.class_share else found
         self.tau_strong = update_thresholds(self.tau_strong, p_strong, self.momentum)
         self.tau_weak = update_thresholds(self.tau_weak, p_weak, self.momentum)
         return self.last
@@ -225,6 +262,7 @@ def replay(
     momentum: float,
     margin: float,
     cap: float,
+    class_share: float = 0.0,
 ) -> list[Partition]:
     """Partition recorded training dynamics anew, with other settings and no training.
 
@@ -246,7 +284,9 @@ def replay(
     if not len(dynamics_strong):
         return []
     n, classes = np.shape(dynamics_strong[0])
-    threshold = DynamicThreshold(n, classes, momentum=momentum, margin=margin, cap=cap)
+    threshold = DynamicThreshold(
+        n, classes, momentum=momentum, margin=margin, cap=cap, class_share=class_share
+    )
     return [
         threshold.partition(s, w, noisy_label) for s, w in zip(dynamics_strong, dynamics_weak, strict=True)
     ]

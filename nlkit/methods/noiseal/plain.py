@@ -98,13 +98,11 @@ def acquisition_order(p_mean: Array, label: Array, candidates: Array) -> Array:
     return candidates[np.argsort(-np.array(score), kind="stable")]
 
 
-def clean_pool(sets: Array, answer: Array, label: Array, trust: Array, per_class: int) -> list[int]:
-    """Return the samples of R that are trusted most in each class, but none that an answer contradicts."""
-    pool: list[int] = []
-    for c in range(max(label) + 1):
-        clean = [i for i in range(len(label)) if sets[i] == "R" and label[i] == c and answer[i] in (-1, c)]
-        pool += sorted(clean, key=lambda i: -trust[i])[:per_class]
-    return sorted(pool)
+def most_trusted(among: Array, label: Array, trust: Array, keep: Callable[[int], int]) -> list[int]:
+    """Return those of some samples that are trusted most in each class: keep(n) of n, by position."""
+    classes = [[i for i in among if label[i] == c] for c in range(max(label) + 1)]
+    ranked = [(sorted(mine, key=lambda i: -trust[i]), keep(len(mine))) for mine in classes]
+    return sorted(i for mine, n in ranked for i in mine[:n])
 
 
 def nearest(i: int, pool: list[int], vectors: Tensor, texts: list[str], k: int) -> list[int]:
@@ -150,8 +148,7 @@ def noiseal(
     strong = nn.Sequential(nn.Identity(), nn.Sequential(hidden, nn.Dropout(0.1), nn.Linear(D, C)))
     weak = nn.Sequential(BiLSTM(int(x_w.max()) + 1), nn.Sequential(nn.Dropout(0.2), nn.Linear(128, C)))
     adamw_s, adamw_w = (torch.optim.AdamW(m.parameters(), lr) for m, lr in ((strong, 3e-3), (weak, 1e-2)))
-    tau_s = tau_w = np.full(N, 1 / C)
-    answer, queried = np.full(N, -1), np.zeros(N, bool)
+    (tau_s, tau_w), answer, queried = np.full((2, N), 1 / C), np.full(N, -1), np.zeros(N, bool)
     kind, q = np.where(label >= 0, CLEAN, IGNORED), torch.eye(C)[label]  # warm-up: CE on observed labels
     for epoch in range(1, epochs + 1):
         # Train an epoch, both models on the same batches.
@@ -167,19 +164,22 @@ def noiseal(
         # Predict; partition by the thresholds as they are, and only then move them.
         p_s, p_w = predict(strong, x_s), predict(weak, x_w)
         sets, _ = partition(p_s, p_w, label, tau_s, tau_w, margin, cap)
+        p_mean, trust = (p_s + p_w) / 2, (p_s + p_w)[np.arange(N), label] / 2
+        kept = most_trusted(np.arange(N), label, trust, lambda n: max(-(-n // 10), 5))
+        sets[kept] = "R"  # no class is lost
         tau_s, tau_w = update_thresholds(tau_s, p_s, momentum), update_thresholds(tau_w, p_w, momentum)
         if epoch < warmup:
             continue
         # Query the annotator about P, each sample once; after the last epoch nothing is learnt from answers.
-        p_mean, candidates = (p_s + p_w) / 2, np.flatnonzero((sets == "P") & ~queried)
-        n = min(-(-budget // min(rounds, epochs - warmup or 1)), budget - queried.sum(), len(candidates))
-        if annotate and epoch < epochs and n > 0:
-            chosen = acquisition_order(p_mean, label, candidates)[:n]
-            pool = clean_pool(sets, answer, label, p_mean[np.arange(N), label], per_class)
+        candidates = np.flatnonzero((sets == "P") & ~queried)
+        n = min(-(-budget // min(rounds, epochs - warmup or 1)), budget - queried.sum())
+        chosen = acquisition_order(p_mean, label, candidates)[:n]
+        if annotate and epoch < epochs and len(chosen):
+            clean = np.flatnonzero((sets == "R") & ((answer == -1) | (answer == label)))
+            pool = most_trusted(clean, label, trust, lambda _: per_class)
             shown = [[(texts[j], int(label[j])) for j in nearest(i, pool, vectors, texts, k)] for i in chosen]
             answer[chosen], queried[chosen] = annotate([texts[i] for i in chosen], names, shown), True
-        # Set the targets of the next epoch.
-        kind, q = targets(sets, answer, label, p_mean, temperature)
+        kind, q = targets(sets, answer, label, p_mean, temperature)  # what the next epoch learns
     return strong, sets, answer, queried
 
 
@@ -190,11 +190,11 @@ if __name__ == "__main__":
     train, test = (ds[split].with_format("numpy")[:] for split in ("train", "test"))
     names, encode = ds["train"].features["label"].names, nk.TextEncoder("minilm", trainable_layers=0).prepare
     x, x_test = (torch.tensor(np.vstack(encode(part["text"].tolist()))).float() for part in (train, test))
-    llm = nk.annotators.LocalLLM("smollm2")
-    given = train["text"].tolist(), x, train["noisy_label"], names, lambda *q: llm.annotate(*q)["label"]
+    ask = nk.annotators.LocalLLM("smollm2").annotate
+    given = train["text"].tolist(), x, train["noisy_label"], names, lambda *q: ask(*q)["label"]
     for name, settings in {"CE": {"warmup": 10}, "NoiseAL": {"budget": 12}}.items():
         strong, sets, answer, queried = noiseal(*given, **settings)
         print(f"{name}: {np.mean(predict(strong, x_test).argmax(1) == test['label']):.1%} test accuracy")
-    right = train["noisy_label"] == train["label"]
-    print(dict(Counter(sets.tolist())), f"{right[sets == 'R'].mean():.1%} of the labels in R are right")
+    right = (train["noisy_label"] == train["label"])[sets == "R"].mean()
+    print(dict(Counter(sets.tolist())), f"{right:.1%} of the labels in R are right")
     print(f"{np.sum((answer == train['label'])[queried])} of {queried.sum()} answers of SmolLM2 are right")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from nlkit._util import invalid
 from nlkit.methods.sidyp.detection import SCORES
 from nlkit.methods.sidyp.evidence import SPACES
-from nlkit.training.config import PAPER, TrainingConfig
+from nlkit.training.config import PAPER, SELECTIONS, TrainingConfig
 
 __all__ = ["VARIANTS", "SiDyPConfig"]
 
@@ -87,6 +90,9 @@ class SiDyPConfig(TrainingConfig):
         training labels, which the first stage then does not learn.
     space
         "auto": spaces compete; "text", "learned" or "both": where neighbours are looked for.
+    transition
+        T, shape (C, C), rows sum to 1, as nested sequences, where it is known: T[i, j] is the share of class
+        i's texts that were labelled j. None: it is estimated (`nlkit.methods.sidyp.evidence`).
     balance
         τ: predictions are divided by the observed labels' shares to this power (logit adjustment, after Menon
         et al., ICLR 2021). Texts that are hard to tell all fall to the most frequent observed label, which
@@ -140,6 +146,7 @@ class SiDyPConfig(TrainingConfig):
     delta: float = 0.8
     evidence: bool = True
     space: str = "auto"
+    transition: Sequence[Sequence[float]] | None = None
     balance: float = 0.33
     diffusion_epochs: int = 8
     diffusion_batch_size: int = 128
@@ -185,9 +192,15 @@ class SiDyPConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._choice("selection", SELECTIONS[:2])  # what guards SiDyP is that its stages are weighed
         self._choice("variant", tuple(VARIANTS))
         self._choice("score", SCORES)
         self._choice("space", ("auto", *SPACES))
+        if self.transition is not None:
+            T = np.array(self.transition, dtype=np.float64)
+            if T.ndim != 2 or T.shape[0] != T.shape[1] or (T < 0).any() or not np.allclose(T.sum(1), 1):
+                invalid("transition", self.transition, "a (C, C) matrix of shares whose rows sum to 1")
+            object.__setattr__(self, "transition", tuple(map(tuple, T.tolist())))
         if not self.evidence and self.space not in ("auto", "text"):
             invalid("space", self.space, "'text' where evidence=False: nothing else is looked at")
         for names, limits in LIMITS.items():

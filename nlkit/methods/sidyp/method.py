@@ -151,6 +151,8 @@ class SiDyP(Method):
         if c.selection == "noisy_validation" and "validation" not in ds:
             raise ValueError("selection='noisy_validation' needs ds['validation']: its texts")
         data, names = observe(ds, "train"), label_names(ds)
+        if c.transition is not None and len(c.transition) != len(names):
+            invalid("transition", f"{len(c.transition)} classes", f"the data's {len(names)}: {names}")
         texts = {"train": data.texts}
         if "validation" in ds:
             texts["validation"] = check_texts(ds["validation"]["text"][:], "ds['validation']['text']")

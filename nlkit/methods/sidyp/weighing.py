@@ -181,7 +181,10 @@ class Weighing(nn.Module):
             len(self.transition), k=c.neighbours, space=c.space,
         )  # fmt: skip
         votes = {split: self.neighbourhood.votes(embedding[split], early[split]) for split in embedding}
-        T = estimate_transition(self.neighbourhood.mixed(votes["train"]), noisy_label, noise_rate)
+        if c.transition is None:
+            T = estimate_transition(self.neighbourhood.mixed(votes["train"]), noisy_label, noise_rate)
+        else:
+            T = np.array(c.transition)
         self.transition = torch.from_numpy(T)
         self.neighbourhood.weigh(votes[judge.split], judge.label, T)
         count = np.bincount(noisy_label[noisy_label >= 0], minlength=len(T))

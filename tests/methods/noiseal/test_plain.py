@@ -16,7 +16,7 @@ from nlkit.annotate.demonstrations import balanced_pool, nearest
 from nlkit.methods.noiseal import plain
 from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.methods.noiseal.loss import CLEAN, HARD, IGNORED, PURIFIED, NoiseALLoss
-from nlkit.methods.noiseal.partition import DynamicThreshold, partition_samples, replay
+from nlkit.methods.noiseal.partition import LEAST, DynamicThreshold, keep_classes, partition_samples, replay
 from nlkit.methods.noiseal.rectification import acquisition_order, clean_pool
 from nlkit.models.classifiers import Output, Vocabulary, WeakClassifier
 
@@ -75,11 +75,29 @@ def test_clean_pool(n: int, per_class: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     sets, trust = rng.choice(list("RRHP"), n), rng.choice([0.2, 0.5, 0.9], n)  # ties
     label, answer = rng.integers(-1, 4, n), rng.choice([-1, -1, -1, 0, 1, 2, 3], n)
+    clean = np.flatnonzero((sets == "R") & ((answer == -1) | (answer == label)))
     found = clean_pool(sets, answer, label, trust, per_class).tolist()
-    assert found == plain.clean_pool(sets, answer, label, trust, per_class)
-    shuffled = rng.permutation(np.flatnonzero(sets == "R"))
+    assert found == plain.most_trusted(clean, label, trust, lambda _: per_class)
+    shuffled = rng.permutation(clean)
     everyone = balanced_pool(shuffled, label[shuffled], trust[shuffled], per_class).tolist()
-    assert everyone == plain.clean_pool(sets, np.full(n, -1), label, trust, per_class)
+    assert everyone == found
+
+
+@given(dynamics(), st.sampled_from([0.01, 0.1, 0.5]))
+def test_no_class_is_lost(problem: Any, share: float) -> None:
+    (strong,), (weak,), label, rng = problem
+    label = np.tile(label, 9)  # so that some classes have more than the least
+    strong, weak = np.tile(strong, (9, 1)).round(1), np.tile(weak, (9, 1)).round(1)  # ties
+    tau = rng.random((2, len(label)))
+    before = partition_samples(strong, weak, label, *tau, margin=0.1, cap=0.99)
+    found = keep_classes(before, label, share)
+    trust = (strong + weak)[np.arange(len(label)), label] / 2
+    per = round(1 / share)
+    kept = plain.most_trusted(np.arange(len(label)), label, trust, lambda n: max(-(-n // per), LEAST))
+    wanted = before.set.copy()
+    wanted[kept] = "R"
+    assert found.set.tolist() == wanted.tolist()
+    assert (found.reason == np.where(wanted != before.set, "most_trusted", before.reason)).all()
 
 
 @given(st.integers(2, 12), st.integers(1, 5), st.integers(0, 2**32 - 1))
@@ -115,6 +133,20 @@ def test_targets(problem: Any, temperature: float) -> None:
     np.testing.assert_allclose(loss.target, target, atol=1e-6)
     hard = kind == HARD
     assert (loss.target[~hard] == target.numpy()[~hard]).all()
+
+
+def test_what_disc_does_with_hard_and_distrusted_samples() -> None:
+    sets, label = np.array(list("RHHPPH")), np.array([0, 1, 2, 0, 1, -1])
+    answer, mean = np.array([-1, -1, -1, 2, -1, -1]), np.full((6, 3), 1 / 3)
+    loss = NoiseALLoss(6, 3, NoiseALConfig(hard_loss="gce", distrusted="left_out"))
+    loss.set_targets(sets, label, answer, mean, left_out=np.array([0, 0, 1, 1, 1, 0], bool))
+    # An answer is kept; a missing label cannot be learnt.
+    assert loss.kind.tolist() == [CLEAN, HARD, IGNORED, PURIFIED, IGNORED, IGNORED]
+    assert loss.target[1].tolist() == [0, 1, 0]
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    _, parts = loss("strong", None, Output(logits, logits), np.arange(6), np.random.default_rng(0))
+    p = logits.softmax(-1)[1, 1]
+    assert float(parts["loss_H"]) == pytest.approx(float((1 - p**0.7) / 0.7) / 6)
 
 
 @given(st.integers(1, 12), st.integers(0, 10_000))

@@ -311,6 +311,15 @@ class TestEdges:
         assert report["correction"]["accuracy_before"] == 0
         assert np.isnan(report["correction"]["harm_rate"])
 
+    def test_a_known_transition_matrix_is_used_and_kept(self, noisy: DatasetDict, tmp_path: Path) -> None:
+        known = 0.2 * np.eye(8) + 0.1
+        clf = nk.SiDyP(**QUICK, transition=known.tolist()).fit(noisy)
+        for one in (clf, nk.load(clf.save(tmp_path))):
+            np.testing.assert_allclose(one.weighing_.T, known)
+            np.testing.assert_allclose(one.config.transition, known)
+        with pytest.raises(ValueError, match="transition='2 classes' is not allowed: the data's 8"):
+            nk.SiDyP(**QUICK, transition=np.eye(2).tolist()).fit(noisy)
+
     def test_all_suspect_is_an_error_with_a_remedy(self, noisy: DatasetDict) -> None:
         with pytest.raises(ValueError, match="lower noise_rate"):
             nk.SiDyP(**QUICK, noise_rate=1.0).fit(noisy)
@@ -356,6 +365,7 @@ class TestEdges:
             {"score": "distance"}, {"score": "relative", "normalise": False}, {"epochs": 1},
             {"trajectory_points": 1}, {"diffusion_epochs": 1, "diffusion_warmup": 1.0},
             {"sampling_steps": 1, "diffusion_steps": 1}, {"chains": 3},
+            {"transition": (0.2 * np.eye(8) + 0.1).tolist()},
         ],
     )  # fmt: skip
     def test_every_option_decides_something(
@@ -388,6 +398,8 @@ class TestEdges:
         ({"margin_epochs": 0}, r"margin_epochs=0.*above 0"),
         ({"delta": 1.1}, r"delta=1.1.*at most 1"),
         ({"simplex_scale": -5}, r"simplex_scale=-5.*above 0"),
+        ({"transition": [[0.9, 0.1], [0.3, 0.3]]}, r"transition=.*rows sum to 1"),
+        ({"transition": [0.5, 0.5]}, r"transition=.*\(C, C\)"),
         ({"variant": "new"}, r"variant='new'.*ours, text_space, published"),
         ({"dynamic_prior": 1}, r"dynamic_prior=1.*True or False"),
         ({"sampling_steps": 20, "diffusion_steps": 10}, r"sampling_steps=20.*at most diffusion_steps=10"),
