@@ -108,10 +108,7 @@ class BatchChat(OpenAIChat):
         prompts = {self.store.key(self.key(), prompt, names): prompt for prompt in missing}
         at = self.endpoint
         try:
-            with openai.OpenAI(
-                api_key=at._key or "none", base_url=at.address, timeout=at.timeout,
-                max_retries=at.max_retries, default_headers=at.headers, default_query=at.query,
-            ) as client:  # fmt: skip
+            with openai.OpenAI(**at.arguments(), max_retries=at.max_retries) as client:
                 return self._run(client, self.store, prompts, names, keep, stop)
         except openai.NotFoundError as error:
             said = at.secrets.shorten(error)

@@ -53,7 +53,7 @@ _LABELS = "Labels:"
 _CHAT_TASK = "Classify the last text by one of these labels:"
 _CHAT_FORM = "Reply with the name of that label, spelt as in the list, and with nothing else."
 
-_DELIMITER = re.compile(r"\b(?:text|label)\s*:", re.I)
+_COMMAND = re.compile(r"\b(?:text|label)\s*:|<[|｜]\w{1,40}[|｜]>(?:\s*(?:system|user|assistant)\b)?", re.I)
 _CONTROL = re.compile(r"<(?=[|｜]|/?s>|(?:start|end)_of_turn>)|\[(?=/?INST\])")
 
 
@@ -79,12 +79,12 @@ def describe(label_names: Sequence[str], descriptions: Mapping[str, str] | None 
 def quoted(text: str) -> str:
     """Return a text as the template shows it, where it is data: in one line, with nothing to be obeyed.
 
-    The template's own "Text:" and "Label:" are left out, and a blank breaks up what chat formats take for the
-    end of a message. Ordinary texts have neither, and stay as they are.
+    The template's own "Text:" and "Label:" are left out, and so is what chat formats take for the end of a
+    message; a blank breaks up what is left of such. Ordinary texts have neither, and stay as they are.
     """
     shown = clean(text)
-    while _DELIMITER.search(shown):
-        shown = clean(_DELIMITER.sub("", shown))
+    while _COMMAND.search(shown):  # what stood around one may be another
+        shown = clean(_COMMAND.sub("", shown))
     return _CONTROL.sub(r"\g<0> ", shown)
 
 
