@@ -76,6 +76,18 @@ def test_other_frozen_layers_than_it_was_saved_with_are_refused(
         nk.load(tmp_path)
 
 
+def test_an_encoder_of_the_hub_is_fetched_only_if_it_is_named(every: dict[str, Any], tmp_path: Path) -> None:
+    path = every["Baseline"].save(tmp_path) / "model.safetensors"
+    tensors, values = load_tensors(path)
+    values["config"]["encoder"] = "some/encoder"
+    save_tensors(path, tensors, values)
+    for consent in (None, "another/encoder"):
+        with pytest.raises(ValueError, match=r"load\(folder, encoder='some/encoder'\)"):
+            nk.load(tmp_path, encoder=consent)
+    with pytest.raises(OSError, match="encoder='some/encoder' could not be loaded"):  # tried: offline here
+        nk.load(tmp_path, encoder="some/encoder")
+
+
 def test_the_file_holds_what_was_learnt_and_settings_as_json(
     make: Any, few: DatasetDict, tmp_path: Path
 ) -> None:
