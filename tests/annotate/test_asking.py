@@ -150,11 +150,12 @@ def test_a_lease_is_renewed_while_asking_and_ends_without(
     assert asked == ["p"]
     assert time.monotonic() - began > 0.2
     # One here that takes longer than a lease keeps it.
+    monkeypatch.setattr(store_module, "_LEASE", 2.0)
     inside = threading.Event()
 
     def slow(missing: list[str], keep: Keep) -> None:
         inside.set()
-        time.sleep(1.2)
+        time.sleep(3)
         all_at_once(asked)(missing, keep)
 
     with ThreadPoolExecutor(1) as pool:
@@ -221,9 +222,9 @@ def test_processes_share_their_answers(store: AnswerStore, tmp_path: Path, first
 
 
 def test_a_killed_process_loses_nothing_that_it_kept(store: AnswerStore, tmp_path: Path) -> None:
-    log, moments = tmp_path / "log", [0, 3, 20, 50, 90, 130]
+    log, moments = tmp_path / "log", [0, 3, 20, 50, 90]
     for moment in moments:
-        process = asker(store, log, pause=0.01)
+        process = asker(store, log, pause=0.04)
         until(lambda m=moment: len(noted(log, "kept")) > m)  # type: ignore[misc]
         process.kill()
         assert ended(process) == -signal.SIGKILL
@@ -238,14 +239,14 @@ def test_a_killed_process_loses_nothing_that_it_kept(store: AnswerStore, tmp_pat
 
 def test_the_process_beside_a_killed_one_takes_over(store: AnswerStore, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    killed = asker(store, log, count=20, pause=0.2)
+    killed = asker(store, log, count=40, pause=0.3)
     until(lambda: len(noted(log, "asked")) > 4)
-    beside = asker(store, log, count=20)
+    beside = asker(store, log, count=40)
     time.sleep(0.3)
     killed.kill()
     assert ended(killed) == -signal.SIGKILL
     assert ended(beside) == 0
-    assert noted(log, "asked").total() <= 20 + 4
+    assert noted(log, "asked").total() <= 40 + 4
 
 
 def test_ctrl_c_twice_loses_nothing_that_was_handed_over(store: AnswerStore, tmp_path: Path) -> None:
