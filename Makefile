@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+TOOLS  := $(VENV)/.tools
 
 # Nothing here needs a model hub. HF_HUB_OFFLINE=0 make demo lets hub names be fetched.
 export HF_HUB_OFFLINE ?= 1
@@ -13,20 +14,31 @@ export HF_HUB_OFFLINE ?= 1
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## create .venv and install everything, offline models and data too
+setup: $(READY)  ## create .venv and install what the course needs, offline models and data too
 
 $(READY): pyproject.toml constraints.txt requirements/offline.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "nlkit needs Python 3.11 or newer; '$(PYTHON)' is not. Try: make setup PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
 	  { echo "'$(PYTHON)' cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import platform as p, sys; v = p.mac_ver()[0]; \
+	  sys.exit(bool(v) and (p.machine() != "arm64" or int(v.split(".")[0]) < 14))' || \
+	  { echo "PyTorch has no builds for this Mac or this Python: it takes macOS 14 or newer on Apple silicon." >&2; exit 1; }
 	rm -f $(READY)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebooks,site,api,baselines,serving,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt uv
+	@# uv knows where PyTorch's builds for this machine's GPU, or for none, are; pip takes the usual ones.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend auto -c constraints.txt torch 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebooks,api,baselines]"
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements/offline.txt
 	$(BIN)/python -m ipykernel install --sys-prefix --name nlkit --display-name "Python (nlkit)"
 	touch $(READY)
+	@du -sh $(VENV)
+
+$(TOOLS): $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[site,serving,dev]"
+	touch $(TOOLS)
 
 demo: setup  ## run notebooks/00_start_here and print its table
 	$(BIN)/nlkit demo
@@ -37,7 +49,7 @@ lab: setup  ## open the course in JupyterLab
 test: lint  ## lint, then all tests
 	$(BIN)/python -m pytest
 
-lint: setup  ## ruff (rules and format) and mypy (strict)
+lint: $(TOOLS)  ## ruff (rules and format) and mypy (strict)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -45,7 +57,7 @@ lint: setup  ## ruff (rules and format) and mypy (strict)
 notebooks: setup  ## make the student notebooks from notebooks/source and run them
 	$(BIN)/python -m notebooks.build build
 
-site: setup  ## write the executed notebooks as static pages to site/
+site: $(TOOLS)  ## write the executed notebooks as static pages to site/
 	rm -rf build/site
 	$(BIN)/sphinx-build -q -E -W --keep-going -d build/doctrees -c notebooks/build/site . build/site
 	rm -rf site && mv build/site site

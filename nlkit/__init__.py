@@ -6,10 +6,17 @@ torch and transformers load when a model does.
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# OpenMP reads it when torch is loaded. Threads that wait by spinning take the cores from those they wait for:
+# beside other programs everything then takes many times as long.
+if "torch" not in sys.modules:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # name -> module that holds it
 _NAMES = {
@@ -22,6 +29,7 @@ _NAMES = {
     "SiDyP": "methods.sidyp.method",
     "TextEncoder": "models.encoder",
     "add_noise": "noise.making",
+    "clean": "study.cleaned",
     "correction_report": "metrics.labels",
     "doctor": "diagnosis",
     "evaluate_probabilities": "metrics.predictions",
@@ -29,8 +37,11 @@ _NAMES = {
     "label_with_llm": "annotate.labelling",
     "load": "methods.registry",
     "load_dataset": "data.loading",
+    "look": "study.looking",
     "noise_report": "noise.report",
     "reliability": "metrics.predictions",
+    "review": "course.widgets.review",
+    "to_csv": "data.writing",
     "transition_matrix": "noise.making",
 }
 

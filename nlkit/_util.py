@@ -20,11 +20,17 @@ __all__ = [
     "cache_folder",
     "content_hash",
     "count_cores",
+    "expanded",
     "invalid",
     "matrix_speed",
     "progress",
     "unit_rows",
 ]
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with ``~`` as the home folder; a file named ``~x`` where there is no user x stays one."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises there
 
 
 def cache_folder(*parts: str) -> Path:
@@ -36,7 +42,8 @@ def cache_folder(*parts: str) -> Path:
         If the folder is not there and cannot be made. A folder that can only be read is no error here.
     """
     root = os.environ.get("NLKIT_CACHE")
-    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nlkit"
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = expanded(root) if root else Path(home) / "nlkit"
     folder = base.joinpath(*parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +62,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     A reader therefore sees the old file or the whole new one, never half of it.
     """
-    target = Path(path)
+    target = expanded(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept because some writers choose the format by it.
     temporary = target.with_name(f".{target.stem}-{uuid.uuid4().hex}{target.suffix}")
@@ -84,8 +91,11 @@ def unit_rows(vectors: NDArray[Any]) -> NDArray[Any]:
 
 
 def count_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may keep busy, by its affinity and its container's quota."""
+    import joblib
+
+    cores: int = joblib.cpu_count()
+    return cores
 
 
 def matrix_speed(size: int = 1024) -> float:

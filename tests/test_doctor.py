@@ -61,7 +61,7 @@ def kernels(**specs):
 
 GPU = types.SimpleNamespace(
     cuda=types.SimpleNamespace(is_available=lambda: True, get_device_name=lambda: "H100"),
-    version=types.SimpleNamespace(cuda="12.6"), get_num_threads=lambda: 4,
+    version=types.SimpleNamespace(cuda="12.6"),
 )  # fmt: skip
 MEMORY, DISK = types.SimpleNamespace(available=2e9, total=4e9), types.SimpleNamespace(free=1e8)
 
@@ -86,7 +86,11 @@ def test_this_environment_is_healthy():
         (attribute(psutil, "virtual_memory", lambda: MEMORY), "free memory", "warn", "2.0 GB", "Close"),
         (attribute(checks.shutil, "disk_usage", lambda path: DISK), "free disk", "fail", "0.1 GB", "Free"),
         (module("torch"), "torch build", "fail", "ModuleNotFoundError", "make setup"),
-        (module("torch", GPU), "torch build", "ok", "CUDA 12.6: H100; 4 threads", ""),
+        (module("torch", GPU), "torch build", "ok", "CUDA 12.6: H100", ""),
+        (variable("OMP_WAIT_POLICY", "passive"), "threads", "ok", "(NLKIT_THREADS not set)", ""),
+        (variable("OMP_WAIT_POLICY", None), "threads", "warn", "spin", "Import nlkit before torch"),
+        (attribute(psutil, "getloadavg", lambda: (99.0, 0, 0)), "load", "warn", "99.0 of ", "stop them"),
+        (attribute(psutil, "getloadavg", lambda: (1.0, 9, 9)), "load", "ok", "1.0 of ", ""),
         (versions(torch=None), "torch", "fail", "missing", "pip install -c constraints.txt"),
         (versions(numpy="0.1"), "numpy", "fail", "0.1 (wanted >=", "pip install -c constraints.txt"),
         (versions(numpy="0.1"), "pandas", "ok", "", ""),

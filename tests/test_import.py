@@ -42,6 +42,14 @@ def test_import_is_fast(probes):
     assert min(probe["seconds"] for probe in probes) < 0.3
 
 
+@pytest.mark.parametrize(("imports", "policy"), [("nlkit", "PASSIVE"), ("torch, nlkit", None)])
+def test_waiting_is_set_where_torch_will_still_read_it(monkeypatch, imports, policy):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    code = f"import os, {imports}; print(os.environ.get('OMP_WAIT_POLICY'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == str(policy)
+
+
 def test_dir_lists_the_public_names(probes):
     assert set(probes[0]["names"]) <= set(probes[0]["dir"])
 

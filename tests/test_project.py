@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -40,6 +41,22 @@ def test_every_requirement_is_pinned_to_a_version_it_allows():
         pin = pins[requirement.name.lower()]
         assert requirement.specifier.contains(pin, prereleases=True), requirement.name
     assert not pinned("requirements/offline.txt").keys() & pins.keys()
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "said"), [("exit 0", 0, "resolves"), ("echo no >&2; exit 1", 1, "no")]
+)
+def test_every_system_and_python_is_asked_for(tmp_path, reply, status, said):
+    uv = tmp_path / "uv"
+    uv.write_text(f"#!/bin/sh\nif [ $# -lt 18 ]; then exit 2; fi\n{reply}\n")
+    uv.chmod(0o755)
+    command = [sys.executable, ROOT / "requirements" / "resolve.py"]
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == status
+    lines = done.stdout.splitlines()
+    assert len(set(lines)) == 16
+    assert all(line.endswith(said) for line in lines)
 
 
 def test_the_wheel_holds_what_the_package_reads():
@@ -95,15 +112,24 @@ class TestMake:
     @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "requirements/offline.txt"])
     def test_a_changed_requirement_installs_again(self, make, name):
         os.utime(make.folder / name, (4_000_000_000, 4_000_000_000))
-        planned = make("--dry-run", "setup").stdout
+        planned = make("--dry-run", "lint").stdout
         assert "--no-deps -r requirements/offline.txt" in planned
         # torch first: what comes later finds it there.
-        everything = f'-e ".[{",".join(INSTALLED_EXTRAS)}]"'
-        assert 0 < planned.index("install --quiet -c constraints.txt torch") < planned.index(everything)
+        parts = ("-c constraints.txt torch", '-e ".[notebooks,api,baselines]"', '-e ".[site,dev]"')
+        places = [planned.index(part) for part in parts]
+        assert places == sorted(places)
+
+    def test_the_course_goes_without_the_tools_of_its_makers(self, make):
+        (make.folder / ".venv" / ".ready").unlink()
+        assert "[site,dev]" not in make("--dry-run", "setup", "demo", "lab").stdout
 
     @pytest.mark.parametrize(
         ("fails_on", "message"),
-        [("version_info", "needs Python 3.11 or newer"), ("ensurepip", "python3-venv")],
+        [
+            ("version_info", "needs Python 3.11 or newer"),
+            ("ensurepip", "python3-venv"),
+            ("mac_ver", "macOS 14"),
+        ],
     )
     def test_an_unfit_python_is_named(self, make, fails_on, message):
         (make.folder / ".venv" / ".ready").unlink()

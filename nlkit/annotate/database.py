@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from nlkit._util import expanded
+
 __all__ = ["Database"]
 
 _GATHER = 0.01  # seconds a commit waits for more, when the last one was shared by several threads
@@ -54,7 +56,7 @@ class Database:
     functions: ClassVar[dict[str, Callable[..., Any]]]  # what the schema's statements may call
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 30.0) -> None:
-        self.path = str(path)
+        self.path = str(expanded(path))
         self.timeout = timeout
         if self.path != ":memory:":
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from nlkit._util import cache_folder
+from nlkit._util import cache_folder, expanded
 
 __all__ = ["ModelSource", "load_model", "load_tokenizer", "locate", "ready_folder"]
 
@@ -43,7 +43,7 @@ def locate(model: str | os.PathLike[str]) -> ModelSource:
         If it is none of these. A model is data: code beside it is never run, and weights are read from
         safetensors and GGUF files alone.
     """
-    path = Path(model)
+    path = expanded(model)
     if path.is_file():
         with path.open("rb") as file:
             if file.read(4) != b"GGUF":

@@ -12,7 +12,7 @@ import pandas as pd
 from nlkit._util import content_hash, invalid
 from nlkit.annotate.base import Demonstrations, answer_table, check_request
 from nlkit.annotate.demonstrations import MISSING
-from nlkit.data.checks import class_numbers
+from nlkit.data.checks import check_count, check_share, class_numbers
 
 __all__ = ["Simulated"]
 
@@ -47,9 +47,9 @@ class Simulated:
         seed: int = 0,
         abstain_rate: float = 0.0,
     ) -> None:
-        for field, value in (("accuracy", accuracy), ("abstain_rate", abstain_rate)):
-            if not 0 <= value <= 1:
-                invalid(field, value, "a probability from 0 to 1")
+        check_share("accuracy", accuracy)
+        check_share("abstain_rate", abstain_rate)
+        check_count("seed", seed)
         if reference is None:
             raise ValueError(
                 "Simulated needs the truth: reference=ds['train'] (a dataset with `text` and `label`), or "
@@ -59,6 +59,7 @@ class Simulated:
         self.seed = seed
         self.abstain_rate = abstain_rate
         self.name = f"simulated ({accuracy * 100:.4g} % right)"
+        self._names = None
         if isinstance(reference, Mapping):
             texts, label = [str(text) for text in reference], list(reference.values())
         else:
@@ -68,6 +69,7 @@ class Simulated:
                     f"reference lacks the columns {sorted(missing)}: give a dataset with text and label"
                 )
             texts, label = reference["text"][:], reference["label"][:]
+            self._names = getattr(reference.features["label"], "names", None)
         numbers = class_numbers(label, "the reference's label")
         self._truth = dict(zip(texts, numbers.tolist(), strict=True))
 
@@ -87,8 +89,8 @@ class Simulated:
             If the reference has no label of some texts, where the answer is therefore -1.
         """
         request = check_request(texts, label_names, demonstrations)
-        n, C = len(request.texts), len(request.label_names)
-        answers = [self._answer(text, C) for text in request.texts]
+        n = len(request.texts)
+        answers = [self._answer(text, request.label_names) for text in request.texts]
         if unknown := sum(self._truth[text] == MISSING for text in request.texts):
             warnings.warn(
                 f"the reference has no true label of {unknown} of {n} texts: the simulated annotator "
@@ -104,17 +106,22 @@ class Simulated:
             prompts=request.texts,
         )
 
-    def _answer(self, text: str, C: int) -> tuple[np.ndarray, bool]:
+    def _answer(self, text: str, names: Sequence[str]) -> tuple[np.ndarray, bool]:
         """Return the probabilities of an answer, shape (C,), and whether it is held back."""
         if text not in self._truth:
             raise ValueError(
                 f"the simulated annotator does not know the text {text[:60]!r}: its reference must hold "
                 "every text asked"
             )
-        truth = self._truth[text]
+        truth, C = self._truth[text], len(names)
         if truth == MISSING:
             return np.full(C, 1 / C), True
-        if not 0 <= truth < C:
+        if self._names is not None:
+            if self._names[truth] not in names:
+                allowed = f"one of the classes asked for: {', '.join(names)}"
+                invalid("the reference's label", self._names[truth], allowed)
+            truth = list(names).index(self._names[truth])
+        elif not 0 <= truth < C:
             invalid("the reference's label", truth, f"a class number from 0 to {C - 1} for {text[:60]!r}")
         rng = np.random.default_rng(int(content_hash(str(self.seed), text), 16))
         # All draws are made for every text, so that changing one rate leaves the others' outcomes alone.

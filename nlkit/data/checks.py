@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 __all__ = [
+    "SEEDS",
+    "check_choice",
     "check_count",
     "check_share",
     "check_texts",
@@ -22,6 +24,7 @@ __all__ = [
     "class_numbers",
     "half_character",
     "is_missing",
+    "numbers_of",
     "texts_of",
 ]
 
@@ -70,11 +73,21 @@ def texts_of(data: Dataset, name: str) -> list[str]:
     return check_texts(data["text"][:], f"{name}['text']")
 
 
+SEEDS = 2**32 - 1
+"""The largest seed that every library takes, and the largest count."""
+
+
 def check_count(field: str, value: object, least: int = 0, instead: str = "") -> int:
-    """Return a setting as int; ValueError unless it is an integer of at least `least`."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        invalid(field, value, f"{instead}an integer of at least {least}")
+    """Return a setting as int; ValueError unless it is an integer of at least `least`, at most `SEEDS`."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= SEEDS:
+        invalid(field, value, f"{instead}an integer of at least {least} and at most {SEEDS}")
     return int(value)
+
+
+def check_choice(field: str, value: object, allowed: Sequence[Any]) -> None:
+    """Raise ValueError unless a setting is one of those allowed, and of its type."""
+    if not any(type(value) is type(one) and value == one for one in allowed):
+        invalid(field, value, f"one of {', '.join(map(str, allowed))}")
 
 
 def check_share(field: str, value: Any) -> float:
@@ -108,6 +121,39 @@ def class_numbers(values: ArrayLike, name: str) -> NDArray[np.int64]:
             invalid(f"{name}[{position}]", value, allowed)
         result[position] = int(value)
     return result
+
+
+def numbers_of(
+    data: Dataset, column: str, name: str, names: Sequence[str] | None = None
+) -> NDArray[np.int64]:
+    """Return the class numbers of a split's column in the order of `names`, shape (n,), int64; -1 is missing.
+
+    A `ClassLabel` with the same names in another order is translated by name.
+
+    Parameters
+    ----------
+    data, column
+        A split, and one of its columns of class numbers.
+    name
+        What the caller knows the split by.
+    names
+        Class names in the order of the numbers to return; None: the column's own.
+
+    Raises
+    ------
+    ValueError
+        If a value is no class number, or of a class that `names` lacks.
+    """
+    number = class_numbers(data[column][:], f"{name}[{column!r}]")
+    own = getattr(data.features[column], "names", None)
+    if names is None or own is None or list(own) == list(names):
+        return number
+    absent = [own[c] for c in np.unique(number) if 0 <= c < len(own) and own[c] not in names]
+    if absent:
+        allowed = f"the classes {', '.join(names)}; nk.load_dataset(…, label_map=…) says which of them it is"
+        invalid(f"{name}[{column!r}]", absent[0], allowed)
+    place = np.array([list(names).index(c) if c in names else -1 for c in own] + [-1])
+    return place[number]
 
 
 def check_labels(label: NDArray[np.int64], n_classes: int) -> None:

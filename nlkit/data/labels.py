@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,29 +15,33 @@ from numpy.typing import NDArray
 from nlkit._util import invalid
 from nlkit.data.checks import half_character, is_missing
 from nlkit.data.readers import DataError, Skipped, Table
+from nlkit.data.spelling import LabelError, integer, spelled, suspicious
 
-__all__ = ["Part", "check_columns", "class_names_of", "to_part"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Coding", "Part", "check_columns", "coding_of", "to_part"]
 
 
 @dataclass
 class Part:
-    """One split before sampling: texts, integer labels by column, and the rows they come from."""
+    """One split before sampling: texts, labels by use (N,), and their places in the table they come from."""
 
-    file: str
+    table: Table
     texts: list[str]
     labels: dict[str, NDArray[np.int64]]
-    rows: list[int]
+    at: NDArray[np.int64]
     left_out: list[Skipped]
 
     def keep(self, positions: NDArray[np.int64]) -> None:
-        """Keep the rows at these positions."""
+        """Keep the samples at these positions."""
         self.texts = [self.texts[i] for i in positions]
-        self.rows = [self.rows[i] for i in positions]
+        self.at = self.at[positions]
         self.labels = {name: values[positions] for name, values in self.labels.items()}
 
     def leave_out(self, positions: Iterable[int], reason: str) -> None:
-        """Note for the report that rows are left out, and why."""
-        self.left_out += [Skipped(self.rows[i], reason, self.texts[i][:80]) for i in positions]
+        """Note for the report that samples are left out, and why."""
+        self.left_out += [self.table.skip(self.at[i], reason, self.texts[i]) for i in positions]
 
     @property
     def strata(self) -> NDArray[np.int64]:
@@ -75,95 +80,168 @@ def check_columns(tables: Mapping[str, Table], text: str, labels: Mapping[str, s
         raise DataError(problem, remedy, tables["train"].file)
 
 
-def _raw_label(value: Any) -> str | None:
-    """Return a label as text, or None when it is missing."""
-    if is_missing(value):
-        return None
-    if isinstance(value, bool):
-        return str(value).lower()
-    raw = str(value).strip()
-    return None if raw in {"", "-1", "-1.0"} else raw
+@dataclass(frozen=True)
+class Coding:
+    """Class names, and the number of each value of a label column as `spelled`: −1 for a missing one."""
+
+    names: tuple[str, ...]
+    number: dict[str | None, int]
 
 
-def _integer(raw: str) -> int | None:
-    # pandas writes a column of integers with gaps as 3.0
-    return int(float(raw)) if re.fullmatch(r"[+-]?\d{1,9}(\.0+)?", raw) else None
+def coding_of(
+    given: Sequence[str] | None,
+    label_map: Mapping[Any, str | None] | None,
+    tables: Mapping[str, Table],
+    columns: Mapping[str, str],
+) -> Coding:
+    """Say what each value of the label columns means.
 
-
-def class_names_of(
-    given: Sequence[str] | None, tables: Mapping[str, Table], columns: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Return the class names: those given, or those that the tables hold."""
-    if given is None:
-        known = {
-            tuple(table.class_names[column])
-            for table in tables.values()
-            for column in columns.values()
-            if column in table.class_names
-        }
-        given = known.pop() if len(known) == 1 else None
-    if given is not None:
-        names = () if isinstance(given, str) else tuple(given)
-        named = all(isinstance(name, str) and _raw_label(name) for name in names)
-        if not named or len(names) < 2 or len(set(names)) < len(names):
-            invalid("label_names", given, 'at least two different, non-empty strings, none of them "-1"')
-        return names
+    Raises
+    ------
+    LabelError
+        If values may be no classes of their own: other spellings, numbers beside names, no labels.
+    """
     file = next(iter(tables.values())).file
-    held = [table.columns.get(column, ()) for table in tables.values() for column in columns.values()]
-    observed = sorted({raw for value in chain(*held) if (raw := _raw_label(value)) is not None})
-    numbers = {_integer(raw) for raw in observed}
-    if None not in numbers:
-        if numbers != set(range(len(numbers))):
-            problem = f"the labels are integers, but not all of 0 … C-1: {', '.join(observed[:10])}"
-            raise DataError(
-                problem, "Pass label_names=[…] with every class in the order of its number.", file
-            )
-        observed = [str(number) for number in range(len(numbers))]
-    if len(observed) < 2:
-        problem = f"the labels hold {len(observed)} class(es), and a classifier needs two"
+    names, order, closed = _given_names(given), *_known_names(tables, columns)
+    if names:
+        order, closed = list(names), "not in label_names"
+    meaning: dict[str | None, str | None] = {None: None}
+    if names and any(integer(name) is None for name in names):
+        meaning |= {str(number): name for number, name in enumerate(names)}
+    meaning |= {name: name for name in names}
+    told = _checked_map(label_map, names)
+    meaning |= told
+    # Names that a file carries are asked about like others; here they only give the order.
+    order = [name for name in dict.fromkeys(told.get(name, name) for name in order) if name]
+    held = {split: _held(table, columns) for split, table in tables.items()}
+    lists = [values for uses in held.values() for values in uses.values()]
+    count = Counter(raw for raw in chain(*lists) if raw is not None)
+    found = _signs(count.keys() - told.keys(), order)
+    if "-1" not in found:
+        meaning.setdefault("-1", None)
+    open_ = {raw: n for raw, n in count.items() if raw not in meaning and raw not in found}
+    known = {name for name in meaning.values() if name}
+    pairs = Counter(chain(*(zip(*uses.values(), strict=True) for uses in held.values() if len(uses) == 2)))
+    if found := suspicious(open_, order, known, closed, pairs) | found:
+        raise LabelError(_question(found, count, tables, held), file)
+    classes = order + sorted({*known, *open_} - set(order))
+    numbers = [integer(name) for name in classes]
+    if not order and None not in numbers:
+        if set(numbers) != set(range(len(numbers))):
+            problem = f"the labels are integers, but not all of 0 … C-1: {', '.join(classes[:10])}"
+            remedy = "Pass label_names=[…] with every class in the order of its number."
+            raise DataError(problem, remedy, file)
+        classes = sorted(classes, key=int)
+    if len(classes) < 2:
+        problem = f"the labels hold {len(classes)} class(es), and a classifier needs two"
         raise DataError(problem, "Check the label column, or pass label_names=[…].", file)
-    return tuple(observed)
+    place = {name: number for number, name in enumerate(classes)}
+    number = {raw: -1 if name is None else place[name] for raw, name in meaning.items()}
+    return Coding(tuple(classes), number | {raw: place[raw] for raw in open_})
 
 
-def to_part(table: Table, text: str, columns: Mapping[str, str], names: Sequence[str]) -> Part:
-    """Return a table's texts and labels, checked; rows that cannot be used are left out and noted."""
-    for value, row in zip(table.columns[text], table.rows, strict=True):
-        if is_missing(value) or (isinstance(value, str) and not value.strip()):
-            problem, remedy = "the text is missing", "Fill it in or delete the row."
-        elif not isinstance(value, str):
-            problem = f"the text is {type(value).__name__} {value!r}, not a string"
-            remedy = "Write it as a string, or pass text=… with the right column."
-        elif (half := half_character(value)) is not None:
-            problem = f"the text holds half a character, the lone surrogate {half!r}"
-            remedy = "Repair it (most emoji are a pair of \\u escapes in JSON) or delete the row."
+def _given_names(given: Sequence[str] | None) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    names = tuple(given) if isinstance(given, list | tuple) else ()
+    named = all(isinstance(name, str) and name.strip() not in ("", "-1") for name in names)
+    if not named or len(names) < 2 or len(set(names)) < len(names):
+        invalid(
+            "label_names", given, 'a list of at least two different, non-empty strings, none of them "-1"'
+        )
+    return names
+
+
+def _known_names(tables: Mapping[str, Table], columns: Mapping[str, str]) -> tuple[list[str], str]:
+    """Return the names that files carry, and why there can be no others: "" if files differ in them."""
+    named = [
+        table.class_names[c] for c in columns.values() for table in tables.values() if c in table.class_names
+    ]
+    one = named and all(set(names) == set(named[0]) for names in named)
+    return list(dict.fromkeys(chain(*named))), "not one of the file's own classes" if one else ""
+
+
+def _checked_map(
+    given: Mapping[Any, str | None] | None, names: Sequence[str]
+) -> dict[str | None, str | None]:
+    if not isinstance(given, Mapping | None):
+        invalid("label_map", given, "a dictionary: value in the file -> class name, or None for missing")
+    for value, name in (given or {}).items():
+        if name is not None and (
+            not isinstance(name, str) or not name.strip() or (names and name not in names)
+        ):
+            allowed = f"one of {', '.join(names)}" if names else "the name of a class"
+            invalid(f"label_map[{value!r}]", name, f"{allowed}, or None for missing")
+    return {spelled(value): name for value, name in (given or {}).items()}
+
+
+def _held(table: Table, columns: Mapping[str, str]) -> dict[str, list[str | None]]:
+    """Return the labels of a table as `spelled`, by what its column is for."""
+    columns = {use: column for use, column in columns.items() if column in table.columns}
+    return {use: list(map(spelled, table.columns[column])) for use, column in columns.items()}
+
+
+def _signs(values: Collection[str], names: Sequence[str]) -> dict[str, tuple[str, Any]]:
+    """Return −1 and the other integers where −1 may be a class: −1, 0, 1 with three names, or with none."""
+    numbers = [integer(raw) for raw in values]
+    if -1 not in numbers or None in numbers or any(integer(name) is not None for name in names):
+        return {}
+    words = names or {2: ("negative", "positive"), 3: ("negative", "neutral", "positive")}.get(
+        len(numbers), ()
+    )
+    ordered = sorted(values, key=int)
+    if len(words) != len(numbers) or not (names or int(ordered[-1]) == 1):
+        return {}
+    return {raw: ("-1 is a class, or missing", word) for raw, word in zip(ordered, words, strict=True)}
+
+
+def _question(
+    found: Mapping[str, tuple[str, Any]], count: Counter[str], tables: Mapping[str, Table],
+    held: Mapping[str, Mapping[str, list[str | None]]],
+) -> pd.DataFrame:  # fmt: skip
+    """Return the table that asks what values are, each with the first place where it stands."""
+    import pandas as pd
+
+    places: dict[str | None, tuple[str, str]] = {}
+    for split, columns in held.items():
+        for use, values in columns.items():
+            for place, raw in enumerate(values):
+                if raw in found and raw not in places:
+                    file, row = tables[split].file_of(place), tables[split].rows[place]
+                    places[raw] = (use, f"{Path(file).name}, row {row}")
+    rows = [(raw, n, *places[raw], *found[raw]) for raw, n in count.most_common() if raw in found]
+    return pd.DataFrame(rows, columns=["value", "count", "column", "first", "why", "proposed"], dtype=object)
+
+
+def to_part(table: Table, text: str, columns: Mapping[str, str], coding: Coding) -> Part:
+    """Return a table's texts and labels; rows without a text that can be used are left out and noted.
+
+    Raises
+    ------
+    DataError
+        If no row has one.
+    """
+    values, kept, left_out = table.columns[text], [], list(table.skipped)
+    for place, value in enumerate(values):
+        if not isinstance(value, str):
+            why = "the text is missing"
+            if not is_missing(value):
+                why = f"the text is {type(value).__name__}, not a string"
+        elif not value or value.isspace():
+            why = "the text is missing"
+        elif half_character(value) is not None:
+            why = "the text holds half a character (a lone surrogate)"
         else:
+            kept.append(place)
             continue
-        raise DataError(f"{problem} (column {text!r})", remedy, table.file, row)
+        left_out.append(table.skip(place, why, str(value)))
+    if not kept:
+        problem = f"no row can be used: {left_out[0].reason} (column {text!r})"
+        raise DataError(problem, "Pass text=… with the right column.", table.file, left_out[0].row)
     labels = {
-        standard: _to_numbers(table, column, names)
-        for standard, column in columns.items()
-        if column in table.columns
+        use: np.array([coding.number[raw] for raw in labels], np.int64)
+        for use, labels in _held(table, columns).items()
     }
-    return Part(table.file, list(table.columns[text]), labels, list(table.rows), list(table.skipped))
-
-
-def _to_numbers(table: Table, column: str, names: Sequence[str]) -> NDArray[np.int64]:
-    number_of: dict[str | None, int] = {None: -1} | {name: number for number, name in enumerate(names)}
-    by_value = all(_integer(name) is not None for name in names)
-    numbers = []
-    for value, row in zip(table.columns[column], table.rows, strict=True):
-        raw = _raw_label(value)
-        integer = _integer(raw) if raw is not None else None
-        number = number_of.get(raw)
-        if number is None and integer is not None:
-            if by_value:
-                number = number_of.get(str(integer))
-            elif 0 <= integer < len(names):
-                number = integer
-        if number is None:
-            shown = ", ".join(names[:12]) + ", …" * (len(names) > 12)
-            remedy = f"Use one of {shown}, a class number 0 … {len(names) - 1}, or -1 for missing"
-            problem = f"unknown label {value!r} (column {column!r})"
-            raise DataError(problem, f"{remedy}; or pass label_names=[…].", table.file, row)
-        numbers.append(number)
-    return np.array(numbers, np.int64)
+    part = Part(table, values, labels, np.arange(len(values)), left_out)
+    part.keep(np.array(kept))
+    return part

@@ -11,9 +11,9 @@ from datasets import ClassLabel, Dataset
 from numpy.typing import NDArray
 
 from nlkit._util import content_hash
-from nlkit.data.checks import check_texts, class_numbers
+from nlkit.data.checks import check_texts, numbers_of
 
-__all__ = ["Observed", "label_names", "observe", "observed_validation", "with_column"]
+__all__ = ["Observed", "label_names", "learnt_names", "observe", "observed_validation", "with_column"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def observe(ds: Mapping[str, Dataset], split: str) -> Observed:
             raise ValueError(f"ds[{split!r}] has no column {name!r}: it has {columns}{remedy}")
     data = Observed(
         check_texts(ds[split]["text"][:], f"ds[{split!r}]['text']"),
-        class_numbers(ds[split]["noisy_label"][:], f"ds[{split!r}]['noisy_label']"),
+        numbers_of(ds[split], "noisy_label", f"ds[{split!r}]", learnt_names(ds)),
     )
     if not (data.noisy_label >= 0).any():
         raise ValueError(f"ds[{split!r}]: every noisy_label is missing (-1); label some texts first")
@@ -62,18 +62,24 @@ def observed_validation(ds: Mapping[str, Dataset]) -> Observed | None:
     """Return the labelled samples of the validation split, or None where there are none."""
     if "validation" not in ds or "noisy_label" not in ds["validation"].column_names:
         return None
-    label = class_numbers(ds["validation"]["noisy_label"][:], "ds['validation']['noisy_label']")
+    label = numbers_of(ds["validation"], "noisy_label", "ds['validation']")
     return observe(ds, "validation").labelled() if (label >= 0).any() else None
+
+
+def learnt_names(ds: Mapping[str, Dataset]) -> list[str] | None:
+    """Return the class names of the observed training labels, None where there are none."""
+    feature = ds["train"].features.get("noisy_label") if "train" in ds else None
+    return list(feature.names) if isinstance(feature, ClassLabel) else None
 
 
 def label_names(ds: Mapping[str, Dataset]) -> list[str]:
     """Return the C class names of the training split."""
-    feature = ds["train"].features["noisy_label"]
-    if not isinstance(feature, ClassLabel):
+    names = learnt_names(ds)
+    if names is None:
         raise ValueError("ds['train']['noisy_label'] must be a ClassLabel; nk.load_dataset makes one")
-    if len(feature.names) < 2:
-        raise ValueError(f"label_names={feature.names!r}: a classifier needs at least two classes")
-    return list(feature.names)
+    if len(names) < 2:
+        raise ValueError(f"label_names={names!r}: a classifier needs at least two classes")
+    return names
 
 
 def with_column(data: Dataset, name: str, values: Sequence[Any], feature: Any = None) -> Dataset:

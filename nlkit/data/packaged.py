@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Literal
 
-from nlkit._util import atomic_write, cache_folder, invalid
+from nlkit._util import atomic_write, cache_folder, expanded, invalid
 
 __all__ = ["ASSETS", "Asset", "AssetError", "AssetSpec", "find", "resolve_model", "verify_all"]
 
@@ -209,10 +209,10 @@ def resolve_model(name: str) -> str:
         if ASSETS[name].kind != "model":
             invalid("model", name, f"this is a data set; models are {models}")
         return str(find(name).path)
-    path = Path(name)
-    if not path.exists() and (path.is_absolute() or name.startswith((".", "~"))):
+    path = expanded(name)
+    if not path.exists() and (path.is_absolute() or name.startswith(".")):
         invalid("model", name, f"no such folder; use an existing one, a hub name, or {models}")
-    return name
+    return str(path) if name.startswith("~") else name
 
 
 def _hash_file(path: Path) -> str:

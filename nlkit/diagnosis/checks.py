@@ -82,7 +82,20 @@ def _torch() -> Iterable[Finding]:
     else:
         build = "CPU build" if cuda is None else f"CUDA {cuda} build, no GPU found"
         where = f"{build}; profiles quick and class are made for this"
-    yield Finding("torch build", "ok", f"{where}; {torch.get_num_threads()} threads")
+    yield Finding("torch build", "ok", where)
+
+
+def _threads() -> Iterable[Finding]:
+    import torch
+
+    from nlkit.models import device  # noqa: F401 - sets the number
+
+    given, policy = os.environ.get("NLKIT_THREADS"), os.environ.get("OMP_WAIT_POLICY", "")
+    passive = policy.upper() == "PASSIVE"
+    found = f"{torch.get_num_threads()} (NLKIT_THREADS {given or 'not set'}), one for small steps"
+    found += "" if passive else "; they spin while they wait"
+    remedy = "Import nlkit before torch, or set OMP_WAIT_POLICY=PASSIVE: spinning slows busy machines."
+    yield Finding("threads", "ok" if passive else "warn", found, remedy)
 
 
 def _machine() -> Iterable[Finding]:
@@ -91,6 +104,9 @@ def _machine() -> Iterable[Finding]:
     cores = count_cores()
     found = f"{cores}, {matrix_speed() / 1e9:.0f} GFLOP/s"
     yield Finding("cores", _level(cores, 2), found, "With one core, profile quick takes minutes.")
+    load = psutil.getloadavg()[0]
+    remedy = "Other programs or notebooks are computing: stop them, or expect several times the time."
+    yield Finding("load", "ok" if load <= 1.5 * cores else "warn", f"{load:.1f} of {cores} cores", remedy)
     free = psutil.virtual_memory().available / GB
     remedy = "Close programs or other notebooks; 3 GB are enough."
     yield Finding("free memory", _level(free, 3, 1), f"{free:.1f} GB", remedy)
@@ -186,6 +202,7 @@ CHECKS: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
     ("Python", _python),
     ("packages", _packages),
     ("torch build", _torch),
+    ("threads", _threads),
     ("machine", _machine),
     ("place", places.here),
     ("offline assets", _assets),

@@ -17,12 +17,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import Dataset, DatasetDict
 from numpy.typing import NDArray
 from torch import nn
 
-from nlkit._util import atomic_write, content_hash
-from nlkit.data.checks import check_texts, class_numbers
+from nlkit._util import content_hash, expanded
+from nlkit.data.checks import check_texts, numbers_of
 from nlkit.data.observed import Observed, observe, observed_validation
 from nlkit.methods.selection import Selection
 from nlkit.metrics.predictions import evaluate_probabilities
@@ -30,7 +30,7 @@ from nlkit.models.classifiers import StrongClassifier
 from nlkit.models.device import choose_device, choose_precision
 from nlkit.models.encoder import TextEncoder
 from nlkit.models.prediction import Prediction, predict
-from nlkit.models.saving import Tensors, below, save_tensors
+from nlkit.models.saving import Tensors, below, check_finite, save_tensors, whole_folder
 from nlkit.training.config import TrainingConfig
 from nlkit.training.recording import Checkpoint
 
@@ -154,19 +154,10 @@ class Method:
             raise ValueError(
                 f"dataset has no column 'label' to evaluate against: it has {dataset.column_names}"
             )
-        label = class_numbers(dataset["label"][:], "dataset['label']")
-        self._check_names(dataset.features["label"])
+        label = numbers_of(dataset, "label", "dataset", self.label_names_)
         known = label >= 0
         texts = [t for t, k in zip(dataset["text"], known, strict=True) if k]
         return evaluate_probabilities(self.predict_proba(texts), label[known])
-
-    def _check_names(self, feature: Any) -> None:
-        """Raise ValueError if a column's class names are not the learned ones, in their order."""
-        if isinstance(feature, ClassLabel) and list(feature.names) != self.label_names_:
-            raise ValueError(
-                f"dataset's label names {list(feature.names)} are not those the method learned, "
-                f"{self.label_names_}, or in another order"
-            )
 
     def _check_trained_on(self, dataset: Dataset) -> Observed:
         """Return the observed data of a training split; raise ValueError if `fit` did not see the same."""
@@ -259,12 +250,19 @@ class Method:
     # -- saving -------------------------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> Path:
-        """Save the fitted method: one safetensors file, and its tables as Parquet. `nlkit.load` reads it."""
+        """Save the fitted method: one safetensors file, and its tables as Parquet. `nlkit.load` reads it.
+
+        The folder appears as a whole, in place of an older model's; see `nlkit.models.saving.whole_folder`.
+
+        Raises
+        ------
+        ValueError
+            If a weight is not finite.
+        OSError
+            If the folder holds anything else, or the disk is full. An older model stays then.
+        """
         self._check_fitted()
-        target = Path(folder)
-        for name in self.tables:
-            with atomic_write(target / f"{name.rstrip('_')}.parquet") as path:
-                getattr(self, name).to_parquet(path)
+        target = expanded(folder)
         tensors = {
             f"{name}.{key}": value
             for name, model in self._networks().items()
@@ -275,8 +273,11 @@ class Method:
             "best_epoch": self.best_epoch_, "trained_on": self._trained_on,
             "pretrained": self._pretrained(), **self._extra_values(),
         }  # fmt: skip
-        # Last: a folder with a model file is a complete one.
-        save_tensors(target / "model.safetensors", tensors, values)
+        check_finite(tensors, target)
+        with whole_folder(target) as place:
+            save_tensors(place / "model.safetensors", tensors, values)
+            for name in self.tables:
+                getattr(self, name).to_parquet(place / f"{name.rstrip('_')}.parquet")
         return target
 
     def _pretrained(self) -> dict[str, str]:

@@ -72,6 +72,7 @@ class BaselineConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._choice("loss", LOSSES)
+        self._choice("record", (True, False))
         for name in ("smoothing", "elr_memory"):
             self._number(name, low=0.0, high=1.0)
         self._number("gce_q", low=0.0, high=1.0, open_low=True)

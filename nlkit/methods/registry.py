@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nlkit._util import expanded
 from nlkit.data.packaged import ASSETS
 from nlkit.methods.base import Method
 from nlkit.methods.baselines import Baseline
 from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel
 from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.methods.sidyp.method import SiDyP
-from nlkit.models.saving import load_tensors
+from nlkit.models.saving import AGAIN, check_finite, check_folder, load_tensors
 
 __all__ = ["METHODS", "load"]
 
@@ -34,18 +35,28 @@ def load(folder: str | Path, *, encoder: str | None = None) -> Any:
     -------
     NoiseAL, Baseline or any other method of `nlkit.METHODS`
         It predicts as it did when it was saved.
+
+    Raises
+    ------
+    ValueError, OSError
+        If a file of the folder is missing, damaged, of another save or not finite; by file and remedy.
     """
-    path = Path(folder) / "model.safetensors"
-    if not path.exists():
-        raise FileNotFoundError(f"folder={str(folder)!r} holds no model.safetensors: nothing was saved there")
+    place = expanded(folder)
+    path = place / "model.safetensors"
+    if path.name not in check_folder(place):
+        raise FileNotFoundError(f"{place} holds no {path.name}: no method was saved there")
     tensors, values = load_tensors(path)
+    check_finite(tensors, path)
     name = values.get("class")
     if name not in METHODS:
         raise ValueError(f"{path}: saved by method {name!r}, this nlkit knows {sorted(METHODS)}")
-    needed = str(values["config"]["encoder"])
-    if needed not in (*ASSETS, encoder) and not Path(needed).is_dir():
-        raise ValueError(
-            f"folder={str(folder)!r} was saved with encoder={needed!r}, which is not here: to fetch it from "
-            f"the hub, if you trust who saved it, load(folder, encoder={needed!r})"
-        )
-    return METHODS[name]._from_saved(Path(folder), tensors, values)
+    try:
+        needed = str(values["config"]["encoder"])
+        if needed not in (*ASSETS, encoder) and not expanded(needed).is_dir():
+            raise ValueError(
+                f"folder={str(folder)!r} was saved with encoder={needed!r}, which is not here: to fetch it from "
+                f"the hub, if you trust who saved it, load(folder, encoder={needed!r})"
+            )
+        return METHODS[name]._from_saved(place, tensors, values)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path} does not hold all of a {name} ({error}): {AGAIN}") from error

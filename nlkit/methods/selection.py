@@ -9,8 +9,8 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from nlkit.data.checks import class_numbers
-from nlkit.data.observed import observed_validation
+from nlkit.data.checks import numbers_of
+from nlkit.data.observed import learnt_names, observed_validation
 from nlkit.metrics.predictions import accuracy
 from nlkit.models.batching import Inputs
 from nlkit.models.saving import Tensors
@@ -27,7 +27,7 @@ def eval_parts(
     for split in splits:
         if split not in ds or "label" not in ds[split].column_names:
             raise ValueError(f"eval_splits={split!r}: ds has no such split with a column 'label'")
-        label = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
+        label = numbers_of(ds[split], "label", f"ds[{split!r}]", learnt_names(ds))
         known = np.flatnonzero(label >= 0)
         if not len(known):
             raise ValueError(f"eval_splits={split!r}: every label of this split is missing (-1)")

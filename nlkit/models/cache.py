@@ -4,10 +4,10 @@ Frozen layers give the same activations in every epoch, branch, seed, method and
 float16, memory-mapped, under a hash of the text, in a folder named by a hash of the layers' weights.
 
 A folder holds shards, each a pair of files with one name: ``<name>.npy`` with the activations of some texts
-laid end to end, and ``<name>.json`` with the texts' hashes and lengths. A shard is written under a temporary
-name and appears by a rename, the index last; eviction removes the block first. So any number of processes
-may read and write at once without a lock: at worst two of them store the same text twice, or one computes
-anew what the other has just evicted.
+laid end to end, and ``<name>.json`` with the texts' hashes and lengths and a checksum of all that, which is
+looked at before anything is read. A shard is written under a temporary name and appears by a rename, the
+index last; eviction removes the block first. So any number of processes may read and write at once without a
+lock: at worst two of them store the same text twice, or one computes anew what the other has just evicted.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import math
 import os
 import time
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -104,6 +105,7 @@ class ActivationCache:
         self.limit = cache_limit() if limit is None else limit
         self._where: dict[str, tuple[str, int, int]] = {}  # text hash -> (shard, start, length)
         self._rows: dict[str, int] = {}  # of every shard whose index was read
+        self._sums: dict[str, tuple[int, int]] = {}  # checksum, and that of the index, which it starts from
         self._open: dict[str, Activations] = {}  # the blocks of those that `get` had to read
         self._used: dict[str, int] = {}  # text hash -> length, of all that this object read or wrote
         self._warned = False
@@ -116,10 +118,10 @@ class ActivationCache:
                 continue
             try:
                 entry = json.loads(index.read_text())
-                lengths = [int(n) for n in entry["lengths"]]
+                texts, lengths, checksum = entry["texts"], entry["lengths"], int(entry["checksum"])
                 where = {
                     str(text): (name, int(stop) - length, length)
-                    for text, stop, length in zip(entry["texts"], np.cumsum(lengths), lengths, strict=True)
+                    for text, stop, length in zip(texts, np.cumsum(lengths), lengths, strict=True)
                 }
             except OSError:
                 continue  # evicted by another process
@@ -127,6 +129,7 @@ class ActivationCache:
                 self._drop(index)  # damaged: its texts are computed anew
                 continue
             self._rows[name] = sum(lengths)
+            self._sums[name] = checksum, zlib.crc32(_told(texts, lengths))
             self._where.update(where)
 
     def _load(self, name: str) -> bool:
@@ -135,7 +138,7 @@ class ActivationCache:
             return True
         index = self.folder / f"{name}.json"
         try:
-            self._open[name] = self._read(index.with_suffix(".npy"), self._rows[name])
+            self._open[name] = self._read(index.with_suffix(".npy"), self._rows[name], *self._sums[name])
         except (FileNotFoundError, ValueError):
             # Evicted or damaged: its texts are computed anew. A killed evictor may have left the index.
             self._drop(index)
@@ -143,7 +146,7 @@ class ActivationCache:
             pass  # unreadable now; it may be readable later
         return name in self._open
 
-    def _read(self, block: Path, rows: int) -> Activations:
+    def _read(self, block: Path, rows: int, checksum: int, start: int) -> Activations:
         mode: Literal["r"] | None = "r" if block.stat().st_size > MAPPED_BYTES else None
         try:
             data: Activations = np.load(block, mmap_mode=mode, allow_pickle=False)
@@ -151,6 +154,8 @@ class ActivationCache:
             raise ValueError("the file is empty") from error
         if data.shape != (rows, self.width) or data.dtype != np.float16:
             raise ValueError("shape does not fit the index")
+        if zlib.crc32(data.data, start) != checksum:
+            raise ValueError("what it holds is not what was written")
         return data
 
     def _forget(self, names: set[str]) -> None:
@@ -159,6 +164,7 @@ class ActivationCache:
             return
         for name in names:
             self._rows.pop(name, None)
+            self._sums.pop(name, None)
             self._open.pop(name, None)
         self._where = {text: where for text, where in self._where.items() if where[0] not in names}
 
@@ -198,17 +204,20 @@ class ActivationCache:
         lengths = [len(a) for a in activations]
         block = self.folder / f"{name}.npy"
         with atomic_write(block) as path:
-            self._write(path, activations, sum(lengths))
+            checksum = self._write(path, activations, sum(lengths), zlib.crc32(_told(texts, lengths)))
         try:
             with atomic_write(block.with_suffix(".json")) as path:
-                path.write_text(json.dumps({"texts": list(texts), "lengths": lengths}))
+                path.write_text(json.dumps({"texts": list(texts), "lengths": lengths, "checksum": checksum}))
         except BaseException:
             block.unlink(missing_ok=True)
             raise
         self._used.update(zip(texts, lengths, strict=True))
         self._evict(keep=name)
 
-    def _write(self, path: Path, activations: Sequence[NDArray[np.floating]], rows: int) -> None:
+    def _write(
+        self, path: Path, activations: Sequence[NDArray[np.floating]], rows: int, checksum: int
+    ) -> int:
+        """Write a block; return the checksum that goes on from that of its index."""
         # Ordinary writes, not a mapping: on a full disk these are an OSError, a mapping would be a SIGBUS.
         header = {"descr": "<f2", "fortran_order": False, "shape": (rows, self.width)}
         with path.open("wb") as file:
@@ -216,7 +225,10 @@ class ActivationCache:
             for array in activations:
                 if array.ndim != 2 or array.shape[1] != self.width:
                     raise ValueError(f"activations of shape {array.shape} do not fit width={self.width}")
-                file.write(array.astype("<f2", order="C", casting="same_kind", copy=False).data)
+                half = array.astype("<f2", order="C", casting="same_kind", copy=False).data
+                checksum = zlib.crc32(half, checksum)
+                file.write(half)
+        return checksum
 
     def _evict(self, keep: str) -> None:
         self._clean()
@@ -265,3 +277,7 @@ class ActivationCache:
         except OSError:
             return False
         return True
+
+
+def _told(texts: Sequence[str], lengths: Sequence[int]) -> bytes:
+    return json.dumps([list(texts), lengths]).encode()

@@ -1,11 +1,20 @@
-"""Where models run, and in which floating-point format."""
+"""Where models run, with how many threads, and in which floating-point format.
+
+Large matrix products get a thread for each core that this process may keep busy, or ``NLKIT_THREADS``; that
+is set when this module is imported. Small steps run in one (`threads_for`): more would mostly wait for each
+other, which on a busy machine takes many times as long.
+"""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from nlkit._util import invalid
+import torch
+from torch import Tensor, nn
+
+from nlkit._util import count_cores, invalid
 
 __all__ = [
     "autocast",
@@ -14,8 +23,40 @@ __all__ = [
     "full_precision",
     "half_type",
     "moved",
+    "one_thread",
     "texts_at_once",
+    "threads_for",
 ]
+
+
+def _thread_count() -> int:
+    """Return how many threads large products get: `NLKIT_THREADS`, else PyTorch's, but no more than cores."""
+    given = os.environ.get("NLKIT_THREADS")
+    if given is None:
+        return min(torch.get_num_threads(), count_cores())
+    if not given.isdecimal() or int(given) < 1:
+        invalid("NLKIT_THREADS", given, "a whole number from 1 on; unset it for one thread a core")
+    return int(given)
+
+
+torch.set_num_threads(_thread_count())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one CPU thread, in the block or in the function that this decorates."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads_for(model: nn.Module) -> AbstractContextManager[None]:
+    """Return the context in which a model's batches run: all threads if encoder layers learn, else one."""
+    learns = any(getattr(part, "learns", False) for part in model.modules())
+    return nullcontext() if learns else one_thread()
 
 
 def choose_device(device: str = "auto") -> torch.device:

@@ -41,6 +41,9 @@ __all__ = ["TextEncoder", "mean_pool"]
 SHARD_TEXTS = 1024
 """Texts a shard of the activation cache: an interrupted run loses at most the shard it was computing."""
 
+ALIKE = 0.05
+"""Share of texts from which on one warns that cutting them makes them the same."""
+
 TrainableLayers = int | Literal["all"]
 
 
@@ -182,7 +185,7 @@ class TextEncoder(nn.Module):
         source = resolve_model(name)
         self.tokenizer, model, self.fingerprint, behaviour = _pretrained(source)
         limit = _max_tokens(model)
-        if not 3 <= max_length <= limit:
+        if not isinstance(max_length, int) or not 3 <= max_length <= limit:
             invalid("max_length", max_length, f"encoder {name!r} takes 3 to {limit} tokens")
         self.width = int(cast(Any, model).config.hidden_size)
         self._device = choose_device(device)
@@ -190,7 +193,7 @@ class TextEncoder(nn.Module):
         self.top = nn.ModuleList()
         # Kept in a plain list so that the frozen, shared trunk is no part of state_dict() or parameters().
         self._trunk: list[nn.Module] = []
-        if trainable_layers == "all":
+        if isinstance(trainable_layers, str) and trainable_layers == "all":
             self._whole = copy.deepcopy(model).requires_grad_(True)
             pooler = getattr(self._whole, "pooler", None)
             if pooler is not None:  # unused here, and a weight without a gradient would stall several GPUs
@@ -223,6 +226,15 @@ class TextEncoder(nn.Module):
         if not len(texts):
             return Inputs([])
         encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        cut = {
+            text: hash(tuple(e)) for text, e in zip(texts, encoded, strict=True) if len(e) == self.max_length
+        }
+        if (alike := len(cut) - len(set(cut.values()))) > ALIKE * len(texts):
+            warnings.warn(
+                f"{alike} of {len(texts)} texts are as another up to max_length={self.max_length} tokens, "
+                "and cannot be told apart: choose a larger max_length, or leave out how they begin",
+                stacklevel=2,
+            )
         return Inputs([np.asarray(ids, np.int32) for ids in encoded])
 
     def prepare(self, texts: Sequence[str], *, batch_size: int | None = None) -> Inputs:
@@ -289,7 +301,7 @@ class TextEncoder(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Return the sentence embeddings, shape (B, D), of a batch made from what `prepare` gave."""
         device = batch.mask.device
-        if device.type == "cpu" or not self._learns:
+        if device.type == "cpu" or not self.learns:
             return mean_pool(self._states(batch), batch.mask)
         batch, half = rounded(batch, self._limit), half_type(device)
         if half is None:
@@ -302,7 +314,8 @@ class TextEncoder(nn.Module):
             return mean_pool(self._states(Batch(values, batch.mask)).float(), batch.mask)
 
     @property
-    def _learns(self) -> bool:
+    def learns(self) -> bool:
+        """Whether any layer is trained."""
         return self._whole is not None or len(self.top) > 0
 
     @cached_property

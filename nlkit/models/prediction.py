@@ -11,7 +11,7 @@ from torch import nn
 
 from nlkit.models.batching import Inputs, sorted_batches
 from nlkit.models.classifiers import Output
-from nlkit.models.device import autocast, moved, texts_at_once
+from nlkit.models.device import autocast, moved, texts_at_once, threads_for
 
 __all__ = ["Prediction", "predict"]
 
@@ -44,7 +44,7 @@ def predict(
     model.eval()
     probability = embedding = torch.empty(0)
     for index in sorted_batches(inputs.lengths, batch_size or texts_at_once(device)):
-        with autocast(precision, device):
+        with threads_for(model), autocast(precision, device):
             output: Output = model(inputs.batch(index).to(device))
         p, z = output.logits.float().softmax(-1), output.embedding.float()
         if not probability.numel():

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nlkit._util import invalid
-from nlkit.data.checks import check_count, check_share, class_names, class_numbers
+from nlkit.data.checks import check_choice, check_count, check_share, class_names, numbers_of
 from nlkit.data.observed import with_column
 from nlkit.noise.instance import choose, class_probabilities, flip_by_instance
 from nlkit.noise.report import rates
@@ -63,7 +63,7 @@ def transition_matrix(
     (C, C) float64
         T[i, j] = P(noisy label = j | true label = i); rows sum to 1.
     """
-    if kind not in ("symmetric", "asymmetric"):
+    if not isinstance(kind, str) or kind not in ("symmetric", "asymmetric"):
         allowed = 'one of "symmetric", "asymmetric" (instance-dependent noise has no single matrix)'
         invalid("kind", kind, allowed)
     check_count("n_classes", n_classes, 2)
@@ -89,7 +89,7 @@ def transition_matrix(
 def _checked_matrix(matrix: ArrayLike, n_classes: int) -> Floats:
     try:
         result = np.array(matrix, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         invalid("matrix", matrix, "an array of numbers")
     if result.shape != (n_classes, n_classes):
         invalid("matrix", f"array of shape {result.shape}", f"shape ({n_classes}, {n_classes})")
@@ -154,8 +154,7 @@ def add_noise(
     The distribution of the flip rates follows Xia et al. (2020), Part-dependent Label Noise; drawing the
     wrong class from a classifier is this project's choice, because it makes the mistakes plausible.
     """
-    if kind not in KINDS:
-        invalid("kind", kind, f"one of {', '.join(KINDS)}")
+    check_choice("kind", kind, KINDS)
     check_share("rate", rate)
     check_count("seed", seed)
     for needed, given in (
@@ -165,6 +164,8 @@ def add_noise(
         for field, value in given.items():
             if value is not None and kind != needed:
                 invalid(field, type(value).__name__, f'only kind="{needed}" looks at {field}')
+    if not isinstance(pairs, Mapping | None):
+        invalid("pairs", pairs, "a mapping of classes to classes")
     if features is not None and probabilities is not None:
         invalid("features", "given with probabilities", "one of the two")
     if "train" not in ds:
@@ -226,14 +227,14 @@ def instance_probabilities(
 
 def _labels(ds: DatasetDict, splits: Sequence[str] = ("train", "validation")) -> dict[str, Labels]:
     """Return the true labels of these splits, as far as they are there."""
-    labels = {}
+    labels, names = {}, getattr(ds["train"].features.get("label"), "names", None)
     for split in splits:
         if split in ds:
             if "label" not in ds[split].column_names:
                 columns = f"{split} with columns {ds[split].column_names}"
                 invalid("ds", columns, "true labels in a column `label` to add noise to")
             class_names(ds[split], "label", split)
-            labels[split] = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
+            labels[split] = numbers_of(ds[split], "label", f"ds[{split!r}]", names)
     return labels
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlkit._util import invalid
-from nlkit.data.checks import class_names, class_numbers
+from nlkit.data.checks import check_choice, class_names, numbers_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +67,8 @@ def noise_report(ds: DatasetDict | Dataset, split: str = "train") -> NoiseReport
     """Measure the noise in a split of a `DatasetDict`, or in a `Dataset`."""
     import pandas as pd
 
+    if isinstance(ds, dict):
+        check_choice("split", split, list(ds))
     data = ds[split] if isinstance(ds, dict) else ds
     absent = {"label", "noisy_label"} - set(data.column_names)
     if absent:
@@ -74,7 +76,7 @@ def noise_report(ds: DatasetDict | Dataset, split: str = "train") -> NoiseReport
         invalid("ds", data.column_names, allowed)
     names = tuple(class_names(data, "label", split))
     C = len(names)
-    true, noisy = (class_numbers(data[column][:], column) for column in ("label", "noisy_label"))
+    true, noisy = (numbers_of(data, column, split, names) for column in ("label", "noisy_label"))
     both = (true >= 0) & (noisy >= 0)
     counts = count_matrix(true, noisy, C)
     sizes = counts.sum(axis=1)

@@ -1,1 +1,1 @@
-"""Experiments: methods side by side, finders of wrong labels, recorded and resumed runs."""
+"""Experiments: methods side by side, recorded and resumed runs; your own data cleaned and reviewed."""

@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from nlkit import __version__
-from nlkit._util import content_hash, invalid
+from nlkit._util import content_hash, expanded, invalid
 from nlkit.annotate.base import Annotator, annotator_name
-from nlkit.data.checks import class_numbers
-from nlkit.data.observed import Observed, observe, observed_validation
+from nlkit.data.checks import numbers_of
+from nlkit.data.observed import Observed, learnt_names, observe, observed_validation
 from nlkit.data.readers import SUFFIXES
 from nlkit.metrics import bootstrap_interval, evaluate_probabilities
 from nlkit.study.resuming import each
@@ -133,7 +133,7 @@ def compare(
 
 def _truth(ds: DatasetDict, split: str) -> Observed:
     """Return texts and true labels of the samples that have one."""
-    label = class_numbers(ds[split]["label"][:], f"ds[{split!r}]['label']")
+    label = numbers_of(ds[split], "label", f"ds[{split!r}]", learnt_names(ds))
     return Observed(ds[split]["text"][:], label).labelled()
 
 
@@ -248,9 +248,9 @@ def own_data(folder: str | Path) -> DatasetDict:
     Parameters
     ----------
     folder : path
-        Holds ``train`` and ``test``, and perhaps ``validation``, as .csv, .tsv, .jsonl or .parquet. Train has
-        the columns text and noisy_label; test has text and label, which are checked labels. Without a file
-        for validation a tenth of train is held out. `nlkit.load_dataset` takes other names of columns.
+        Holds ``train`` and ``test``, and perhaps ``validation``, as .csv, .tsv, .json, .jsonl or .parquet.
+        Train has the columns text and noisy_label; test has text and label, which are checked labels. Without
+        a file for validation a tenth of train is held out. `nlkit.load_dataset` takes other names of columns.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def own_data(folder: str | Path) -> DatasetDict:
 
     files = {}
     for split in ("train", "validation", "test"):
-        paths = [Path(folder, f"{split}{suffix}") for suffix in SUFFIXES]
+        paths = [expanded(folder) / f"{split}{suffix}" for suffix in SUFFIXES]
         found = [path for path in paths if path.is_file()]
         if found:
             files[split] = found[0]

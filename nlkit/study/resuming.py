@@ -11,6 +11,7 @@ import inspect
 import json
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from nlkit import __version__
-from nlkit._util import atomic_write, cache_folder, content_hash, progress
+from nlkit._util import atomic_write, cache_folder, content_hash, expanded, progress
 
 __all__ = ["KEPT_SECONDS", "Unfinished", "each", "remembered", "source_of", "unfinished"]
 
@@ -105,7 +106,7 @@ def each(
         If a part cannot be written to `checkpoint`.
     """
     under_way = _under_way.get() if checkpoint is None else None
-    folder = Path(checkpoint) if checkpoint is not None else under_way.folder if under_way else None
+    folder = expanded(checkpoint) if checkpoint is not None else under_way.folder if under_way else None
     name = identity or _named_by_source(compute)
     results = []
     with progress(items, desc=desc, unit=unit) as bar:
@@ -126,10 +127,13 @@ def remembered(
     """Return what a JSON file holds; where there is none, and if `fresh`, compute it and write it there.
 
     Without a `file` it is computed, and comes back as JSON would give it. Unless it `must` be kept, a disk
-    that is full does not matter.
+    that is full does not matter. A damaged file is named in a warning, and made again.
     """
     if file is not None and file.is_file() and not fresh:
-        return json.loads(file.read_text("utf-8"))
+        try:
+            return json.loads(file.read_text("utf-8"))
+        except ValueError as error:
+            warnings.warn(f"{file} is damaged ({error}): this part is computed again", stacklevel=2)
     text = json.dumps(compute(), default=_plain)
     if file is not None:
         with nullcontext() if must else suppress(OSError), atomic_write(file) as path:

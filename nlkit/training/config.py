@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 from nlkit._util import invalid
+from nlkit.data.checks import SEEDS, check_choice
 
 __all__ = ["PAPER", "PROFILES", "SELECTIONS", "TrainingConfig"]
 
 PROFILES = ("quick", "class", "paper")
+
+MOST = 10**9
+"""What no setting is above: more is a slip, infinity among it."""
 
 SELECTIONS = ("last", "noisy_validation", "guarded")
 
@@ -107,8 +111,7 @@ class TrainingConfig:
         ValueError
             If the profile, a name or a value is not known; the message says what is.
         """
-        if profile not in PROFILES:
-            invalid("profile", profile, f"one of {', '.join(PROFILES)}")
+        check_choice("profile", profile, PROFILES)
         known = {f.name for f in dataclasses.fields(cls)}
         for name in overrides:
             if name not in known:
@@ -119,10 +122,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         layers: object = self.trainable_layers
-        if layers != "all":
-            if isinstance(layers, bool) or not isinstance(layers, numbers.Integral) or layers < 0:
+        if not isinstance(layers, str) or layers != "all":
+            plain = _plain(layers, whole=True)
+            if plain is None or not 0 <= plain <= MOST:
                 invalid("trainable_layers", layers, "0, a number of layers, or 'all'")
-            object.__setattr__(self, "trainable_layers", int(layers))
+            object.__setattr__(self, "trainable_layers", plain)
         for name in ("max_length", "epochs", "batch_size"):
             self._number(name, low=1, whole=True)
         for name in ("lr_encoder", "lr_head", "max_grad_norm"):
@@ -131,7 +135,7 @@ class TrainingConfig:
             self._number(name, low=0.0)
         for name in ("dropout", "lr_warmup_ratio", "lr_decay_share"):
             self._number(name, low=0.0, high=1.0)
-        self._number("seed", low=0, whole=True)
+        self._number("seed", low=0, high=SEEDS, whole=True)
         if not isinstance(self.encoder, str) or not self.encoder:
             invalid("encoder", self.encoder, "'minilm', a model folder, or a hub name")
         self._choice("device", ("auto", "cpu", "cuda"))
@@ -144,7 +148,7 @@ class TrainingConfig:
         name: str,
         *,
         low: float,
-        high: float = float("inf"),
+        high: float = MOST,
         whole: bool = False,
         open_low: bool = False,
     ) -> None:
@@ -153,13 +157,12 @@ class TrainingConfig:
         if plain is None or not (low < plain if open_low else low <= plain) or plain > high:
             kind = "a whole number" if whole else "a number"
             bound = f"above {low}" if open_low else f"at least {low}"
-            invalid(name, value, f"{kind} {bound}" + (f" and at most {high}" if high != float("inf") else ""))
+            invalid(name, value, f"{kind} {bound} and at most {high}")
         # NumPy's numbers are welcome (seeds from np.arange), but JSON and comparisons want Python's.
         object.__setattr__(self, name, plain)
 
-    def _choice(self, name: str, allowed: tuple[str, ...]) -> None:
-        if getattr(self, name) not in allowed:
-            invalid(name, getattr(self, name), f"one of {', '.join(allowed)}")
+    def _choice(self, name: str, allowed: tuple[str | bool, ...]) -> None:
+        check_choice(name, getattr(self, name), allowed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

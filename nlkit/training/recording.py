@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nlkit._util import expanded
 from nlkit.models.prediction import Prediction
 from nlkit.models.saving import Tensors, load_tensors, save_tensors
 
@@ -67,7 +68,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, identity: str) -> None:
-        self.path, self.identity = Path(folder) / "checkpoint.safetensors", identity
+        self.path, self.identity = expanded(folder) / "checkpoint.safetensors", identity
 
     def read(self) -> tuple[Tensors, dict[str, Any]] | None:
         """Return the state that was written last, None where there is none."""

@@ -23,7 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from nlkit._util import progress
 from nlkit.models.batching import Batch, Inputs, bucketed_batches
 from nlkit.models.classifiers import Output
-from nlkit.models.device import choose_device, choose_precision
+from nlkit.models.device import choose_device, choose_precision, threads_for
 from nlkit.models.prediction import Prediction, predict
 from nlkit.models.saving import Tensors, below
 from nlkit.training.config import TrainingConfig
@@ -250,7 +250,9 @@ class Trainer:
         batches = bucketed_batches(self._lengths, self.batch_size, rng)
         for step, (index, parts) in enumerate(self._prepared(batches)):
             for name, batch in parts.items():
-                for key, value in self._step(name, batch, index, rng).items():
+                with threads_for(self.models[name]):
+                    found = self._step(name, batch, index, rng)
+                for key, value in found.items():
                     key = key if len(self.models) == 1 else f"{key}_{name}"
                     # Summed where they are: reading each one would wait for the device.
                     sums[key] = sums.get(key, torch.zeros(())) + value * (len(index) / len(self._lengths))

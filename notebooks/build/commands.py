@@ -43,11 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     grid.add_argument("--value", default="test accuracy", help="the column that is drawn; %(default)s")
     grid.add_argument("--out", default="outputs/sweep", help="folder of all runs; %(default)s by default")
-    commands.add_parser("demo", help=f"execute {START} and print its tables")
+    shown = commands.add_parser("demo", help=f"execute {START} and print its tables")
+    shown.add_argument("--live", action="store_true", help="compute everything here, use no recorded run")
     chosen = parser.parse_args(arguments)
     run: dict[str, Callable[[argparse.Namespace], int]] = {"course": _course, "sweep": _sweep}
     try:
-        return run[chosen.command](chosen) if chosen.command in run else demo()
+        return run[chosen.command](chosen) if chosen.command in run else demo(live=chosen.live)
     except ValueError as error:
         print(f"nlkit {chosen.command}: {error}", file=sys.stderr)
         return 2
@@ -96,7 +97,9 @@ def _course(chosen: argparse.Namespace) -> int:
     return int(done < len(table))
 
 
-def demo(parameters: Mapping[str, Any] | None = None, out: str | Path | None = None) -> int:
+def demo(
+    parameters: Mapping[str, Any] | None = None, out: str | Path | None = None, *, live: bool = False
+) -> int:
     """Execute notebook 00_start_here, print its tables, and say where the executed copy is.
 
     Parameters
@@ -105,14 +108,17 @@ def demo(parameters: Mapping[str, Any] | None = None, out: str | Path | None = N
         Passed on to the notebook.
     out : path, optional
         Folder of the executed copy and its results; ``outputs`` by default.
+    live : bool
+        Compute everything, whatever is recorded.
 
     Returns
     -------
     int
         0, or 1 if a cell failed: the cell and its error are printed, and the copy is left as far as it came.
     """
-    print(f"Running {START} (profile {dict(parameters or {}).get('profile', 'quick')}); this takes minutes.")
-    row = running.run([START], parameters, out, show_progress=True).iloc[0]
+    how = "live: this takes minutes" if live else "on recorded runs; --live computes them here, in minutes"
+    print(f"Running {START} {how}.")
+    row = running.run([START], parameters, out, live=live, show_progress=True).iloc[0]
     if row["error"]:
         print(f"\n{row['error']}", file=sys.stderr)
         return 1

@@ -22,7 +22,6 @@ from notebooks.build.running import (
     folder,
     longest_cell,
     names,
-    parameters_of,
 )
 
 __all__ = ["keep_measurement", "measure", "measured_overview", "measured_table", "write_overview"]
@@ -130,9 +129,7 @@ def measure(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     from notebooks.build.source import read_solutions
 
-    given = dict(parameters)
-    if "recorded" in parameters_of(read_solutions(name)):
-        given["recorded"] = False
+    given = {**parameters, "recorded": False}
     with tempfile.TemporaryDirectory() as place:
         with patch.dict(os.environ, NLKIT_CACHE=f"{place}/cache"), Measure() as measured:
             done = execute(

@@ -7,6 +7,7 @@ stopped goes on where it was, and every number can be looked up in the notebook 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -140,9 +141,18 @@ def _called(combination: Mapping[str, Any]) -> str:
 
 
 def _finished(place: Path, name: str, given: Mapping[str, Any]) -> bool:
-    """Tell whether a folder holds a whole run of the notebook as it is now, with these parameters."""
-    done = place / f"{name}.ipynb"
-    if not (done.exists() and (place / f"{name}.json").exists()):
+    """Tell whether a folder holds a whole run of the notebook as it is now, with these parameters.
+
+    A file that is damaged is named in a warning.
+    """
+    done, written = place / f"{name}.ipynb", place / f"{name}.json"
+    if not (done.exists() and written.exists()):
+        return False
+    try:
+        json.loads(written.read_text("utf-8"))
+        json.loads(done.read_text("utf-8"))
+    except ValueError as error:
+        warnings.warn(f"{place} holds a damaged file ({error}): it is run again", stacklevel=3)
         return False
     nb = nbformat.read(done, as_version=4)
     told = nb.metadata.get("papermill", {})

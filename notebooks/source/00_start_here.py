@@ -49,54 +49,38 @@ encoder = "minilm"
 annotator = "smollm2"
 query_budget = 60
 llm_labelled = 300
+recorded = True
 results = ""
 
 # %% [markdown]
 # The cell above holds all settings; change them there. (`annotator = "simulated"` answers from the true
 # labels, nine times in ten right, and is faster. `llm_labelled` is how many training texts the language
-# model labels in section 9. `results` may name a file for the final tables.) The next cell checks the
-# settings and shows what will run.
+# model labels in section 9. With these settings the notebook shows recorded runs; `recorded = False`, or the
+# button below an explorer, computes them here, in minutes. `results` may name a file for the final tables.)
+# The next cell checks the settings and shows what will run.
 
 # %%
 import numpy as np
 import pandas as pd
 
 import nlkit as nk
+from nlkit.annotate.base import Demonstration
 
 pd.set_option("display.max_colwidth", 70)
 
-setup = nk.course.setup(
-    profile=profile, seed=seed, dataset=dataset, train_size=train_size, test_size=test_size, noise=noise,
-    noise_rate=noise_rate, encoder=encoder, annotator=annotator, recorded=False, results=results,
-)  # fmt: skip
+given = {
+    "profile": profile, "seed": seed, "dataset": dataset, "test_size": test_size, "noise_rate": noise_rate,
+    "encoder": encoder, "annotator": annotator, "recorded": recorded, "results": results,
+}  # fmt: skip
+setup = nk.course.setup(train_size=train_size, noise=noise, **given)
 ds, names = setup.ds, setup.names
 noisy_label, label = setup.noisy_label, setup.label
 
-llm = setup.make_annotator()
-noiseal = nk.NoiseAL(annotator=llm, query_budget=query_budget, **setup.shared)
-ce = nk.Baseline(loss="ce", record=True, **setup.shared)
-
+config = nk.NoiseAL(query_budget=query_budget, **setup.shared).config
 # Few texts, so fewer neighbours than the default: ten would reach beyond a small topic.
-sidyp = nk.SiDyP(neighbours=5, variant="text_space", **setup.shared)
-
-settings = (
-    profile, dataset, train_size, test_size, noise, noise_rate, encoder, annotator, query_budget, llm_labelled
-)  # fmt: skip
-as_given = settings == ("quick", "r8", 2000, None, "symmetric", 0.4, "minilm", "smollm2", 60, 300)
+sidyp_settings = {"neighbours": 5, "variant": "text_space", **setup.shared}
 
 setup
-
-# %%
-pd.DataFrame(
-    {
-        "what": ["epochs", "annotator"],
-        "value": [
-            f"{noiseal.config.epochs} (NoiseAL), {ce.config.epochs} (cross-entropy), "
-            f"{sidyp.config.epochs} + {sidyp.config.diffusion_epochs} (SiDyP)",
-            f"{llm.name}, at most {query_budget} questions; then {llm_labelled} labels",
-        ],
-    }
-).set_index("what")
 
 # %% [markdown]
 # ## 1. Does everything work here?
@@ -157,17 +141,58 @@ assert abs(row["achieved"] - row["wanted"]) < spread, "the noise should be about
 # First the plain thing: a classifier on top of MiniLM, trained with cross-entropy (CE) on the noisy labels.
 # After each epoch we look at its accuracy on the clean test set. That is for us to see; nothing is chosen
 # by it.
+#
+# The next cell runs this, and all that the sections up to 8 look at.
 
 # %%
-ce.fit(ds, eval_splits=("test",))
+validation = ds["validation"].to_pandas()
+asked = validation.groupby("label").head(2).sort_values("label").head(16)
+queries, true_label = asked["text"].tolist(), asked["label"].to_numpy()
+CE_LAST, CE_BEST, NOISEAL, BOUND = "CE", "CE, early stopping", "NoiseAL", "CE on clean labels"
 
+
+def noiseal_and_ce():
+    ce = nk.Baseline(loss="ce", record=True, **setup.shared).fit(ds, eval_splits=("test",))
+    clean = nk.Baseline(loss="ce", **setup.shared).fit(nk.add_noise(setup.clean, rate=0.0))
+    llm = setup.make_annotator()
+    noiseal = nk.NoiseAL(annotator=llm, query_budget=query_budget, **setup.shared)
+    noiseal.fit(ds, eval_splits=("test",))
+    methods = [
+        (CE_LAST, "last epoch", ce),
+        (CE_BEST, "best epoch by noisy validation", ce.at_best_epoch()),
+        (NOISEAL, "last epoch", noiseal),
+        (BOUND, "last epoch (upper bound)", clean),
+    ]
+    demonstrations = noiseal.demonstrations(queries, ds["train"], k=4)
+    number = {text: i for i, text in enumerate(setup.texts)}
+    shown = [
+        (query, number[one.text], one.label) for query, some in enumerate(demonstrations) for one in some
+    ]
+    return {
+        "ce": ce.history_, "best_epoch": np.array([ce.best_epoch_]),
+        "fitted": nk.plots.fitted_shares(ce.dynamics_["strong"], noisy_label, label),
+        "noiseal": noiseal.history_, **noiseal.dynamics_, "sets": noiseal.report(ds["train"])["sets"],
+        "questions": noiseal.annotations_[["index", "epoch", "label", "confidence"]],
+        "zero_shot": llm.annotate(queries, names)["label"].to_numpy(),
+        "four_shot": llm.annotate(queries, names, demonstrations)["label"].to_numpy(),
+        "shown": pd.DataFrame(shown, columns=["query", "index", "label"]),
+        "scores": pd.DataFrame(
+            [{"method": name, "selected": chosen, **m.evaluate(ds["test"])} for name, chosen, m in methods]
+        ),
+    }  # fmt: skip
+
+
+run = setup.run("start_noiseal", noiseal_and_ce, query_budget=query_budget)
+run
+
+# %%
 fig, axes = nk.plots.figure(1, 2, width=10, height=3.8)
 alt = nk.plots.draw_accuracy(
-    {"test, true labels": ce.history_["accuracy_test"],
-     "validation, noisy labels": ce.history_["accuracy_noisy_validation"]},
-    axes[0], chosen=ce.best_epoch_,
+    {"test, true labels": run["ce"]["accuracy_test"],
+     "validation, noisy labels": run["ce"]["accuracy_noisy_validation"]},
+    axes[0], chosen=int(run["best_epoch"][0]),
 )  # fmt: skip
-fitted = nk.plots.fitted_shares(ce.dynamics_["strong"], noisy_label, label)
+fitted = run["fitted"]
 alt += " " + nk.plots.draw_fitted(fitted, axes[1])
 nk.plots.show(fig, alt)
 
@@ -185,11 +210,11 @@ start, end = fitted.iloc[0], fitted.iloc[-1]
 assert fitted["clean"].max() > fitted["mislabelled"].max(), (
     "right labels should be fitted more than wrong ones"
 )
-if as_given:
-    test_accuracy = ce.history_["accuracy_test"]
+if run.as_given:
+    test_accuracy = run["ce"]["accuracy_test"]
     assert test_accuracy.iloc[-1] < test_accuracy.max() - 0.01, "CE should lose accuracy by the last epoch"
     assert end["mislabelled"] > start["mislabelled"], "wrong labels should be memorised with time"
-    assert ce.history_["accuracy_noisy_validation"].max() < 0.75, "noisy validation labels bound the curve"
+    assert run["ce"]["accuracy_noisy_validation"].max() < 0.75, "noisy validation labels bound the curve"
 
 # %% [markdown]
 # ## 5. Two models, three sets
@@ -204,18 +229,15 @@ if as_given:
 #   wrong label; here the language model is asked.
 # - **H, hard**: everything else.
 #
-# The next cell runs the whole method, language model included; the sections after it look inside.
+# The run above holds the whole method, language model included; here and below we look inside.
 
 # %%
-noiseal.fit(ds, eval_splits=("test",))
-
 sets = nk.widgets.compute_partitions(
-    noiseal.dynamics_["strong"], noiseal.dynamics_["weak"], noisy_label,
-    noiseal.config.momentum, noiseal.config.margin, noiseal.config.cap,
-)  # fmt: skip
+    run["strong"], run["weak"], noisy_label, config.momentum, config.margin, config.cap
+)
 quality = nk.widgets.compute_quality(sets, noisy_label, label)
 fig, ax = nk.plots.figure()
-alt = nk.plots.draw_set_quality(quality, ax, mark=min(noiseal.config.warmup_epochs, len(sets)))
+alt = nk.plots.draw_set_quality(quality, ax, mark=min(config.warmup_epochs, len(sets)))
 nk.plots.show(fig, alt)
 
 # %% [markdown]
@@ -227,16 +249,19 @@ nk.plots.show(fig, alt)
 # predictions again. (So later epochs still show what the models learnt with the settings of the run.)
 
 # %%
-nk.widgets.threshold_explorer(
-    noiseal.dynamics_["strong"], noiseal.dynamics_["weak"], noisy_label, label, ds["train"]["text"],
-    label_names=names, momentum=noiseal.config.momentum, margin=noiseal.config.margin,
-    cap=noiseal.config.cap, epoch=min(noiseal.config.warmup_epochs, len(sets)),
+nk.widgets.explore(
+    run,
+    lambda run: nk.widgets.threshold_explorer(
+        run["strong"], run["weak"], noisy_label, label, setup.texts, label_names=names,
+        momentum=config.momentum, margin=config.margin, cap=config.cap,
+        epoch=min(config.warmup_epochs, len(run["strong"])),
+    ),
 )  # fmt: skip
 
 # %% tags=["check"]
 final = quality[quality["epoch"] == len(sets)].set_index("set")
 assert final["size"].sum() == len(label), "every sample is in exactly one set"
-if as_given:
+if run.as_given:
     assert final.loc["R", "precision"] > 0.9, "R should be mostly right"
     assert final.loc["P", "precision"] > 0.85, "P should be mostly wrong"
     assert final.loc["R", "clean"] > 1 - noise_rate + 0.2, "R should be much cleaner than the data"
@@ -253,33 +278,29 @@ if as_given:
 # The same validation texts are asked in both ways.
 
 # %%
-validation = ds["validation"].to_pandas()
-asked = validation.groupby("label").head(2).sort_values("label").head(16)
-queries = asked["text"].tolist()
+shown = run["shown"]
+their_labels = shown.groupby("query")["label"].agg(lambda some: ", ".join(names[y] for y in some))
 
-demonstrations = noiseal.demonstrations(queries, ds["train"], k=4)
 
-zero_shot = llm.annotate(queries, names)
-four_shot = llm.annotate(queries, names, demonstrations)
-comparison = pd.DataFrame(
-    {
-        "text": queries,
-        "true label": [names[y] for y in asked["label"]],
-        "zero-shot": zero_shot["label_name"],
-        "with 4 demonstrations": four_shot["label_name"],
-        "their labels, nearest last": [", ".join(names[d.label] for d in shown) for shown in demonstrations],
-    }
-)
-comparison
+def named(numbers):
+    return [names[y] if y >= 0 else "none" for y in numbers]
 
-# %%
-true_label = asked["label"].to_numpy()
-accuracy_zero, accuracy_four = (
-    float((answers["label"].to_numpy() == true_label).mean()) for answers in (zero_shot, four_shot)
-)
+
 pd.DataFrame(
     {
-        "annotator": llm.name,
+        "text": queries,
+        "true label": named(true_label),
+        "zero-shot": named(run["zero_shot"]),
+        "with 4 demonstrations": named(run["four_shot"]),
+        "their labels, nearest last": their_labels.reindex(range(len(queries)), fill_value=""),
+    }
+)
+
+# %%
+accuracy_zero, accuracy_four = (float((run[way] == true_label).mean()) for way in ("zero_shot", "four_shot"))
+pd.DataFrame(
+    {
+        "annotator": annotator,
         "asked": ["zero-shot", "with 4 demonstrations"],
         "right": [f"{100 * accuracy_zero:.0f} %", f"{100 * accuracy_four:.0f} %"],
         "of": len(queries),
@@ -291,11 +312,16 @@ pd.DataFrame(
 # nearest examples have the label of the query, and the model has to notice.
 
 # %%
-print(four_shot["prompt"].iloc[0])
+demonstrations = [
+    Demonstration(setup.texts[i], y) for i, y in shown.query("query == 0")[["index", "label"]].to_numpy()
+]
+llm = setup.make_annotator()  # only the words it reads: nothing is asked
+if hasattr(llm, "prompts"):
+    print(llm.prompts(queries[:1], names, demonstrations)[0])
 
 # %% tags=["check"]
 assert 1 <= len(queries) <= 16
-if as_given:
+if run.as_given:
     assert accuracy_four > accuracy_zero, "demonstrations should help"
     assert accuracy_four >= 0.6, "with demonstrations most answers should be right"
 
@@ -306,15 +332,15 @@ if as_given:
 # learn from all three sets. An answer is kept for good. Each question is on record:
 
 # %%
-questions = noiseal.annotations_
+questions = run["questions"]
 if len(questions):
     answers = pd.DataFrame(
         {
             "after epoch": questions["epoch"],
-            "text": [ds["train"]["text"][int(i)] for i in questions["index"]],
-            "noisy label": [names[noisy_label[i]] for i in questions["index"]],
-            "answer": questions["label_name"],
-            "true label": [names[label[i]] for i in questions["index"]],
+            "text": [setup.texts[i] for i in questions["index"]],
+            "noisy label": named(noisy_label[questions["index"]]),
+            "answer": named(questions["label"]),
+            "true label": named(label[questions["index"]]),
             "confidence": questions["confidence"].round(2),
         }
     ).head(12)
@@ -323,10 +349,10 @@ else:
 answers
 
 # %%
-report = noiseal.report(ds["train"])
-asked_of = report["annotations"]
-print(f"{llm.name}: {asked_of['n']} questions, {100 * asked_of['accuracy']:.0f} % of the answers right")
-report["sets"].round(3)
+n_questions = len(questions)
+right_answers = float((questions["label"].to_numpy() == label[questions["index"]]).mean())
+print(f"{annotator}: {n_questions} questions, {100 * right_answers:.0f} % of the answers right")
+run["sets"].round(3)
 
 # %% [markdown]
 # R now has few wrong labels left, and P hardly a right one. The language model was asked about a few
@@ -334,10 +360,10 @@ report["sets"].round(3)
 # sharpened predictions as targets (EmbMix: mixed with other samples' sentence embeddings).
 
 # %% tags=["check"]
-assert asked_of["n"] <= query_budget, "the budget should hold"
-if as_given:
-    assert asked_of["n"] < 0.05 * len(label), "few samples are asked about"
-    assert asked_of["accuracy"] > 0.75, "most answers should be right"
+assert n_questions <= query_budget, "the budget should hold"
+if run.as_given:
+    assert n_questions < 0.05 * len(label), "few samples are asked about"
+    assert right_answers > 0.75, "most answers should be right"
 
 # %% [markdown]
 # ## 8. Does it help?
@@ -347,34 +373,15 @@ if as_given:
 # noisy validation" is what CE can do for itself without a clean label.
 
 # %%
-clean_ds = nk.add_noise(setup.clean, rate=0.0)
-upper_bound = nk.Baseline(loss="ce", **setup.shared).fit(clean_ds)
-
-CE_LAST, CE_BEST, NOISEAL, BOUND = "CE", "CE, early stopping", "NoiseAL", "CE on clean labels"
-fitted_methods = [
-    (CE_LAST, "last epoch", ce),
-    (CE_BEST, "best epoch by noisy validation", ce.at_best_epoch()),
-    (NOISEAL, "last epoch", noiseal),
-    (BOUND, "last epoch (upper bound)", upper_bound),
-]
-scores = {name: method.evaluate(ds["test"]) for name, _, method in fitted_methods}
-table = pd.DataFrame(
-    {
-        "method": [name for name, _, _ in fitted_methods],
-        "selected": [selected for _, selected, _ in fitted_methods],
-        "test accuracy": [scores[name]["accuracy"] for name, _, _ in fitted_methods],
-        "macro F1": [scores[name]["macro_f1"] for name, _, _ in fitted_methods],
-    }
-)
+scores = run["scores"]
+table = scores[["method", "selected", "accuracy", "macro_f1"]]
+table = table.rename(columns={"accuracy": "test accuracy", "macro_f1": "macro F1"})
 table.round(3)
 
 # %%
 fig, ax = nk.plots.figure(height=2.8)
 lowest = table["test accuracy"].min()
-alt = nk.plots.draw_methods(
-    table.rename(columns={"test accuracy": "accuracy"}), ax, bound=BOUND,
-    low=max(0.0, np.floor(10 * lowest - 0.5) / 10),
-)  # fmt: skip
+alt = nk.plots.draw_methods(scores, ax, bound=BOUND, low=max(0.0, np.floor(10 * lowest - 0.5) / 10))
 nk.plots.show(fig, alt)
 
 # %% [markdown]
@@ -386,11 +393,11 @@ nk.plots.show(fig, alt)
 # %% tags=["check"]
 accuracy = table.set_index("method")["test accuracy"]
 assert accuracy.between(0, 1).all()
-if as_given:
+if run.as_given:
     assert accuracy[NOISEAL] > accuracy[CE_LAST] + 0.01, "NoiseAL should beat CE's last epoch"
     assert accuracy[NOISEAL] > accuracy[CE_BEST] - 0.015, "NoiseAL should not be worse than early stopping"
     assert accuracy[NOISEAL] < accuracy[BOUND] + 0.01, "clean labels are the upper bound"
-    watched = noiseal.history_["accuracy_test"]
+    watched = run["noiseal"]["accuracy_test"]
     assert watched.iloc[-1] > watched.max() - 0.015, "NoiseAL's accuracy should not fall at the end"
 
 # %% [markdown]
@@ -406,13 +413,10 @@ if as_given:
 # *crude*), and **contextual calibration** takes out what it would answer to an empty text.
 
 # %%
-llm_ds = nk.load_dataset(dataset, train_size=llm_labelled, seed=seed, test_size=test_size)
-names = llm_ds["train"].features["label"].names
-labeller = nk.course.labeller(annotator, llm_ds)
-llm_ds, asked_for = nk.label_with_llm(
-    llm_ds, labeller, shots=1, seed=nk.course.DEMONSTRATION_SEED, return_report=True
-)
-asked_for.round(2)
+labelled = nk.course.setup(train_size=llm_labelled, noise="llm", **given)
+llm_ds, texts, names = labelled.ds, labelled.texts, labelled.names
+llm_label, llm_truth = labelled.noisy_label, labelled.label
+labelled.labels
 
 # %%
 made = nk.noise_report(llm_ds)
@@ -429,7 +433,7 @@ made.table.round(2)
 
 # %% tags=["check"]
 assert (np.array(llm_ds["test"]["label"]) >= 0).all(), "the test set keeps its true labels"
-if as_given:
+if labelled.labels.as_given:
     assert 0.25 < made.rate < 0.6, "a large share of the labels should be wrong, not most"
     kept = np.diag(made.matrix)[made.counts.sum(1) >= 10]
     assert kept.max() > 0.75, "some topic should keep most of its labels"
@@ -457,23 +461,63 @@ if as_given:
 # Below are the most suspicious labels. The true label stands beside them for us to see.
 
 # %%
-ce_llm = nk.Baseline(loss="ce", **setup.shared).fit(llm_ds)
-sidyp.fit(llm_ds)
+STAGE, SIDYP = "SiDyP's first stage", "SiDyP"
 
-texts = llm_ds["train"]["text"][:]
-llm_label, true_label = (np.array(llm_ds["train"][c]) for c in ("noisy_label", "label"))
-prior_table = sidyp.prior_.assign(
-    text=[text[:50] for text in texts], **{"true label": [names[y] for y in true_label]}
+
+def refine():
+    ce = nk.Baseline(loss="ce", **labelled.shared).fit(llm_ds)
+    sidyp = nk.SiDyP(**sidyp_settings).fit(llm_ds)
+    report = sidyp.report(llm_ds["train"])
+    suspects = sidyp.prior_[sidyp.prior_["suspect"]].sort_values("suspicion", ascending=False)
+    two = suspects[suspects["case"] == "dominant"]
+    chosen = int([*two["index"], *suspects["index"], 0][0])
+    config = sidyp.config
+    embedding = nk.TextEncoder(encoder, trainable_layers=0, max_length=config.max_length).embed(texts)
+    prior = nk.prior.neighbour_prior(
+        embedding, llm_label, sidyp.prior_["suspect"], len(names), k=config.neighbours, gamma=config.gamma,
+        delta=config.delta,
+    )  # fmt: skip
+    assert np.allclose(prior.weight, sidyp.prior_weight_, atol=1e-3), "this is the prior that SiDyP used"
+    near = prior.neighbours[chosen][prior.neighbours[chosen] >= 0]
+    test_texts, test_label = llm_ds["test"]["text"][:], llm_ds["test"]["label"][:]
+    predicted = {
+        CE_LAST: ce.predict_proba(test_texts),
+        STAGE: sidyp.predict_observed(test_texts),
+        SIDYP: sidyp.predict_proba(test_texts),
+    }
+    return {
+        "prior": sidyp.prior_, "detection": pd.DataFrame([report["detection"]]), "cases": report["prior"],
+        "chosen": np.array([chosen]), "weight": prior.weight[chosen],
+        "near": pd.DataFrame(
+            {"index": near, "distance": np.linalg.norm(embedding[near] - embedding[chosen], axis=1)}
+        ),
+        "chain": sidyp.chain([texts[chosen]], [llm_label[chosen]])[:, 0, 0],
+        "refined": np.array(sidyp.refine(llm_ds)["train"]["refined_label"]),
+        "scores": pd.DataFrame(
+            [{"method": name, **nk.evaluate_probabilities(p, test_label)} for name, p in predicted.items()]
+        ),
+        "reliability": pd.concat(
+            [nk.reliability(predicted[name], test_label).assign(method=name) for name in (CE_LAST, SIDYP)]
+        ),
+    }  # fmt: skip
+
+
+refining = labelled.run("start_sidyp", refine, **{k: sidyp_settings[k] for k in ("neighbours", "variant")})
+refining
+
+# %%
+prior_table = refining["prior"].assign(
+    text=[text[:50] for text in texts], **{"true label": np.array(names)[llm_truth]}
 )
 doubted = prior_table[prior_table["suspect"]].sort_values("suspicion", ascending=False)
 doubted[["text", "noisy_label", "true label", "case", "candidates"]].head(8)
 
 # %%
-report = sidyp.report(llm_ds["train"])
-print(f"suspects: {100 * report['detection']['noise_rate_used']:.0f} % of the labels")
-print(f"wrong:    {100 * report['detection']['noise_rate']:.0f} %")
-print(f"area under the ROC curve of the suspicion: {report['detection']['auc']:.2f} (0.5 is chance)")
-report["prior"].round(2)
+detection = refining["detection"].iloc[0]
+print(f"suspects: {100 * detection['noise_rate_used']:.0f} % of the labels")
+print(f"wrong:    {100 * detection['noise_rate']:.0f} %")
+print(f"area under the ROC curve of the suspicion: {detection['auc']:.2f} (0.5 is chance)")
+refining["cases"].round(2)
 
 # %% [markdown]
 # The neighbours' likeliest candidate is nearly always right where they agree (*certain*), and seldom where
@@ -481,26 +525,18 @@ report["prior"].round(2)
 # the most suspicious one that has two candidates:
 
 # %%
-two = doubted[doubted["case"] == "dominant"]
-chosen = int([*two["index"], *doubted["index"], 0][0])
-embedding = nk.TextEncoder(encoder, trainable_layers=0, max_length=sidyp.config.max_length).embed(texts)
-prior = nk.prior.neighbour_prior(
-    embedding, llm_label, sidyp.prior_["suspect"], len(names), k=sidyp.config.neighbours,
-    gamma=sidyp.config.gamma, delta=sidyp.config.delta,
-)  # fmt: skip
-near = prior.neighbours[chosen]
-near = near[near >= 0]
+chosen, near = int(refining["chosen"][0]), refining["near"]
 neighbours = pd.DataFrame(
     {
-        "text": [texts[i] for i in near],
-        "label": llm_label[near],
-        "distance": np.linalg.norm(embedding[near] - embedding[chosen], axis=1),
+        "text": [texts[i] for i in near["index"]],
+        "label": llm_label[near["index"]],
+        "distance": near["distance"],
     }
 )
 print(texts[chosen][:300])
 print(f"\nthe language model's label: {prior_table['noisy_label'][chosen]}")
 fig, ax = nk.plots.figure(width=9, height=4)
-alt = nk.plots.draw_candidates(prior.weight[chosen], neighbours, names, ax)
+alt = nk.plots.draw_candidates(refining["weight"], neighbours, names, ax)
 nk.plots.show(fig, alt)
 
 # %% [markdown]
@@ -511,18 +547,18 @@ nk.plots.show(fig, alt)
 # chain has chosen itself, and are too sure of it.
 
 # %%
-chain = sidyp.chain([texts[chosen]], [llm_label[chosen]])[:, 0, 0]
+chain = refining["chain"]
 fig, ax = nk.plots.figure(width=8, height=3.4)
 alt = nk.plots.draw_chain_bars(chain, names, ax)
 nk.plots.show(fig, alt)
 
 # %% tags=["check"]
-assert np.allclose(prior.weight, sidyp.prior_weight_, atol=1e-3), "this is the prior that SiDyP used"
+assert np.isclose(refining["weight"].sum(), 1, atol=1e-3), "a prior is a distribution"
 assert np.allclose(chain.sum(1), 1, atol=1e-3), "every step is a point of the simplex"
-if as_given:
-    right = report["prior"].set_index("case")["right"]
-    assert report["detection"]["auc"] > 0.75, "wrong labels should be more suspicious than right ones"
-    assert abs(report["detection"]["noise_rate_used"] - made.rate) < 0.15, "the estimate should be near"
+if refining.as_given:
+    right = refining["cases"].set_index("case")["right"]
+    assert detection["auc"] > 0.75, "wrong labels should be more suspicious than right ones"
+    assert abs(detection["noise_rate_used"] - made.rate) < 0.15, "the estimate should be near"
     assert right["certain"] > 0.88, "certain candidates should nearly always be right"
     assert right["uncertain"] < right["certain"] - 0.2, "uncertain ones should be right far less often"
 
@@ -535,8 +571,7 @@ if as_given:
 # right ones were turned wrong.
 
 # %%
-refined = sidyp.refine(llm_ds)["train"]
-corrected = nk.correction_report(llm_label, refined["refined_label"][:], true_label)
+corrected = nk.correction_report(llm_label, refining["refined"], llm_truth)
 pd.Series(corrected, name="refined training labels").drop("n").map("{:.0%}".format).to_frame()
 
 # %% [markdown]
@@ -545,30 +580,14 @@ pd.Series(corrected, name="refined training labels").drop("n").map("{:.0%}".form
 # epoch. The first stage alone is what co-regularisation does without diffusion.
 
 # %%
-test_texts, test_label = llm_ds["test"]["text"][:], llm_ds["test"]["label"][:]
-STAGE, SIDYP = "SiDyP's first stage", "SiDyP"
-probability = {
-    CE_LAST: ce_llm.predict_proba(test_texts),
-    STAGE: sidyp.predict_observed(test_texts),
-    SIDYP: sidyp.predict_proba(test_texts),
-}
-scores = {name: nk.evaluate_probabilities(p, test_label) for name, p in probability.items()}
-sidyp_table = pd.DataFrame(
-    {
-        "method": list(scores),
-        "selected": "last epoch",
-        "test accuracy": [score["accuracy"] for score in scores.values()],
-        "macro F1": [score["macro_f1"] for score in scores.values()],
-        "ECE": [score["ece"] for score in scores.values()],
-    }
-)
+columns = {"method": "method", "accuracy": "test accuracy", "macro_f1": "macro F1", "ece": "ECE"}
+sidyp_table = refining["scores"][list(columns)].rename(columns=columns)
+sidyp_table.insert(1, "selected", "last epoch")
 sidyp_table.round(3)
 
 # %%
 fig, ax = nk.plots.figure(width=8, height=4.5)
-alt = nk.plots.draw_reliability(
-    {name: nk.reliability(probability[name], test_label) for name in (CE_LAST, SIDYP)}, ax
-)
+alt = nk.plots.draw_reliability(dict(list(refining["reliability"].groupby("method", sort=False))), ax)
 nk.plots.show(fig, alt)
 
 # %% [markdown]
@@ -581,7 +600,7 @@ nk.plots.show(fig, alt)
 # %% tags=["check"]
 row = sidyp_table.set_index("method")[["test accuracy", "macro F1", "ECE"]]
 assert ((row >= 0) & (row <= 1)).all(axis=None)
-if as_given:
+if refining.as_given:
     gain = row.loc[SIDYP] - row.loc[CE_LAST]
     assert corrected["correction_rate"] > 0.6, "most wrong labels should be turned right"
     assert corrected["harm_rate"] < 0.25, "few right labels should be turned wrong"
@@ -594,9 +613,9 @@ if as_given:
 
 # %%
 note = f"{dataset}, {train_size} training texts, {noise} noise {noise_rate}, profile {profile}, "
-note += f"seed {seed}, annotator {llm.name} ({asked_of['n']} questions)"
-sidyp_note = f"{dataset}, {llm_labelled} training texts labelled by {labeller.name} "
-sidyp_note += f"({100 * made.rate:.0f} % wrong), profile {profile}, seed {seed}"
+note += f"seed {seed}, annotator {annotator} ({n_questions} questions); {'live' if run.live else 'recorded'}"
+sidyp_note = f"{dataset}, {llm_labelled} training texts labelled by {annotator} ({100 * made.rate:.0f} % "
+sidyp_note += f"wrong), profile {profile}, seed {seed}; {'live' if refining.live else 'recorded'}"
 setup.write(table=table, note=note, sidyp=sidyp_table, sidyp_note=sidyp_note)
 
 # %% [markdown]
@@ -636,7 +655,7 @@ nk.check.start_here.q2(answer)
 # the `"same"` or `"larger"`?
 
 # %% tags=["solution"]
-strong, weak = noiseal.dynamics_["strong"], noiseal.dynamics_["weak"]
+strong, weak = run["strong"], run["weak"]
 sizes = []
 for margin in (0.1, 0.6):
     splits = nk.widgets.compute_partitions(strong, weak, noisy_label, 0.9, margin)
@@ -662,8 +681,8 @@ nk.check.start_here.q4(answer)
 # ## Instructor's note
 #
 # **Timing**: 30 minutes; 10 for sections 1 to 4, 10 for the explorer of section 5 and the language model, 10
-# for the two tables. Start the notebook before the lesson: all of it is computed live, in two to three
-# minutes.
+# for the two tables. It starts on recorded runs; the button below the explorer of section 5 computes the
+# first of them live, in two to three minutes.
 #
 # **Misconceptions**: "the validation accuracy of 60 % means that the model is bad" (exercise 2); "the
 # language model knows the topics" (section 6, zero-shot); "a higher accuracy means a better model for every

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import warnings
 
 import IPython.display
 import matplotlib
@@ -37,6 +38,60 @@ def rows(ax):
 def apart(artists, *looks):
     """Tell whether each of these looks tells all of the artists apart."""
     return all(len({str(getattr(a, f"get_{name}")()) for a in artists}) == len(artists) for name in looks)
+
+
+LONG = [
+    f"{which} of three names that are as long as a sentence, eighty characters or even more"
+    for which in "abc"
+]
+NAMED = {  # what has names of classes in it: names -> a drawing
+    "draw_transition_matrix": lambda names, ax: plots.draw_transition_matrix(np.eye(3), names, ax),
+    "draw_recalls": lambda names, ax: plots.draw_recalls({"a method": [0.1, 0.5, 0.9]}, names, ax),
+    "draw_label_shares": lambda names, ax: plots.draw_label_shares({"asked": [0.2, 0.3, 0.5]}, names, ax),
+    "draw_answer": lambda names, ax: plots.draw_answer([0.2, 0.3, 0.5], names, ax, shown=[1], truth=2),
+    "draw_noised": lambda names, ax: plots.draw_noised(np.eye(3)[[0, 1, 2]], 0, names, ax),
+    "draw_chain_bars": lambda names, ax: plots.draw_chain_bars(np.eye(3)[[0, 1, 2]], names, ax),
+    "draw_branches": lambda names, ax: plots.draw_branches(np.eye(3)[[0, 1]], names, ax),
+    "draw_trajectories": lambda names, ax: plots.draw_trajectories(
+        np.random.default_rng(0).random((2, 3, 2)), [0, 1, 2], [True, False, False], names, ax
+    ),
+    "draw_candidates": lambda names, ax: plots.draw_candidates(
+        [0.2, 0.3, 0.5], pd.DataFrame({"text": ["$a$"], "label": [1], "distance": [0.1]}), names, ax
+    ),
+    "draw_label_truth": lambda names, ax: plots.draw_label_truth(
+        pd.DataFrame({"class_name": names, "labelled": 5, "right": 0.5, "expected": 0.6}), ax
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("draw", NAMED.values(), ids=NAMED)
+@pytest.mark.parametrize(
+    "names",
+    [["$", "$$", "$$$"], ["体育", "财经新闻", "스포츠"], LONG, ["字" * 80, "$" * 80, "y"]],
+)
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_any_names_of_classes_can_be_drawn(draw, names):
+    fig, ax = plots.figure()
+    draw(names, ax)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "constrained_layout not applied")
+        plots.png(fig)
+    assert ax.get_position().width > 0.25
+    assert ax.get_position().height > 0.3
+
+
+def test_names_are_cut_by_their_width():
+    assert look.short("a" * 24) == "a" * 24
+    assert look.short("a" * 25) == "a" * 23 + "…"
+    assert look.short("字" * 30, 10) == "字" * 4 + "…"
+    assert look.short(" two \n lines ") == "two lines"
+
+
+def test_fonts_of_other_scripts_come_last(monkeypatch):
+    monkeypatch.setattr(look, "get_font_names", lambda: ["SimHei", "Courier"])
+    look._installed.cache_clear()
+    assert look.plain()["fontfamily"] == [*matplotlib.rcParams["font.family"], "SimHei"]
+    look._installed.cache_clear()
 
 
 class TestGround:

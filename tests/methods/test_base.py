@@ -10,12 +10,17 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
+from nlkit.annotate.simulated import Simulated
+from nlkit.data import load_dataset
 from nlkit.data.observed import Observed, label_names, observe
+from nlkit.methods.base import Method
 from nlkit.methods.baselines import Baseline
 from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.methods.registry import METHODS
 from nlkit.methods.sidyp.method import SiDyP
+from nlkit.models.encoder import TextEncoder
+from nlkit.noise import add_noise, noise_report
 from tests.made import labelled_split
 from tests.methods.helpers import replaced
 
@@ -237,8 +242,86 @@ def test_evaluate_leaves_missing_labels_out(fitted: Baseline, ds: DatasetDict) -
 def test_evaluate_needs_true_labels_of_the_same_names(fitted: Baseline) -> None:
     with pytest.raises(ValueError, match="no column 'label'"):
         fitted.evaluate(tiny(6, label=False))
-    with pytest.raises(ValueError, match="another order"):
-        fitted.evaluate(tiny(6, names=["grain", "oil", "money"]))
+    with pytest.raises(ValueError, match=r"dataset\['label'\]='gold' is not allowed: the classes "):
+        fitted.evaluate(tiny(6, names=["grain", "oil", "gold"]))
+
+
+def test_classes_in_another_order_are_the_same_classes(ds: DatasetDict, fitted: Baseline) -> None:
+    order = [2, 0, 1]
+    other = ClassLabel(names=[NAMES[c] for c in order])
+
+    def turned(part: Dataset) -> Dataset:
+        columns = {c: [order.index(y) for y in part[c]] for c in ("label", "noisy_label")}
+        return Dataset.from_dict(
+            {"text": part["text"], **columns}, Features(text=Value("string"), label=other, noisy_label=other)
+        )
+
+    assert fitted.evaluate(turned(ds["test"])) == fitted.evaluate(ds["test"])
+    mixed = DatasetDict({split: part if split == "train" else turned(part) for split, part in ds.items()})
+    again = Baseline(profile="quick", epochs=4).fit(mixed, eval_splits=["test"])
+    assert again.history_["accuracy_noisy_validation"].equals(fitted.history_["accuracy_noisy_validation"])
+    assert again.history_["accuracy_test"].iloc[-1] == fitted.score(ds["test"])
+    simulated = [
+        Simulated(1.0, reference=part).annotate(part["text"][:], NAMES)["label"].tolist()
+        for part in (ds["test"], turned(ds["test"]))
+    ]
+    assert simulated == [ds["test"]["label"][:]] * 2
+    with pytest.raises(ValueError, match="reference's label='money' is not allowed: one of the classes"):
+        Simulated(1.0, reference=ds["test"]).annotate(ds["test"]["text"][:], ["oil", "grain"])
+
+
+BAD = [
+    float("inf"),
+    float("nan"),
+    1e300,
+    -1e300,
+    10**400,
+    [],
+    {},
+    object(),
+    np.array([1, 2]),
+    b"x",
+    (1,),
+    {1},
+]
+
+
+@pytest.mark.parametrize("method", METHODS.values())
+def test_a_setting_of_another_kind_is_named(method: type[Method]) -> None:
+    for field in dataclasses.fields(method.config_class):
+        for value in BAD:
+            with pytest.raises(ValueError, match=rf"^{field.name}=(?s:.*) is not allowed: "):
+                method(**{field.name: value})
+    for seed in (2**32, -1, 0.5):
+        with pytest.raises(ValueError, match=r"^seed=.* at least 0 and at most 4294967295"):
+            method(seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("field", "call"),
+    [
+        ("kind", lambda ds, value: add_noise(ds, kind=value)),
+        ("rate", lambda ds, value: add_noise(ds, rate=value)),
+        ("seed", lambda ds, value: add_noise(ds, seed=value)),
+        ("matrix", lambda ds, value: add_noise(ds, "asymmetric", matrix=value)),
+        ("pairs", lambda ds, value: add_noise(ds, "asymmetric", pairs=value or [])),
+        ("split", noise_report),
+        ("accuracy", lambda ds, value: Simulated(value, reference=ds["train"])),
+        ("abstain_rate", lambda ds, value: Simulated(0.9, ds["train"], abstain_rate=value)),
+        ("seed", lambda ds, value: Simulated(0.9, ds["train"], seed=value)),
+        ("max_length", lambda _, value: TextEncoder(max_length=value)),
+        ("trainable_layers", lambda _, value: TextEncoder(trainable_layers=value)),
+        ("train_size", lambda _, value: load_dataset("r8", value)),
+        ("validation", lambda _, value: load_dataset("r8", validation=value)),
+        ("label_names", lambda ds, value: load_dataset(ds["train"], label_names=value)),
+        ("label", lambda ds, value: load_dataset(ds["train"], label=value)),
+    ],
+)
+def test_what_is_given_to_a_function_is_named(ds: DatasetDict, field: str, call: Any) -> None:
+    for value in BAD:
+        if field != "pairs" or not isinstance(value, np.ndarray | dict):
+            with pytest.raises(ValueError, match=rf"^{field}=(?s:.*) is not allowed: "):
+                call(ds, value)
 
 
 def test_watching_steers_nothing(ds: DatasetDict, fitted: Baseline) -> None:

@@ -11,9 +11,14 @@ import pandas as pd
 import pytest
 import torch
 from datasets import DatasetDict
+from hypothesis import given
+from hypothesis import strategies as st
 
 import nlkit as nk
-from nlkit.models.saving import load_tensors, save_tensors
+from nlkit._util import cache_folder
+from nlkit.annotate.store import AnswerStore
+from nlkit.models.saving import MANIFEST, check_folder, load_tensors, save_tensors, whole_folder
+from nlkit.training.recording import Checkpoint
 
 FRESH = """
 import sys
@@ -38,7 +43,7 @@ def test_loaded_in_a_fresh_process_they_predict_the_same(
             wanted = method.predict_proba(few["test"]["text"])
             np.testing.assert_allclose(probability[name], wanted, atol=1e-5)
     # Tensors, JSON and Parquet: nothing that runs code when it is read, nothing half written.
-    assert {p.suffix for p in folders.glob("*/*")} == {".safetensors", ".parquet"}
+    assert {p.suffix for p in folders.glob("*/*")} == {".safetensors", ".parquet", ".json"}
     assert not list(folders.rglob(".*"))
 
 
@@ -64,16 +69,163 @@ def test_what_is_loaded_is_what_was_saved(
     assert np.array_equal(again.predict_proba(texts), loaded.predict_proba(texts))
 
 
-def test_other_frozen_layers_than_it_was_saved_with_are_refused(
-    every: dict[str, Any], tmp_path: Path
+def rewritten(folder: Path, change: Any) -> None:
+    """Save a model anew, checksums and all, with tensors and values that were changed on the way."""
+    tensors, values = load_tensors(folder / "model.safetensors")
+    change(tensors, values)
+    tables = {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
+    with whole_folder(folder) as place:
+        save_tensors(place / "model.safetensors", tensors, values)
+        for name, content in tables.items():
+            (place / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t, v: v["pretrained"].update(strong="another"), "with other weights of encoder='minilm'"),
+        (lambda t, v: v.update({"class": "Oracle"}), r"'Oracle'.*NoiseAL"),
+        (lambda t, v: v.pop("words"), r"model\.safetensors does not hold all of a NoiseAL \('words'\)"),
+        (lambda t, v: t.pop("weak.head.weight", t.popitem()), r"does not hold all of a NoiseAL"),
+        (lambda t, v: next(iter(t.values())).view(-1)[:1].fill_(np.nan), r"safetensors'.* not finite"),
+    ],
+)  # fmt: skip
+def test_a_whole_folder_of_something_else_is_refused(
+    every: dict[str, Any], tmp_path: Path, change: Any, message: str
 ) -> None:
-    path = every["NoiseAL"].save(tmp_path) / "model.safetensors"
-    tensors, values = load_tensors(path)
-    assert list(values["pretrained"]) == ["strong"]
-    values["pretrained"]["strong"] = "the weights of another encoder"
-    save_tensors(path, tensors, values)
-    with pytest.raises(ValueError, match="saved with other weights of encoder='minilm'"):
-        nk.load(tmp_path)
+    folder = every["NoiseAL"].save(tmp_path / "model")
+    rewritten(folder, lambda tensors, values: None)
+    nk.load(folder)
+    rewritten(folder, change)
+    with pytest.raises(ValueError, match=message):
+        nk.load(folder)
+
+
+@pytest.fixture(scope="module")
+def saved(every: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
+    """The files of every saved method."""
+    root = tmp_path_factory.mktemp("saved")
+    folders = {name: method.save(root / name) for name, method in every.items()}
+    return {name: {p.name: p.read_bytes() for p in folder.iterdir()} for name, folder in folders.items()}
+
+
+DAMAGES = ("truncated", "flipped", "lost", "empty", "of another model", "longer", "a folder")
+
+
+@given(data=st.data())
+def test_whatever_file_is_damaged_it_is_named(
+    saved: dict[str, dict[str, bytes]], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    name = data.draw(st.sampled_from(sorted(saved)))
+    files = dict(saved[name])
+    victim, how = data.draw(st.sampled_from(sorted(files))), data.draw(st.sampled_from(DAMAGES))
+    content = files.pop(victim)
+    at = data.draw(st.integers(0, len(content) - 1))
+    folder = tmp_path_factory.mktemp("damaged")
+    for other, kept in files.items():
+        (folder / other).write_bytes(kept)
+    path = folder / victim
+    if how == "a folder":
+        path.mkdir()
+    elif how != "lost":
+        swapped = saved["Baseline" if name == "NoiseAL" else "NoiseAL"].get(victim, b"{}")
+        flipped = content[:at] + bytes([content[at] ^ 1 << data.draw(st.integers(0, 7))]) + content[at + 1 :]
+        path.write_bytes({
+            "truncated": content[:at], "flipped": flipped, "empty": b"", "of another model": swapped,
+            "longer": content + b" ",
+        }[how])  # fmt: skip
+    with pytest.raises((ValueError, OSError)) as refused:
+        nk.load(folder)
+    # The manifest of another model finds fault with the files that it does not describe.
+    swapped_manifest = victim == MANIFEST and how == "of another model"
+    assert swapped_manifest or victim in str(refused.value)
+    assert str(folder) in str(refused.value)
+    assert "save again" in str(refused.value)
+
+
+def test_weights_that_are_not_finite_are_not_saved(few: DatasetDict, make: Any, tmp_path: Path) -> None:
+    fitted = make("Baseline", epochs=1).fit(few)
+    fitted.save(tmp_path / "model")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "model").iterdir()}
+    with torch.no_grad():
+        next(p for p in fitted.strong_.head.parameters()).view(-1)[0] = torch.inf
+    with pytest.raises(ValueError, match=r"strong\.head.* is not finite"):
+        fitted.save(tmp_path / "model")
+    assert {p.name: p.read_bytes() for p in (tmp_path / "model").iterdir()} == before
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from nlkit.models.saving import whole_folder
+resource.setrlimit(resource.RLIMIT_FSIZE, (200,) * 2)
+with whole_folder(sys.argv[1]) as place:
+    (place / "small").write_bytes(b"new")
+    (place / "large").write_bytes(b"new" * 100)
+"""
+
+
+def test_a_folder_is_replaced_as_a_whole_or_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "model"
+
+    def write(**files: str) -> None:
+        with whole_folder(folder) as place:
+            for name, content in files.items():
+                (place / name).write_text(content)
+
+    write(a="1", b="2")
+    write(a="3", c="4")
+    assert check_folder(folder) == {"a", "c"}
+    assert {p.name for p in folder.iterdir()} == {"a", "c", MANIFEST}
+    full = subprocess.run(
+        [sys.executable, "-c", FULL, str(folder)], capture_output=True, text=True, timeout=100
+    )
+    assert "OSError" in full.stderr
+    with pytest.raises(TypeError):
+        write(a="5", b=5)  # type: ignore[arg-type]
+    assert check_folder(folder) == {"a", "c"}
+    assert list(folder.parent.iterdir()) == [folder]
+    # What somebody else put there is nobody's to remove.
+    for name, content in (("notes.txt", "mine"), ("a", "edited")):
+        (folder / name).write_text(content)
+        with pytest.raises(FileExistsError, match=rf"{name}.*Choose another folder"):
+            write(a="6")
+        assert (folder / name).read_text() == content
+
+
+def test_a_rename_that_fails_brings_the_old_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with whole_folder(tmp_path / "model") as place:
+        (place / "a").write_text("old")
+    rename = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if target.name == "model" and not self.name.endswith("-old"):
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="No space"), whole_folder(tmp_path / "model") as place:
+        (place / "a").write_text("new")
+    assert (tmp_path / "model" / "a").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_home_is_no_folder_of_that_name(
+    every: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert every["Baseline"].save("~/model") == tmp_path / "model"
+    assert nk.load("~/model").config == every["Baseline"].config
+    assert Checkpoint("~/run", "it").path == tmp_path / "run" / "checkpoint.safetensors"
+    monkeypatch.setenv("NLKIT_CACHE", "~/cache")
+    assert cache_folder("a") == tmp_path / "cache" / "a"
+    with AnswerStore("~/answers.sqlite"):
+        assert (tmp_path / "answers.sqlite").is_file()
+    nk.resuming.each([(1,)], lambda n: n, checkpoint="~/parts")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["answers.sqlite", "cache", "model", "parts"]
 
 
 def test_an_encoder_of_the_hub_is_fetched_only_if_it_is_named(every: dict[str, Any], tmp_path: Path) -> None:
@@ -128,12 +280,17 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(FileNotFoundError, match="nothing was saved there"):
         nk.load(tmp_path)
-    save_file({"a": torch.ones(1)}, tmp_path / "model.safetensors")
+    path = tmp_path / "file.safetensors"
+    save_file({"a": torch.ones(1)}, path)
     with pytest.raises(ValueError, match="not written by nlkit"):
-        nk.load(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"rubbish")
-    with pytest.raises(ValueError, match="damaged"):
-        nk.load(tmp_path)
-    save_tensors(tmp_path / "model.safetensors", {}, {"class": "Oracle"})
-    with pytest.raises(ValueError, match=r"'Oracle'.*NoiseAL"):
-        nk.load(tmp_path)
+        load_tensors(path)
+    save_tensors(path, {"a": torch.arange(8.0)}, {})
+    raw = path.read_bytes()
+    for damaged in (b"rubbish", b"", raw[:-4], raw[:-2] + b"\0\0"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"file\.safetensors.*damaged.*fit again"):
+            load_tensors(path)
+    with whole_folder(tmp_path / "other") as place:
+        (place / "a").write_text("a whole folder, but no model")
+    with pytest.raises(FileNotFoundError, match=r"no model\.safetensors"):
+        nk.load(tmp_path / "other")

@@ -147,6 +147,8 @@ def test_a_killed_writer_leaves_no_visible_half(tmp_path: Path, renames: int) ->
         *((suffix, lambda path, change=change: path.write_bytes(change(path.read_bytes())))
           for suffix in (".npy", ".json")
           for change in (lambda b: b[:-7], lambda b: b"", lambda b: b"\x93rubbish" * 30)),
+        (".npy", lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x7e")),  # one number, now NaN
+        (".json", lambda path: path.write_text(path.read_text().replace('["a"]', '["b"]'))),
         (".json", lambda path: path.write_text("[1, 2]")),
         (".json", lambda path: path.write_text('{"texts": ["a", "b"], "lengths": [5]}')),
         (".npy", lambda path: np.save(path, block(0).astype(np.float32))),
@@ -159,7 +161,7 @@ def test_a_damaged_shard_is_dropped_and_made_anew(tmp_path: Path, suffix: str, d
     (first,) = [p for p in tmp_path.glob("*/*.json") if json.loads(p.read_text())["texts"] == ["a"]]
     damage(first.with_suffix(suffix))
     cache = new(tmp_path)
-    assert [found is not None for found in cache.get(["a", "whole"])] == [False, True]
+    assert [found is not None for found in cache.get(["a", "whole", "b"])] == [False, True, False]
     assert len(list(tmp_path.glob("*/*"))) == 2
     cache.put(["a"], [block(0)])
     assert same(new(tmp_path).get(["a"])[0], block(0))

@@ -400,3 +400,12 @@ class TestOnAGpu:
     def test_every_tensor_is_brought_once_in_order(self, count: int) -> None:
         found = list(one_behind((i, torch.full((2,), float(i))) for i in range(count)))
         assert [(i, t.tolist()) for i, t in found] == [(i, [i, i]) for i in range(count)]
+
+
+def test_texts_that_cutting_makes_the_same_name_max_length() -> None:
+    mails = [f"{'every week we send you the news of our house and garden ' * 6} {topic}" for topic in "abcd"]
+    with pytest.warns(UserWarning, match=r"3 of 6 texts are as another up to max_length=64 tokens"):
+        TextEncoder("minilm", trainable_layers=0).tokenize([*mails, "short", mails[0]])
+    with quiet():
+        TextEncoder("minilm", trainable_layers=0, max_length=128).tokenize(mails)
+        TextEncoder("minilm", trainable_layers=0).tokenize([mails[0]] * 6)

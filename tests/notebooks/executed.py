@@ -16,10 +16,6 @@ from notebooks import build as notebooks
 from notebooks.build import running
 
 START = "00_start_here"
-TINY = {
-    "train_size": 300, "test_size": 200, "query_budget": 8, "noise": "asymmetric", "annotator": "simulated",
-    "llm_labelled": 90,
-}  # fmt: skip
 # Every explorer's controls are moved at the end: an error at another position must not hide.
 TRY = "import nlkit\nprint('moves:', nlkit.course.widgets.try_all())"
 AT_ONCE = min(2, count_cores())
@@ -63,10 +59,7 @@ class Executed:
 
 def execute(kind, name, folder):
     """Run a notebook: "live" with solutions and nothing recorded, or as the "student" gets it."""
-    if kind == "live":
-        how = {"live": True, "read": notebooks.read_solutions}
-    else:
-        how = {"parameters": TINY if name == START else {}}  # the first one records nothing
+    how = {"live": True, "read": notebooks.read_solutions} if kind == "live" else {}
     return running.run([name], out=folder, then=TRY, **how).iloc[0]
 
 

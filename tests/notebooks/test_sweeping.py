@@ -81,6 +81,16 @@ class TestSweep:
         notebooks.sweep(NAME, {"noise_rate": [0.4]}, tmp_path, {"seed": 1} if change == "parameters" else {})
         assert len(executed) == 2
 
+    @pytest.mark.parametrize("suffix", ["ipynb", "json"])
+    def test_a_truncated_file_is_named_and_run_again(self, executed, tmp_path, suffix):
+        found = notebooks.sweep(NAME, {"noise_rate": [0.4]}, tmp_path)
+        path = tmp_path / "noise_rate=0.4" / f"{NAME}.{suffix}"
+        path.write_text(path.read_text()[:-5])
+        with pytest.warns(UserWarning, match=r"noise_rate=0\.4 holds a damaged file .*run again"):
+            again = notebooks.sweep(NAME, {"noise_rate": [0.4]}, tmp_path)
+        assert len(executed) == 2
+        pd.testing.assert_frame_equal(again, found)
+
     def test_a_failure_is_told_after_the_rest_ran(self, executed, tmp_path):
         with pytest.raises(RuntimeError, match="1 of 3 runs failed") as failed:
             notebooks.sweep(NAME, {"seed": [1, 13, 2]}, tmp_path, {"noise_rate": 0.1})

@@ -69,6 +69,18 @@ class TestEach:
         assert each(ITEMS, count, checkpoint=tmp_path / "own")[:2] == first
         assert calls == ["a", "b", "c"]
 
+    @pytest.mark.parametrize("left", [0, 1, -2])
+    def test_a_truncated_part_is_named_and_made_again(self, tmp_path, count, calls, left):
+        found = each(ITEMS, count, checkpoint=tmp_path)
+        damaged = sorted(tmp_path.iterdir())[0]
+        whole = damaged.read_text()
+        damaged.write_text(whole.rstrip()[:left])
+        with pytest.warns(UserWarning, match=rf"{damaged.name} is damaged .*computed again"):
+            assert each(ITEMS, count, checkpoint=tmp_path) == found
+        assert len(calls) == 4
+        assert each(ITEMS, count, checkpoint=tmp_path) == found
+        assert len(calls) == 4
+
     def test_numpy_and_tuples_become_plain(self):
         [found] = each([()], lambda: (np.float32(0.1), np.arange(2), {"n": np.int64(3)}))
         assert found == [float(np.float32(0.1)), [0, 1], {"n": 3}]

@@ -53,8 +53,8 @@ def draw_noised(
         style = {"color": look.PALETTE[c], "marker": look.MARKERS[c], "s": size}
         ax.scatter(*(p[lead == c] @ CORNERS).T, alpha=0.5, linewidths=0, **style)
         up, at = ("bottom", y + 0.03) if y else ("top", y - 0.05)
-        named = f"{name}\n{share[c]:.0f} %" if numbers else name
-        ax.text(x, at, named, ha="center", va=up, fontweight="bold", parse_math=False)
+        named = look.short(name, 20) + (f"\n{share[c]:.0f} %" if numbers else "")
+        ax.text(x, at, named, ha="center", va=up, fontweight="bold", **look.plain())
     ax.plot(*CORNERS[label], look.MARKERS[label], color="black", fillstyle="none", markersize=13)
     ax.set(xlim=(-0.2, 1.2), ylim=(-0.25, 1.12), aspect="equal")
     ax.axis("off")
@@ -181,7 +181,7 @@ def draw_chain_bars(
         invalid("top", top, f"1 to {len(look.HATCHES) - 1}: more hatches cannot be told apart")
     S, C = p.shape
     named = np.argsort(-p.sum(0), kind="stable")[: top if top < C - 1 else min(C, len(look.HATCHES))]
-    parts = [(label_names[c], 100 * p[:, c], look.bars(number)) for number, c in enumerate(named)]
+    parts = [(look.short(label_names[c]), 100 * p[:, c], look.bars(number)) for number, c in enumerate(named)]
     if len(named) < C:
         rest = 100 * (1 - p[:, named].sum(1))
         parts.append((f"others ({C - len(named)})", rest, {"color": "0.9"}))

@@ -39,7 +39,9 @@ def draw_answer(
     names = []
     for c in kept:
         places = ", ".join(str(i) for i, label in enumerate(shown, start=1) if label == c)
-        names.append(f"{'★ ' if c == truth else ''}{label_names[c]}{f' [{places}]' if places else ''}")
+        names.append(
+            f"{'★ ' if c == truth else ''}{look.short(label_names[c])}{f' [{places}]' if places else ''}"
+        )
     bars = ax.barh(range(len(kept)), p[kept], height=0.75, color=look.PALETTE[7], **look.EDGE)
     bars[kept.index(answer)].set(facecolor=look.PALETTE[0], hatch="//")
     ax.bar_label(bars, fmt="%.0f", padding=2, fontsize=8)
@@ -103,7 +105,7 @@ def draw_label_shares(shares: Mapping[str, ArrayLike], label_names: Sequence[str
         ax.barh(y, v, height=height, label=name, **look.bars(number), **look.EDGE)
         top = int(v.argmax())
         words.append(f"{name}: most often {label_names[top]}, {v[top]:.0f} percent")
-    look.name_rows(ax, label_names)
+    look.name_rows(ax, list(map(look.short, label_names)))
     look.finish(ax, xlabel="texts that get this label (%)", legend=look.BESIDE)
     return "How often each label is given. " + "; ".join(words) + "."
 

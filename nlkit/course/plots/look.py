@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
+import matplotlib
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.font_manager import get_font_names
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -34,6 +38,34 @@ DIAGONAL: dict[str, Any] = {"color": "0.4", "linewidth": 1, "linestyle": (0, (1,
 # Places of a legend: where it covers least, or to the right of the axes, where it covers nothing.
 INSIDE: dict[str, Any] = {"loc": "best"}
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+
+
+# Fonts for what matplotlib's own lacks, Chinese, Japanese and Korean above all, where a system has them.
+FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
+    "PingFang SC", "Hiragino Sans", "Microsoft YaHei", "SimHei", "Yu Gothic", "Malgun Gothic",
+    "Arial Unicode MS",
+)  # fmt: skip
+
+
+@cache
+def _installed() -> list[str]:
+    return [name for name in FONTS if name in get_font_names()]
+
+
+def plain() -> dict[str, Any]:
+    """Return how names from data are written: dollar signs are no formulas, and other scripts have fonts."""
+    return {"parse_math": False, "fontfamily": [*matplotlib.rcParams["font.family"], *_installed()]}
+
+
+def short(name: object, width: int = 24) -> str:
+    """Return a name that leaves room for the figure; a wide character counts as two."""
+    text, room = " ".join(str(name).split()), float(width)
+    for place, character in enumerate(text):
+        room -= 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if room < 0:
+            return text[: place - 1] + "…"
+    return text
 
 
 def array(field: str, values: ArrayLike, *shape: int | str) -> NDArray[np.float64]:
@@ -98,8 +130,9 @@ def mean_and_range(values: Any, by: Any) -> tuple[Any, NDArray[Any]]:
 
 
 def name_rows(ax: Axes, names: Sequence[str], at: Sequence[float] | None = None, **settings: Any) -> None:
-    """Write names, which are no formulas, at the left of rows that go down from 0."""
-    ax.set_yticks(range(len(names)) if at is None else at, names, parse_math=False, **settings)
+    """Write names at the left of rows that go down from 0."""
+    shown = [short(name, 45) for name in names]
+    ax.set_yticks(range(len(names)) if at is None else at, shown, **plain(), **settings)
     if at is None:
         ax.set_ylim(len(names) - 0.5, -0.5)
 
@@ -109,7 +142,7 @@ def side_by_side(ax: Axes, rows: Mapping[str, Any], names: Sequence[str], size: 
     for number, (label, values) in enumerate(rows.items()):
         y = np.arange(len(names)) + 0.5 * ((number + 0.5) / len(rows) - 0.5)
         ax.plot(values, y, **line(number, linestyle="", markersize=size), label=label)
-    name_rows(ax, names)
+    name_rows(ax, list(map(short, names)))
 
 
 def finish(
@@ -126,7 +159,8 @@ def finish(
     if settings.get("xlabel") == "epoch":
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if legend and not isinstance(legend, bool):
-        ax.legend(frameon=False, **legend)
+        for text in ax.legend(frameon=False, **legend).get_texts():
+            text.set(text=short(text.get_text(), 45), **plain())
     if grid:
         ax.grid(alpha=0.3)
     sns.despine(ax=ax)

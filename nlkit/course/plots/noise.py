@@ -54,8 +54,9 @@ def draw_transition_matrix(
             colour = "black" if T[i, j] > 0.55 else "white"
             ax.text(j, i, f"{100 * T[i, j]:.0f}", ha="center", va="center", fontsize=8, color=colour)
         turned = {"rotation": 45, "ha": "right"} if C <= MOST_NUMBERS else {"rotation": 90}
-        ax.set_xticks(range(C), label_names, fontsize=name_size(C), **turned)
-        ax.set_yticks(range(C), label_names, fontsize=name_size(C))
+        names = list(map(look.short, label_names))
+        ax.set_xticks(range(C), names, fontsize=name_size(C), **turned, **look.plain())
+        ax.set_yticks(range(C), names, fontsize=name_size(C), **look.plain())
         ax.set(xlabel="noisy label (percent of each row)", ylabel="true label")
     marked = ""
     if mark is not None:
@@ -89,7 +90,7 @@ def draw_label_truth(table: pd.DataFrame, ax: Axes) -> str:
     ax.barh(place, 100 * right.fillna(0.0), **bars)
     marks: dict[str, Any] = {"label": "expected by Bayes' rule", "color": look.PALETTE[3], "markersize": 6}
     ax.plot(100 * expected, place, "D", **marks)
-    look.name_rows(ax, [f"{c} ({n})" for c, n in zip(name, table["labelled"], strict=True)])
+    look.name_rows(ax, [f"{look.short(c)} ({n})" for c, n in zip(name, table["labelled"], strict=True)])
     ax.set(xlabel="labels that are right (%)", ylabel="noisy label (texts that carry it)")
     look.finish(ax, xlim=(0, 100), legend=look.BESIDE)
     said = zip(name, map(look.percent, right), map(look.percent, expected), strict=True)

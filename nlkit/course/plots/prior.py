@@ -79,7 +79,7 @@ def draw_trajectories(
         fill = "white" if hollow else colour
         ax.plot(*path[:, -1:], **marks[c], markeredgewidth=1.4, zorder=3, markerfacecolor=fill)
     grey: dict[str, Any] = {"color": "0.3", "marker": "o", "markersize": 8}
-    entries = [(label_names[c], marks[c]) for c in sorted(marks) if c >= 0]
+    entries = [(look.short(label_names[c]), marks[c]) for c in sorted(marks) if c >= 0]
     entries += [("no label", marks[-1])] if -1 in marks else []
     entries += [
         ("believed", grey), ("suspect", grey | {"linestyle": "--", "markerfacecolor": "white"}),
@@ -195,9 +195,9 @@ def draw_candidates(
         for number_below, line in enumerate(lines, start=1):
             # Texts may hold dollar signs, which are no formulas.
             at = y + 0.2 + number_below * LINE
-            ax.text(1, at, line, va="center", fontsize=8, color="0.2", parse_math=False)
+            ax.text(1, at, line, va="center", fontsize=8, color="0.2", **look.plain())
         y += 1.2 + LINE * len(lines)
-    look.name_rows(ax, [label_names[c] for c in rows], ticks, fontweight="bold")
+    look.name_rows(ax, [look.short(label_names[c]) for c in rows], ticks, fontweight="bold")
     ax.set(xlabel="weight (%); below it the neighbours: distance and text", xticks=range(0, 101, 20))
     look.finish(ax, grid=False, xlim=(0, 112), ylim=(max(y - 0.5, 0.5), -0.6))
     nearest = ""

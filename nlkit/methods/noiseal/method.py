@@ -22,7 +22,7 @@ from torch import nn
 from nlkit.annotate.base import Annotator, Demonstration, annotator_name, check_annotator
 from nlkit.annotate.demonstrations import balance_report, nearest, worded
 from nlkit.annotate.local import as_annotator
-from nlkit.data.checks import check_texts, class_numbers
+from nlkit.data.checks import check_texts, numbers_of
 from nlkit.data.observed import label_names, observe
 from nlkit.methods.base import Method, new_strong, predict_texts
 from nlkit.methods.noiseal.config import NoiseALConfig
@@ -220,7 +220,7 @@ class NoiseAL(Method):
             labels that were shown with them.
         """
         noisy_label = self._check_trained_on(dataset).noisy_label
-        label = class_numbers(dataset["label"][:], "dataset['label']")
+        label = numbers_of(dataset, "label", "dataset", self.label_names_)
         asked = self.annotations_["index"].to_numpy()
         shown = [i for row in self.annotations_.get("demonstrations", []) for i in row]
         return {

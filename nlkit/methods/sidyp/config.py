@@ -193,11 +193,16 @@ class SiDyPConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._choice("selection", SELECTIONS[:2])  # what guards SiDyP is that its stages are weighed
+        for name in ("normalise", "dynamic_prior", "prior_memory", "weighted_loss", "evidence"):
+            self._choice(name, (True, False))
         self._choice("variant", tuple(VARIANTS))
         self._choice("score", SCORES)
         self._choice("space", ("auto", *SPACES))
         if self.transition is not None:
-            T = np.array(self.transition, dtype=np.float64)
+            try:
+                T = np.array(self.transition, dtype=np.float64)
+            except (TypeError, ValueError, OverflowError):
+                T = np.empty(0)
             if T.ndim != 2 or T.shape[0] != T.shape[1] or (T < 0).any() or not np.allclose(T.sum(1), 1):
                 invalid("transition", self.transition, "a (C, C) matrix of shares whose rows sum to 1")
             object.__setattr__(self, "transition", tuple(map(tuple, T.tolist())))
@@ -210,9 +215,6 @@ class SiDyPConfig(TrainingConfig):
             invalid("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto' or 'mixture'")
         if not isinstance(self.noise_rate, str):
             self._number("noise_rate", low=0.0, high=1.0)
-        for name in ("normalise", "dynamic_prior", "prior_memory", "weighted_loss", "evidence"):
-            if not isinstance(getattr(self, name), bool):
-                invalid(name, getattr(self, name), "True or False")
         for name in ("sampling_steps", "prediction_steps"):
             if getattr(self, name) > self.diffusion_steps:
                 invalid(name, getattr(self, name), f"at most diffusion_steps={self.diffusion_steps}")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nlkit._util import invalid
-from nlkit.data.checks import check_labels, check_texts, class_numbers
+from nlkit.data.checks import check_labels, check_texts, class_numbers, numbers_of
 from nlkit.data.observed import Observed, label_names, observe, with_column
 from nlkit.methods.base import Method
 from nlkit.methods.selection import eval_parts
@@ -74,9 +74,10 @@ class SiDyP(Method):
     history_ : DataFrame
         One row an epoch of either stage (column stage: "classifier" or "diffusion").
     prior_ : DataFrame
-        One row a training text: index, noisy_label, suspect, case (certain, dominant, uncertain), candidates
-        and the weight of the likeliest, suspicion, and refined_weight: the likeliest candidate's weight after
-        the reverse chain's answers.
+        One row a training text: index, id (if the data have one), text, noisy_label (a name), suspect, case
+        (certain, dominant, uncertain), candidates, proposed, the likeliest one's name, likeliest, its number,
+        and weight, suspicion, and refined_weight: the likeliest candidate's weight after the reverse chain's
+        answers.
     noise_rate_ : float
         The given or the estimated one.
     noise_rate_interval_ : tuple of two floats
@@ -148,6 +149,8 @@ class SiDyP(Method):
             stage has learnt so far is there, and `predict` works.
         """
         c = self.config
+        if "validation" in ds and not len(ds["validation"]):
+            ds = type(ds)({split: part for split, part in ds.items() if split != "validation"})
         if c.selection == "noisy_validation" and "validation" not in ds:
             raise ValueError("selection='noisy_validation' needs ds['validation']: its texts")
         data, names = observe(ds, "train"), label_names(ds)
@@ -196,6 +199,9 @@ class SiDyP(Method):
             self.history_.insert(0, "stage", self.history_.pop("stage"))
             table = prior.first(n).table(names, data.noisy_label)
             self.prior_ = table.assign(suspicion=suspicion, refined_weight=refinement.weight.mean(0).max(1))
+            self.prior_.insert(1, "text", data.texts)
+            if "id" in ds["train"].column_names:
+                self.prior_.insert(1, "id", ds["train"]["id"][:])
             self.prior_weight_, self.trajectory_ = prior.weight[:n], trajectory["train"]
             self.dynamics_ = dynamics
             self._finish("denoiser", refinement.best_epoch, refinement.best_weights)
@@ -229,11 +235,13 @@ class SiDyP(Method):
                     for split, part, label in evaluated:
                         p = trainer.predict("branches", part, averaged=True).class_probability()
                         row[f"accuracy_{split}"] = accuracy(p, label)
-        except Interrupted as stop:
-            kept = "the checkpoint is kept" if checkpoint else "without a checkpoint nothing is kept"
+        except Interrupted:
+            kept = "nothing is kept" if saved else "without a checkpoint nothing is kept"
+            if saved and trainer.epoch:
+                kept = f"the checkpoint keeps {trainer.epoch}: the same call goes on there"
             raise Interrupted(
                 f"SiDyP was interrupted in epoch {trainer.epoch + 1} of {c.epochs} of its first stage; {kept}"
-            ) from stop
+            ) from None  # the trainer's message speaks of epochs that are lost with it
         self.branches_ = model
         self.branches_.load_state_dict(recorder.weights[max(recorder.weights)])
         self.snapshots_ = Snapshots([recorder.weights[e] for e in sorted(recorder.weights)[:-1]])
@@ -456,7 +464,7 @@ class SiDyP(Method):
         Parameters
         ----------
         ds : DatasetDict
-            Splits with ``text`` and ``noisy_label`` get the new columns; others stay as they are.
+            Splits with ``text`` and ``noisy_label`` get the new columns; others, and empty ones, stay.
 
         Returns
         -------
@@ -469,11 +477,10 @@ class SiDyP(Method):
         self._check_fitted()
         result = type(ds)(ds)
         for split, part in ds.items():
-            if "noisy_label" not in part.column_names:
+            if "noisy_label" not in part.column_names or not len(part):
                 continue
-            self._check_names(part.features["noisy_label"])
             texts = check_texts(part["text"][:], f"ds[{split!r}]['text']")
-            label = class_numbers(part["noisy_label"][:], f"ds[{split!r}]['noisy_label']")
+            label = numbers_of(part, "noisy_label", f"ds[{split!r}]", self.label_names_)
             p, why = self._refined(texts, label)
             names = ClassLabel(names=self.label_names_)
             part = with_column(part, "refined_label", p.argmax(1).tolist(), names)
@@ -498,7 +505,7 @@ class SiDyP(Method):
             labels.
         """
         data = self._check_trained_on(dataset)
-        label, noisy = class_numbers(dataset["label"][:], "dataset['label']"), data.noisy_label
+        label, noisy = numbers_of(dataset, "label", "dataset", self.label_names_), data.noisy_label
         found = detection_report(self.prior_["suspicion"].to_numpy(), noisy, label)
         refined = self._refined(data.texts, noisy)[0].argmax(1)
         low, high = self.noise_rate_interval_

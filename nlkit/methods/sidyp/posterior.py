@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, p_sample_loop
+from nlkit.models.device import one_thread
 
 __all__ = ["answer_probabilities", "conditions", "new_denoiser", "posterior", "refined"]
 
@@ -66,6 +67,7 @@ def _chunks(n: int) -> list[slice]:
 
 
 @torch.no_grad()
+@one_thread()
 def answer_probabilities(
     denoiser: Denoiser, encoded: Tensor, observed: Tensor, steps: int, generator: torch.Generator, *,
     chains: int = 1, shared_noise: bool = False,
@@ -106,6 +108,7 @@ def answer_probabilities(
 
 
 @torch.no_grad()
+@one_thread()
 def posterior(
     denoiser: Denoiser, condition: Tensor, p_observed: Tensor, config: SiDyPConfig, *,
     chains: int | None = None, mass: float = OBSERVED_MASS,
@@ -155,6 +158,7 @@ def posterior(
 
 
 @torch.no_grad()
+@one_thread()
 def refined(
     denoiser: Denoiser, condition: Tensor, p_observed: Tensor, noisy_label: NDArray[np.int64],
     config: SiDyPConfig,

@@ -66,9 +66,9 @@ class Prior:
         return Prior(self.weight[:n], self.case[:n], self.neighbours[:n], self.suspect[:n])
 
     def table(self, label_names: Sequence[str], noisy_label: ArrayLike) -> pd.DataFrame:
-        """Return one row a sample: index, noisy_label, suspect, case, candidates, likeliest and its weight.
+        """Return one row a sample: index, noisy_label, suspect, case, candidates, and the likeliest of them.
 
-        `likeliest` is a class number, the other labels are names.
+        `proposed` is its name, `likeliest` its class number, `weight` its weight; other labels are names.
         """
         rows = [
             ", ".join(f"{label_names[c]} {w[c]:.2f}" for c in np.argsort(-w, kind="stable") if w[c] > 0)
@@ -78,6 +78,7 @@ class Prior:
             "index": np.arange(len(rows)),
             "noisy_label": [label_names[c] if c >= 0 else "" for c in np.asarray(noisy_label, np.int64)],
             "suspect": self.suspect, "case": self.case, "candidates": rows,
+            "proposed": [label_names[c] for c in self.weight.argmax(1)],
             "likeliest": self.weight.argmax(1), "weight": self.weight.max(1),
         })  # fmt: skip
 

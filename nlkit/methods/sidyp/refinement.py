@@ -26,6 +26,7 @@ from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.diffusion import Denoiser, alpha_bar, q_sample, to_simplex
 from nlkit.methods.sidyp.posterior import answer_probabilities, new_denoiser
 from nlkit.methods.sidyp.prior import Prior, update_prior
+from nlkit.models.device import one_thread
 from nlkit.training import losses
 from nlkit.training.ema import WeightAverage
 from nlkit.training.trainer import Interrupted, copied_weights
@@ -146,6 +147,7 @@ class Refinement:
         found: NDArray[np.float64] = self._weight.cpu().numpy()
         return found
 
+    @one_thread()
     def fit(self, evaluate: Callable[[Denoiser, dict[str, float]], None] | None = None) -> Refinement:
         """Run all epochs; `evaluate` gets the averaged denoiser and the history's row after each.
 
@@ -169,7 +171,7 @@ class Refinement:
             except KeyboardInterrupt as stop:
                 raise Interrupted(
                     f"SiDyP's diffusion was interrupted in epoch {len(self.rows) + 1} of "
-                    f"{c.diffusion_epochs}; what it has learnt so far is kept"
+                    f"{c.diffusion_epochs}; its first stage and what the diffusion learnt up to here are kept"
                 ) from stop
             finally:
                 self.average.keep()

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nlkit._util import unit_rows
-from nlkit.data.checks import class_numbers
-from nlkit.data.observed import Observed, observed_validation
+from nlkit.data.observed import Observed, observe, observed_validation
 from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.evidence import (
     Neighbourhood,
@@ -89,8 +88,7 @@ class Judge:
     def of(cls, ds: Mapping[str, Dataset], data: Observed, config: SiDyPConfig) -> Judge:
         """Return the validation split's labels, or a sixth of the training split's where there are none."""
         if observed_validation(ds) is not None:
-            label = class_numbers(ds["validation"]["noisy_label"][:], "ds['validation']['noisy_label']")
-            return cls("validation", label)
+            return cls("validation", observe(ds, "validation").noisy_label)
         label = np.full(len(data.texts), -1)
         if config.evidence:
             known = np.flatnonzero(data.noisy_label >= 0)

@@ -135,9 +135,12 @@ class TestTables:
     def test_the_prior_is_a_table_to_be_read(self, fitted: nk.SiDyP, noisy: DatasetDict) -> None:
         table, names, weight = fitted.prior_, fitted.label_names_, fitted.prior_weight_
         assert list(table.columns) == [
-            "index", "noisy_label", "suspect", "case", "candidates", "likeliest", "weight", "suspicion",
-            "refined_weight",
+            "index", "id", "text", "noisy_label", "suspect", "case", "candidates", "proposed", "likeliest",
+            "weight", "suspicion", "refined_weight",
         ]  # fmt: skip
+        assert table["id"].tolist() == noisy["train"]["id"][:]
+        assert table["text"].tolist() == noisy["train"]["text"][:]
+        assert table["proposed"].tolist() == [names[c] for c in weight.argmax(1)]
         assert table["index"].tolist() == list(range(400))
         assert table["noisy_label"].tolist() == [names[c] for c in observed(noisy)]
         assert weight.shape == (400, 8)
@@ -227,8 +230,11 @@ class TestTheBestEpoch:
         assert not np.array_equal(sane(chosen, noisy), sane(last, noisy))
         assert np.array_equal(sane(nk.load(best.save(tmp_path)), noisy), sane(best, noisy))
 
-    def test_without_validation_texts(self, noisy: DatasetDict) -> None:
+    @pytest.mark.parametrize("empty", [False, True])
+    def test_without_validation_texts(self, noisy: DatasetDict, empty: bool) -> None:
         alone = DatasetDict({"train": noisy["train"]})
+        if empty:
+            alone["validation"] = noisy["validation"].select([])
         clf = nk.SiDyP(**QUICK).fit(alone)
         sane(clf, noisy)
         assert clf.best_epoch_ is None
@@ -237,6 +243,7 @@ class TestTheBestEpoch:
             clf.at_best_epoch()
         with pytest.raises(ValueError, match=r"selection='noisy_validation' needs ds\['validation'\]"):
             nk.SiDyP(**QUICK, selection="noisy_validation").fit(alone)
+        assert ("validation" in clf.refine(alone)) == empty
 
 
 class TestInterrupted:
@@ -246,7 +253,9 @@ class TestInterrupted:
     ) -> None:
         with monkeypatch.context() as patch:
             interrupt(patch, CoRegularisedLoss, "__call__", 13 * (epoch - 1) + 5)  # 13 batches an epoch
-            with pytest.raises(Interrupted, match=f"epoch {epoch} of 4 of its first stage; the checkpoint"):
+            with pytest.raises(
+                Interrupted, match=f"epoch {epoch} of 4 of its first stage; the checkpoint keeps {epoch - 1}"
+            ):
                 nk.SiDyP(**QUICK).fit(noisy, checkpoint=tmp_path)
         assert_same_run(nk.SiDyP(**QUICK).fit(noisy, checkpoint=tmp_path), fitted, noisy)
         # A finished first stage is not done again, and it is of this run alone.
@@ -401,7 +410,7 @@ class TestEdges:
         ({"transition": [[0.9, 0.1], [0.3, 0.3]]}, r"transition=.*rows sum to 1"),
         ({"transition": [0.5, 0.5]}, r"transition=.*\(C, C\)"),
         ({"variant": "new"}, r"variant='new'.*ours, text_space, published"),
-        ({"dynamic_prior": 1}, r"dynamic_prior=1.*True or False"),
+        ({"dynamic_prior": 1}, r"dynamic_prior=1.*one of True, False"),
         ({"sampling_steps": 20, "diffusion_steps": 10}, r"sampling_steps=20.*at most diffusion_steps=10"),
     ],
 )

@@ -1,0 +1,211 @@
+"""Your own labelled file in; a cleaned file, a list to review, a model and a report out.
+
+`clean` runs four finders of wrong labels, `nlkit.study.suspects` has the rule by which they change a label,
+and `nlkit.study.report` the page that says what was found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from datasets import ClassLabel, Dataset, DatasetDict, concatenate_datasets
+
+from nlkit._util import expanded
+from nlkit.data.checks import class_numbers
+from nlkit.data.observed import label_names, observe, with_column
+from nlkit.data.writing import neutralised, to_csv
+from nlkit.methods.label_cleaning import confident_learning, label_issues, out_of_fold_probabilities
+from nlkit.methods.noiseal.method import NoiseAL
+from nlkit.methods.sidyp.method import SiDyP
+from nlkit.methods.sidyp.prior import nearest_trusted, vote_shares
+from nlkit.metrics.labels import correction_report
+from nlkit.models.encoder import TextEncoder
+from nlkit.models.saving import check_replaceable, whole_folder
+from nlkit.study.report import Report, report_html
+from nlkit.study.suspects import Findings, too_thin
+
+__all__ = ["Cleaned", "clean"]
+
+NEIGHBOURS = 20
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What `clean` found.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        All texts with every column of theirs, in their order, and ``cleaned_label``.
+    table : DataFrame
+        One row a text: id, text, noisy_label, cleaned_label and proposal (names; "" is missing), changed,
+        finders (how many propose the same), confidence and reason.
+    unchanged_because : list of str
+        Why no label was changed; empty where some were.
+    findings : Findings
+        What each finder says.
+    method : SiDyP
+        Fitted to the labels as they were found.
+    gold : dict or None
+        `nlkit.metrics.correction_report` where there are true labels; they had no part in the rest.
+    """
+
+    dataset: Dataset
+    table: pd.DataFrame
+    unchanged_because: list[str]
+    findings: Findings
+    method: SiDyP
+    gold: dict[str, float] | None
+    not_looked_at: dict[str, int]
+
+    def __repr__(self) -> str:
+        rate, (low, high) = self.findings.noise_rate, self.findings.interval
+        what = f"{self.table['changed'].sum()} of {len(self.table)} labels changed"
+        if self.unchanged_because:
+            what = "no label changed, because " + "; ".join(self.unchanged_because)
+        return f"Cleaned: about {rate:.0%} seem to be wrong ({low:.0%} to {high:.0%}); {what}"
+
+    @property
+    def suspects(self) -> pd.DataFrame:
+        """The rows of `table` for which at least two finders propose the same other label, surest first."""
+        few = self.table[self.table["finders"] >= 2]
+        return few.sort_values(["finders", "confidence"], ascending=False, kind="stable")
+
+    def report(self) -> Report:
+        """Return what `nlkit.study.report` makes a page of."""
+        return Report(
+            self.table, self.suspects, self.findings, self.method.label_names_, self.unchanged_because,
+            self.gold, self.not_looked_at, self.method.config.to_dict(),
+        )  # fmt: skip
+
+    def save(self, folder: str | Path) -> Path:
+        """Write cleaned.csv, review.csv, report.html and the model; the folder appears as a whole.
+
+        A cell of text that a spreadsheet would take for a formula gets an apostrophe in front.
+
+        Raises
+        ------
+        OSError
+            If the folder holds anything but an earlier result that nobody has edited, or the disk is full.
+        """
+        target = expanded(folder)
+        rows = self.dataset
+        if "id" not in rows.column_names:
+            rows = with_column(rows, "id", self.table["id"].tolist())
+        rows = with_column(rows, "changed", self.table["changed"].tolist())
+        review = self.suspects.drop(columns=["changed"]).assign(decision="")
+        with whole_folder(target) as place:
+            to_csv(rows, place / "cleaned.csv")
+            review.map(neutralised).rename(columns=neutralised).to_csv(place / "review.csv", index=False)
+            (place / "report.html").write_text(report_html(self.report()), "utf-8")
+            self.method.save(place / "model")
+        return target
+
+
+def clean(
+    ds: DatasetDict, out: str | Path | None = None, *, encoder: str = "minilm", profile: str = "quick",
+    seed: int = 0, **settings: Any,
+) -> Cleaned:  # fmt: skip
+    """Look for wrong labels by four finders, and change those on which they agree.
+
+    Parameters
+    ----------
+    ds : DatasetDict
+        Splits with ``text`` and ``noisy_label``, which are looked at together; without ``id`` the rows are
+        numbered from 1. A ``label`` (−1: none) is true, and tells how good the result is; nothing else.
+    out : path, optional
+        Folder for the files of `Cleaned.save`.
+    encoder, profile, seed
+        As in every method.
+    **settings
+        Any other setting that `nlkit.SiDyP` and `nlkit.NoiseAL` share, such as max_length.
+
+    Raises
+    ------
+    ImportError
+        If cleanlab is not installed: ``pip install 'nlkit[baselines]'``.
+    ValueError
+        If the data cannot be used.
+    OSError
+        If `out` cannot be written.
+
+    Examples
+    --------
+    >>> import nlkit as nk
+    >>> ds = nk.load_dataset({"train": "my.csv"}, noisy_label="stars", validation=0)   # doctest: +SKIP
+    >>> nk.clean(ds, out="cleaned").suspects                                           # doctest: +SKIP
+    """
+    confident_learning()  # and whether the result can be written: before anything that takes time
+    if out is not None:
+        check_replaceable(out)
+    rows = _together(ds)
+    whole = DatasetDict({"train": rows})
+    names, data = label_names(whole), observe(whole, "train")
+    shared = {"encoder": encoder, "profile": profile, "seed": seed, **settings}
+    method = SiDyP(**shared).fit(whole)
+    findings = _find(method, NoiseAL(annotator=None, query_budget=0, **shared).fit(whole), whole)
+    table = findings.table()
+    reasons = too_thin(findings, table, names)
+    changed = (table.pop("agreed") & (not reasons)).to_numpy()
+    label = np.where(changed, table["proposal"], data.noisy_label)
+    name = np.array([*names, ""], object)
+    table["proposal"] = name[table["proposal"]]
+    ids = rows["id"][:] if "id" in rows.column_names else np.arange(1, len(rows) + 1)
+    for column, values in (
+        ("changed", changed), ("cleaned_label", name[label]), ("noisy_label", name[data.noisy_label]),
+        ("text", data.texts), ("id", ids),
+    ):  # fmt: skip
+        table.insert(0, column, values)
+    gold = None
+    if "label" in rows.column_names:
+        truth = class_numbers(rows["label"][:], "label")
+        gold = correction_report(data.noisy_label, label, truth) if (truth >= 0).any() else None
+    rows = with_column(rows, "cleaned_label", label.tolist(), ClassLabel(names=names))
+    others = {split: len(part) for split, part in ds.items() if "noisy_label" not in part.column_names}
+    cleaned = Cleaned(rows, table, reasons, findings, method, gold, others)
+    if out is not None:
+        cleaned.save(out)
+    return cleaned
+
+
+def _together(ds: DatasetDict) -> Dataset:
+    """Return the rows of all splits that have labels; if there are several, with a column that names them."""
+    parts = {split: part for split, part in ds.items() if "noisy_label" in part.column_names}
+    if len(parts) < 2:
+        return parts["train"] if parts else ds["train"]
+    return concatenate_datasets([
+        part if "split" in part.column_names else with_column(part, "split", [split] * len(part))
+        for split, part in parts.items()
+    ])  # fmt: skip
+
+
+def _find(sidyp: SiDyP, noiseal: NoiseAL, ds: DatasetDict) -> Findings:
+    """Ask all four finders, in the order of `FINDERS`."""
+    c, data = sidyp.config, observe(ds, "train")
+    z, n, n_classes = data.noisy_label, len(data.texts), len(sidyp.label_names_)
+    refined = sidyp.refine(ds)["train"]
+    label, sure = np.array(refined["refined_label"][:]), np.array(refined["refined_probability"][:])
+    by_sidyp = np.tile((1 - sure)[:, None] / max(n_classes - 1, 1), (1, n_classes))
+    by_sidyp[np.arange(n), label] = sure
+    by_noiseal = np.mean([p[-1].astype(np.float64) for p in noiseal.dynamics_.values()], axis=0)
+    purified = noiseal.partition_["set"].to_numpy() == "P"
+
+    embedding = TextEncoder(c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device).embed(
+        data.texts
+    )
+    known = np.flatnonzero(z >= 0)
+    by_cleanlab, issue = np.full((n, n_classes), 1 / n_classes), np.zeros(n, bool)
+    by_cleanlab[known] = out_of_fold_probabilities(embedding[known], z[known], n_classes, seed=c.seed)
+    issue[known] = label_issues(confident_learning(), by_cleanlab[known], z[known])
+    near, distance = nearest_trusted(embedding, z, np.zeros(n, bool), k=NEIGHBOURS)
+    by_near = vote_shares(near, distance, z, n_classes)
+
+    probability = np.stack([by_sidyp, by_noiseal, by_cleanlab, by_near])
+    proposal = probability.argmax(2)
+    proposal[0] = label
+    proposal[1, ~purified], proposal[2, ~issue] = z[~purified], z[~issue]
+    return Findings(z, proposal, probability, sidyp.noise_rate_, sidyp.noise_rate_interval_, near)
