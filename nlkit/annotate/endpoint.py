@@ -203,7 +203,9 @@ class Endpoint:
             try:
                 async with asyncio.timeout(max(0.0, min(self.timeout, end - began))):
                     body = self.body(prompt, label_names, lacks)
-                    raw = await client.chat.completions.with_raw_response.create(**_arguments(body))
+                    raw = await client.chat.completions.with_raw_response.create(
+                        model=self.model, messages=body["messages"], extra_body=body
+                    )
                 reply = read_completion(json.loads(raw.http_response.content))
                 if reply.prompt_tokens:
                     cost = self.cost(reply.prompt_tokens, reply.completion_tokens)
@@ -315,12 +317,6 @@ def _schema(label_names: Sequence[str]) -> dict[str, Any]:
         "type": "object", "properties": properties, "required": ["label"], "additionalProperties": False,
     }  # fmt: skip
     return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
-
-
-def _arguments(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a body as arguments of the package's method, which takes fields it does not know as extra."""
-    known = {"model", "messages"}
-    return {k: body[k] for k in known} | {"extra_body": {k: v for k, v in body.items() if k not in known}}
 
 
 def _told(cost: Cost) -> str:

@@ -54,8 +54,8 @@ def load(folder: str | Path, *, encoder: str | None = None) -> Any:
         needed = str(values["config"]["encoder"])
         if needed not in (*ASSETS, encoder) and not expanded(needed).is_dir():
             raise ValueError(
-                f"folder={str(folder)!r} was saved with encoder={needed!r}, which is not here: to fetch it from "
-                f"the hub, if you trust who saved it, load(folder, encoder={needed!r})"
+                f"folder={str(folder)!r} was saved with encoder={needed!r}, which is not here: to fetch it "
+                f"from the hub, if you trust who saved it, load(folder, encoder={needed!r})"
             )
         return METHODS[name]._from_saved(place, tensors, values)
     except (KeyError, TypeError, RuntimeError) as error:
