@@ -24,7 +24,7 @@ PRICES: dict[str, tuple[float, float]] = {
     "gpt-5-mini": (0.25, 2.00),
     "gpt-5-nano": (0.05, 0.40),
 }
-"""US dollars for a million tokens, (prompt, completion), as listed in 2025. Edit it: prices change."""
+"""US dollars for a million tokens, (prompt, completion): lists of 2025, not looked up since. Edit it."""
 
 
 def price_of(model: str) -> tuple[float, float]:
