@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nlkit.annotate.base import Annotator, Demonstration
+from nlkit.annotate.batch import BatchChat, BatchPending
 from nlkit.annotate.local import LocalLLM
 from nlkit.annotate.openai_chat import OpenAIChat
 from nlkit.annotate.plan import PRICES, Budget
@@ -13,6 +14,8 @@ __all__ = [
     "PRICES",
     "Annotator",
     "AnswerStore",
+    "BatchChat",
+    "BatchPending",
     "Budget",
     "Demonstration",
     "LocalLLM",

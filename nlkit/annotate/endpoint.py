@@ -164,22 +164,25 @@ class Endpoint:
             body["response_format"] = _schema(label_names)
         return body | self.extra
 
+    def arguments(self) -> dict[str, Any]:
+        """Return how the package ``openai`` reaches the server; from now on its logs hold no secrets."""
+        for name in ("openai._base_client", "httpx", "httpx2"):  # which log addresses with their queries
+            logging.getLogger(name).addFilter(self.secrets)
+        return {
+            # The package insists on a key; a server that needs none ignores it, and another answers 401.
+            "api_key": self._key or "none",
+            "base_url": self.address,
+            "timeout": self.timeout,
+            "default_headers": self.headers,
+            "default_query": self.query,
+        }
+
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Any]:
         """Give an open client of the package ``openai``; retries, which cost, are counted here, not by it."""
         import openai
 
-        for name in ("openai._base_client", "httpx", "httpx2"):  # which log addresses with their queries
-            logging.getLogger(name).addFilter(self.secrets)
-        async with openai.AsyncOpenAI(
-            # The package insists on a key; a server that needs none ignores it, and another answers 401.
-            api_key=self._key or "none",
-            base_url=self.address,
-            timeout=self.timeout,
-            max_retries=0,
-            default_headers=self.headers,
-            default_query=self.query,
-        ) as client:
+        async with openai.AsyncOpenAI(**self.arguments(), max_retries=0) as client:
             yield client
 
     async def ask(self, client: Any, prompt: str, label_names: Sequence[str]) -> Reply:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 
 class Answer(NamedTuple):
@@ -67,7 +67,7 @@ class ChatServer:
     def times(self) -> Counter[str]:
         return Counter(self._times)
 
-    def handle(self, path: str, key: str, request: dict[str, Any]) -> tuple[Answer, bytes]:
+    def handle(self, path: str, key: str, request: Any) -> tuple[Answer, bytes]:
         if path.partition("?")[0] != "/v1/chat/completions":
             return Answer(status=404), b"<html>nothing here</html>"
         query = request["messages"][-1]["content"].rpartition("Text:")[2].removesuffix("\nLabel:").strip()
@@ -86,15 +86,22 @@ class ChatServer:
         return answer, answer.body(request["model"])
 
 
+Chat = TypeVar("Chat", bound=ChatServer)
+
+
 @contextmanager
-def running(chat: ChatServer) -> Iterator[ChatServer]:
+def running(chat: Chat) -> Iterator[Chat]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            length = int(self.headers["Content-Length"])
+            # A file comes as it is sent; a request without a body as None.
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            request = (
+                sent if "multipart" in self.headers.get("Content-Type", "") else json.loads(sent or "null")
+            )
             key = self.headers.get("Authorization", "").removeprefix("Bearer ")
-            answer, body = chat.handle(self.path, key, json.loads(self.rfile.read(length)))
+            answer, body = chat.handle(self.path, key, request)
             if answer.reset:
                 self.close_connection = True
                 return
@@ -111,6 +118,8 @@ def running(chat: ChatServer) -> Iterator[ChatServer]:
                     self.wfile.write(body[start : start + 1] if answer.drip else body)
             except OSError:
                 self.close_connection = True  # the client lost patience
+
+        do_GET = do_POST  # noqa: N815
 
         def log_message(self, format: str, *arguments: Any) -> None:
             pass
