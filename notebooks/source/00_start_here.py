@@ -486,7 +486,7 @@ def refine():
         SIDYP: sidyp.predict_proba(test_texts),
     }
     return {
-        "prior": sidyp.prior_, "detection": pd.DataFrame([report["detection"]]), "cases": report["prior"],
+        "prior": sidyp.prior_.drop(columns="text"), "detection": pd.DataFrame([report["detection"]]), "cases": report["prior"],
         "chosen": np.array([chosen]), "weight": prior.weight[chosen],
         "near": pd.DataFrame(
             {"index": near, "distance": np.linalg.norm(embedding[near] - embedding[chosen], axis=1)}
