@@ -208,10 +208,11 @@ class LocalLLM:
             reason=["the text is empty" if e else "" for e in empty],
         )
 
-    def ready(self, label_names: Sequence[str], *, convert: bool = False) -> None:
+    def ready(self, label_names: Sequence[str], *, convert: bool = True) -> None:
         """Find the model's files and check the label words now, not after hours of other work.
 
         With `convert` also convert a GGUF file that was not used before, which the first answer would do.
+        That takes 0.8 GB for a moment, so it had better come before other models are in memory.
         """
         self.key()
         self._words(list(label_names))

@@ -76,9 +76,9 @@ def test_conversion_keeps_the_weights(small: Gguf) -> None:
 
 def test_an_annotator_is_made_ready_without_or_with_the_conversion(small: Gguf) -> None:
     annotator, folders = LocalLLM(small[0], store=None), models.cache_folder("models")
-    annotator.ready(["one", "two"])
+    annotator.ready(["one", "two"], convert=False)
     assert not list(folders.iterdir())
-    annotator.ready(["one", "two"], convert=True)
+    annotator.ready(["one", "two"])
     source = models.locate(small[0])
     folder = Path(models.ready_folder(source))
     assert list(folders.iterdir()) == [folder]
