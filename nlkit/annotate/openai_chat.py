@@ -227,8 +227,8 @@ class OpenAIChat:
         -------
         DataFrame
             See `nlkit.annotate.base.answer_table` and the notes above. ``source`` is "store" for answers
-            known before this call and "none" for failed ones, ``prompt_tokens`` 0 where the server does not
-            count them.
+            known before this call and "none" for failed ones and empty texts, which are not asked;
+            ``prompt_tokens`` is 0 where the server does not count them.
 
         Raises
         ------
@@ -280,10 +280,11 @@ class OpenAIChat:
         tiktoken, where it is installed and knows the model. Else they are estimated from what the server
         counted so far, in this session and for the answers in the store.
         """
-        _, names, asked = self._questions(texts, label_names, demonstrations)
+        request, names, asked = self._questions(texts, label_names, demonstrations)
         stored = {} if self.store is None else self.store.get(self.key(), asked, names)
         known = {prompt for prompt, answer in stored.items() if answer.status not in self._again}
-        missing = [prompt for prompt in dict.fromkeys(asked) if prompt not in known]
+        silent = known | self._empty(request, asked)
+        missing = [prompt for prompt in dict.fromkeys(asked) if prompt not in silent]
         tally, timed = copy.copy(self.endpoint.tally), self.endpoint.tally
         for prompt, answer in stored.items():
             tally.add(prompt, answer.prompt_tokens, answer.completion_tokens)
@@ -360,15 +361,20 @@ class OpenAIChat:
         ]
         return request, names, asked
 
+    def _empty(self, request: Request, asked: Sequence[str]) -> set[str]:
+        """Return the prompts of texts that say nothing."""
+        return {prompt for prompt, text in zip(asked, request.texts, strict=True) if not self._cut(text)}
+
     def _annotate(
         self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations, stop: Event
     ) -> pd.DataFrame:
         request, names, asked = self._questions(texts, label_names, demonstrations)
         failed: dict[str, QuestionError] = {}
+        empty = self._empty(request, asked)
         answers, known = answered(
             self.store,
             self.key(),
-            asked,
+            [q for q in asked if q not in empty],
             names,
             lambda missing, keep: failed.update(self._ask(missing, names, keep, stop)),
             again=self._again,
@@ -385,6 +391,8 @@ class OpenAIChat:
         read = [
             read_reply(answers[prompt].reply, names, answers[prompt].finish_reason)
             if prompt in answers
+            else Reading(ABSTAINED, "abstained", "the text is empty")
+            if prompt in empty
             else Reading(ABSTAINED, "failed", failures.get(prompt, lost).reason)
             for prompt in asked
         ]

@@ -150,7 +150,7 @@ def token_counter(model: str) -> Callable[[str], int] | None:
     if Path(model).is_dir():
         from transformers import AutoTokenizer
 
-        tokenizer: Any = AutoTokenizer.from_pretrained(model)
+        tokenizer: Any = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
 
         def count(prompt: str) -> int:
             message = [{"role": "user", "content": prompt}]

@@ -574,6 +574,17 @@ def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> Non
         OpenAIChat(**({"model": "m", "store": None} | settings))
 
 
+def test_an_empty_text_abstains_and_is_not_asked(server: ChatServer) -> None:
+    server.answer = oracle
+    llm = annotator(server)
+    assert llm.plan(["", " \n", TEXTS[0]], LABELS).calls == 1
+    table = llm.annotate(["", " \n", TEXTS[0]], LABELS)
+    assert table["label"].tolist() == [-1, -1, TRUTH[0]]
+    assert table["status"].tolist() == ["abstained", "abstained", "answered"]
+    assert table["reason"].tolist()[:2] == ["the text is empty"] * 2
+    assert len(server.asked) == 1
+
+
 def test_long_texts_are_cut_and_no_texts_ask_nothing(server: ChatServer) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
