@@ -86,7 +86,8 @@ class Selection:
                 self._best, self.best_epoch = score, trainer.epoch
                 self.weights = copied_weights(trainer.models[self.name])
             known = (label >= 0).sum()
-            self.lost = bool(self._best - score > 2 * np.sqrt(self._best * (1 - self._best) / known))
+            share = (self._best * known + 2) / (known + 4)  # after Agresti and Coull: no error of 0
+            self.lost = bool(self._best - score > 2 * np.sqrt(share * (1 - share) / (known + 4)))
         for split, inputs, label in self._evaluated:
             p = trainer.predict(self.name, inputs, averaged=self.averaged).class_probability()
             found[f"accuracy_{split}"] = accuracy(p, label)

@@ -39,7 +39,10 @@ def compute_partitions(
     dynamics_strong: ArrayLike, dynamics_weak: ArrayLike, noisy_label: ArrayLike, momentum: float,
     margin: float, cap: float = NoiseALConfig.cap,
 ) -> list[Partition]:  # fmt: skip
-    """Partition recorded dynamics of all E epochs with other settings; nothing is trained."""
+    """Partition recorded dynamics of all E epochs with other settings; nothing is trained.
+
+    By the threshold alone: that NoiseAL keeps the most trusted of each label (`class_share`) is left out.
+    """
     return replay(
         list(np.asarray(dynamics_strong)), list(np.asarray(dynamics_weak)), noisy_label,
         momentum=momentum, margin=margin, cap=cap,
