@@ -369,14 +369,14 @@ class SiDyP(Method):
             self.denoiser_.to(place), seen.condition.to(place), seen.p_observed.to(place), noisy_label,
             self.config,
         )  # fmt: skip
-        why = np.where(p.argmax(1) == noisy_label, "kept", "diffusion")
+        why = np.where(p.argmax(1) == noisy_label, "kept", "diffusion").astype(object)
         if self.config.evidence:
             known, blank = np.flatnonzero(~missing), np.flatnonzero(missing)
             if len(known):
                 p[known], why[known] = self.weighing_.refined(seen.take(known), p[known], noisy_label[known])
             if len(blank):
                 p[blank] = self._posterior(seen.take(blank))
-        return p, np.where(missing, "filled", why)
+        return p, np.where(missing, "filled", why).astype(str)
 
     def chain(self, texts: Sequence[str], noisy_label: Sequence[int]) -> Probabilities:
         """Return the reverse chain of n texts step by step, for drawing.
@@ -472,8 +472,8 @@ class SiDyP(Method):
         DatasetDict
             With ``refined_label`` (a ClassLabel) and ``refined_probability``: the likeliest class under
             P(y | x, ỹ), and its probability; an observed label is kept unless another one is `CHANGE` times
-            as likely. ``refined_reason``: "kept", "filled" (a missing label: under P(y | x)), or who would
-            change it: "neighbours", "diffusion", or "both" together.
+            as likely. ``refined_reason``: "kept", "filled" (a missing label: under P(y | x)), or which
+            of "first stage", "neighbours" and "diffusion" name the new label too.
         """
         self._check_fitted()
         result = type(ds)(ds)

@@ -219,17 +219,20 @@ class Weighing(nn.Module):
     def refined(
         self, seen: Seen, diffusion: NDArray[np.float32], noisy_label: Labels
     ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
-        """Return P(y | x, ỹ), shape (n, C), rows sum to 1, by neighbours and diffusion; and who says so (n,).
+        """Return P(y | x, ỹ), shape (n, C), rows sum to 1: the pool of the stages; and who says so (n,).
 
-        An observed label, none missing, gives way only to one that is `CHANGE` times as likely.
+        An observed label, none missing, gives way only to one that is `CHANGE` times as likely. Exponents are
+        halfway between those of the prediction and `ALIKE`: with few texts the prediction rests on the first
+        stage nearly alone, which has learnt the wrong labels too.
         """
-        near = observed_posterior(self._neighbours(seen), noisy_label, self.T)
-        p, row = ((near + diffusion) / 2).astype(np.float32), np.arange(len(noisy_label))
-        best = p.argmax(1)
+        first, near, _ = self.stages(seen, diffusion)
+        stages = np.stack([*(observed_posterior(u, noisy_label, self.T) for u in (first, near)), diffusion])
+        p = pooled(stages, (self.exponents.cpu().numpy() + ALIKE) / 2).astype(np.float32)
+        best, row = p.argmax(1), np.arange(len(noisy_label))
         best = np.where(p[row, best] < CHANGE * p[row, noisy_label], noisy_label, best)
         p[row, best] = 1.001 * p.max(1)  # what is kept is the likeliest, by a hair
-        by_both = [near.argmax(1) == best, diffusion.argmax(1) == best]
-        who = np.select([by_both[0] & ~by_both[1], by_both[1] & ~by_both[0]], STAGES[1:], "both")
+        says = (stages.argmax(2) == best).T  # (n, 3)
+        who = np.array([", ".join(np.array(STAGES)[one]) or "all together" for one in says])
         return p / p.sum(1, keepdims=True), np.where(best == noisy_label, "kept", who)
 
     def report(self) -> dict[str, Any]:

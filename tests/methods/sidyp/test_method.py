@@ -99,8 +99,9 @@ class TestWhatItIsFor:
         assert (found == y).mean() > (z == y).mean() + 0.15
         report = good.report(noisy["train"])
         assert report["correction"]["accuracy_after"] == pytest.approx((found == y).mean())
-        assert report["correction"]["correction_rate"] > 0.6
-        assert report["correction"]["harm_rate"] < 0.2
+        # Half of the wrong labels, and hardly a right one: with 400 texts the first stage has a say.
+        assert report["correction"]["correction_rate"] > 0.4
+        assert report["correction"]["harm_rate"] < 0.1
         assert report["detection"]["noise_rate"] == pytest.approx((z != y).mean())
         assert report["detection"]["noise_rate_used"] == good.noise_rate_
         assert report["detection"]["auc"] > 0.9
