@@ -21,6 +21,7 @@ if "torch" not in sys.modules:
 # name -> module that holds it
 _NAMES = {
     "Baseline": "methods.baselines",
+    "Budget": "annotate.plan",
     "ConfidentLearning": "methods.label_cleaning",
     "KNNRelabel": "methods.label_cleaning",
     "METHODS": "methods.registry",

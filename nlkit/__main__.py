@@ -1,4 +1,4 @@
-"""``nlkit doctor``, ``nlkit clean``, and in a clone of the repository the commands that run notebooks."""
+"""``nlkit doctor``, ``answers``, ``clean``, and in a clone of the repository what runs notebooks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ __all__ = ["main"]
 
 COMMANDS = {
     "doctor": "say what works on this machine, and what to do about the rest",
+    "answers": "list, export or delete the stored answers of language models",
     "clean": "look for wrong labels in a file of yours, mend what is sure, and report",
     "course": "execute the notebooks with papermill",
     "sweep": "execute one notebook for many settings, and draw what it found",
@@ -35,6 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
         report = doctor()
         print(report)
         return 0 if report.ok else 1
+    if chosen.command == "answers":
+        from nlkit.annotate import answers
+
+        return answers.main(chosen.arguments)
     if chosen.command == "clean":
         return _clean(chosen.arguments)
     root = Path(__file__).resolve().parents[1]

@@ -19,7 +19,7 @@ import nlkit
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PROJECT = PYPROJECT["project"]
-INSTALLED_EXTRAS = ("notebooks", "site", "api", "baselines", "dev")
+INSTALLED_EXTRAS = ("notebooks", "site", "api", "baselines", "serving", "dev")
 
 
 def pinned(name):
@@ -115,13 +115,13 @@ class TestMake:
         planned = make("--dry-run", "lint").stdout
         assert "--no-deps -r requirements/offline.txt" in planned
         # torch first: what comes later finds it there.
-        parts = ("-c constraints.txt torch", '-e ".[notebooks,api,baselines]"', '-e ".[site,dev]"')
+        parts = ("-c constraints.txt torch", '-e ".[notebooks,api,baselines]"', '-e ".[site,serving,dev]"')
         places = [planned.index(part) for part in parts]
         assert places == sorted(places)
 
     def test_the_course_goes_without_the_tools_of_its_makers(self, make):
         (make.folder / ".venv" / ".ready").unlink()
-        assert "[site,dev]" not in make("--dry-run", "setup", "demo", "lab").stdout
+        assert "[site,serving,dev]" not in make("--dry-run", "setup", "demo", "lab").stdout
 
     @pytest.mark.parametrize(
         ("fails_on", "message"),

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from nlkit.annotate.base import Annotator, Demonstration
+from nlkit.annotate.batch import BatchChat, BatchPending
 from nlkit.annotate.local import LocalLLM
 from nlkit.annotate.openai_chat import OpenAIChat
+from nlkit.annotate.plan import PRICES, Budget
 from nlkit.annotate.simulated import Simulated
 from nlkit.annotate.store import AnswerStore
 
-__all__ = ["Annotator", "AnswerStore", "Demonstration", "LocalLLM", "OpenAIChat", "Simulated"]
+__all__ = [
+    "PRICES",
+    "Annotator",
+    "AnswerStore",
+    "BatchChat",
+    "BatchPending",
+    "Budget",
+    "Demonstration",
+    "LocalLLM",
+    "OpenAIChat",
+    "Simulated",
+]

@@ -179,6 +179,9 @@ def answer_table(
     source: Sequence[str],
     prompt_tokens: Sequence[int],
     prompts: Sequence[str],
+    status: Sequence[str] | None = None,
+    reason: Sequence[str] | None = None,
+    finish_reason: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Build the table that every annotator returns, one row per text in the order asked.
 
@@ -193,22 +196,32 @@ def answer_table(
     abstain : array of shape (n,), optional
         True where the annotator gave no usable answer. `abstain_below` adds the rows whose confidence is
         smaller; an unknown confidence (NaN) is not smaller.
+    status, reason, finish_reason : sequence of n strings, optional
+        As below, where an API's replies say more than that there is a label.
 
     Returns
     -------
     DataFrame
         Columns ``label`` (int64, -1 = abstained), ``label_name`` ("" = abstained), ``confidence`` (the
         largest probability, unless given), ``p_0`` ... ``p_{C-1}`` (rows sum to 1), ``source`` ("model" or
-        "store"), ``prompt_tokens`` and ``prompt``.
+        "store"), ``prompt_tokens``, ``prompt``, ``status`` ("answered"; "abstained": the annotator named no
+        label; "unusable": what came cannot be read; "failed": nothing came), ``reason`` of every other status
+        than "answered", and ``finish_reason``, an API's word why a reply ended ("" for others).
     """
     p = np.asarray(probabilities, dtype=np.float64).reshape(-1, len(label_names))
     p = p / p.sum(axis=1, keepdims=True)
     if confidence is None:
         confidence = p.max(axis=1, initial=0.0)
     label = p.argmax(axis=1).astype(np.int64) if label is None else label.copy()
-    label[confidence < abstain_below] = ABSTAINED
+    state = pd.Series("answered" if status is None else list(status), index=range(len(label)), dtype="str")
+    why = pd.Series("" if reason is None else list(reason), index=range(len(label)), dtype="str")
+    unsure = (confidence < abstain_below) & (label != ABSTAINED)
+    label[unsure] = ABSTAINED
+    why[unsure] = f"confidence below {abstain_below}"
     if abstain is not None:
         label[abstain] = ABSTAINED
+    state[(label == ABSTAINED) & (state == "answered")] = "abstained"
+    why[(state != "answered") & (why == "")] = "no label given"
     columns: dict[str, Any] = {
         "label": label,
         "label_name": [label_names[c] if c != ABSTAINED else "" for c in label],
@@ -219,5 +232,9 @@ def answer_table(
         "source": list(source),
         "prompt_tokens": np.asarray(prompt_tokens, dtype=np.int64),
         "prompt": list(prompts),
+        "status": state,
+        "reason": why,
+        "finish_reason": [""] * len(label) if finish_reason is None else list(finish_reason),
     }
-    return pd.DataFrame(columns).astype({"label_name": "str", "source": "str", "prompt": "str"})
+    texts = ("label_name", "source", "prompt", "status", "reason", "finish_reason")
+    return pd.DataFrame(columns).astype(dict.fromkeys(texts, "str"))

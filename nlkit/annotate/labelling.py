@@ -81,7 +81,8 @@ def label_with_llm(
     Notes
     -----
     The texts of all splits are asked in one call, so ``calibration="batch"`` averages over all of them. A
-    `LocalLLM` keeps its answers in its store: after an interruption, the same call asks only for the rest.
+    `LocalLLM` or `OpenAIChat` keeps its answers in its store: after an interruption, the same call asks only
+    for the rest. An `OpenAIChat` also keeps within its `Budget`; texts beyond it count as abstained.
     """
     answers = llm_answers(ds, annotator, shots, pool, seed=seed, encoder=encoder, splits=splits)
     result, rows = type(ds)(ds), []

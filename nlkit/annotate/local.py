@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
+from itertools import compress
 from typing import Any, cast
 
 import numpy as np
@@ -148,6 +149,7 @@ class LocalLLM:
         -------
         DataFrame
             See `nlkit.annotate.base.answer_table`. ``source`` is "store" for answers known before this call.
+            An empty text is not asked (``source`` "none") and abstains.
 
         Raises
         ------
@@ -157,6 +159,7 @@ class LocalLLM:
         """
         request = check_request(texts, label_names, demonstrations)
         names, n = request.label_names, len(request.texts)
+        empty = np.array([not prompts.clean(text) for text in request.texts], dtype=bool)  # says nothing
         words, prefix, queries, prompt = self._template(request)
         calibration = self.calibration
         if calibration == "auto":
@@ -171,7 +174,7 @@ class LocalLLM:
         answers, known = answered(
             self.store,
             self.key(),
-            [*queries, *(text for group in contents for text in group)],
+            [*compress(queries, ~empty), *(text for group in contents for text in group)],
             identity,
             lambda missing, keep: self._ask(prefix, missing, words, keep),
         )
@@ -180,26 +183,36 @@ class LocalLLM:
         if self.normalise == "mean":
             ends = self._tokenizer([prompts.continuation(word) for word in words], add_special_tokens=False)
             divisor = np.array([len(tokens) for tokens in ends.input_ids])
-        scores = np.array([answers[q].scores for q in queries]).reshape(n, len(names)) / divisor
+        nothing = StoredAnswer("", np.zeros(len(names)))
+        given = [nothing if e else answers[q] for q, e in zip(queries, empty, strict=True)]
+        scores = np.array([answer.scores for answer in given]).reshape(n, len(names)) / divisor
         bias: Floats | None = None
         if contents:
             free = np.array([[answers[q].scores for q in group] for group in contents]) / divisor
             bias = np.log(np.exp(log_softmax(free, axis=-1)).mean(axis=1))  # (1 or n, C)
-        elif calibration == "batch" and n:
-            bias = np.log(np.exp(log_softmax(scores, axis=-1)).mean(axis=0))
+        elif calibration == "batch" and not empty.all():
+            bias = np.log(np.exp(log_softmax(scores[~empty], axis=-1)).mean(axis=0))
+        p = calibrate(scores, bias)
+        p[empty] = 1 / len(names)
         return answer_table(
-            calibrate(scores, bias),
+            p,
             names,
+            abstain=empty,
             abstain_below=self.abstain_below,
-            source=["store" if q in known else "model" for q in queries],
-            prompt_tokens=[answers[q].prompt_tokens for q in queries],
+            source=[
+                "none" if answer is nothing else "store" if answer.prompt in known else "model"
+                for answer in given
+            ],
+            prompt_tokens=[answer.prompt_tokens for answer in given],
             prompts=queries,
+            reason=["the text is empty" if e else "" for e in empty],
         )
 
-    def ready(self, label_names: Sequence[str], *, convert: bool = False) -> None:
+    def ready(self, label_names: Sequence[str], *, convert: bool = True) -> None:
         """Find the model's files and check the label words now, not after hours of other work.
 
         With `convert` also convert a GGUF file that was not used before, which the first answer would do.
+        That takes 0.8 GB for a moment, so it had better come before other models are in memory.
         """
         self.key()
         self._words(list(label_names))
@@ -224,7 +237,9 @@ class LocalLLM:
         @cache
         def cut(text: str) -> str:
             whole = prompts.clean(text)
-            spans = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
+            spans = tokenizer(
+                whole, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+            ).offset_mapping
             end = spans[self.max_text_tokens - 1][1] if len(spans) > self.max_text_tokens else len(whole)
             return whole[:end].rstrip()
 

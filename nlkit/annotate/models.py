@@ -20,6 +20,8 @@ __all__ = ["ModelSource", "load_model", "load_tokenizer", "locate", "ready_folde
 
 _FORMAT = "v1"  # part of the folder's name: a change of what is kept makes new folders
 
+_SERVE = "choose another model, or serve it with llama.cpp, Ollama or vLLM and ask that with OpenAIChat"
+
 
 class ModelSource(NamedTuple):
     """Where a model is: a folder or hub name to load, or a GGUF file; `identity` changes with its weights."""
@@ -34,15 +36,34 @@ def locate(model: str | os.PathLike[str]) -> ModelSource:
 
     `identity` is the SHA-256 of the weights for files; for a hub name it is the commit of the copy in the
     hub's cache or online.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these. A model is data: code beside it is never run, and weights are read from
+        safetensors and GGUF files alone.
     """
     path = expanded(model)
     if path.is_file():
+        with path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise ValueError(
+                    f"model={str(model)!r} is no GGUF file: give one, or a folder of transformers"
+                )
         return ModelSource(str(path.parent), path, _digest([path]))
     if path.is_dir():
-        weights = sorted(p for p in path.iterdir() if p.suffix in {".safetensors", ".bin", ".json"})
-        if not any(p.name == "config.json" for p in weights):
+        weights = sorted(p for p in path.iterdir() if p.suffix in {".safetensors", ".json"})
+        config = path / "config.json"
+        if not config.is_file():
             raise ValueError(
                 f"model={str(model)!r}: the folder has no config.json, so it is no transformers model"
+            )
+        if "auto_map" in json.loads(config.read_text("utf-8")):
+            raise ValueError(f"model={str(model)!r} needs code of its own, which is never run: {_SERVE}")
+        if not any(p.suffix == ".safetensors" for p in weights):
+            raise ValueError(
+                f"model={str(model)!r}: the folder has no .safetensors file, and others are not read: save "
+                "it with transformers' save_pretrained"
             )
         return ModelSource(str(path), None, _digest(weights))
     if str(model) == "smollm2":
@@ -53,11 +74,11 @@ def locate(model: str | os.PathLike[str]) -> ModelSource:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(str(model))
-    except OSError as error:
+        config = AutoConfig.from_pretrained(str(model), trust_remote_code=False)
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"model={str(model)!r} is no file or folder here, no name of nlkit ('smollm2'), and the hub "
-            f"did not give it: {error}"
+            f"did not give it, or it needs code of its own, which is never run: {error}"
         ) from error
     commit = getattr(config, "_commit_hash", None) or "unknown-revision"
     return ModelSource(str(model), None, commit)
@@ -88,9 +109,16 @@ def _convert(source: ModelSource, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     assert source.gguf is not None
-    settings: dict[str, Any] = {"gguf_file": source.gguf.name, "local_files_only": True}
-    tokenizer = AutoTokenizer.from_pretrained(source.place, **settings)
-    model = AutoModelForCausalLM.from_pretrained(source.place, dtype=torch.float32, **settings)
+    settings: dict[str, Any] = {
+        "gguf_file": source.gguf.name,
+        "local_files_only": True,
+        "trust_remote_code": False,
+    }
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.place, **settings)
+        model = AutoModelForCausalLM.from_pretrained(source.place, dtype=torch.float32, **settings)
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise ValueError(f"transformers cannot read {source.gguf} ({error}): {_SERVE}") from error
     temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     temporary.mkdir(parents=True)
     try:
@@ -119,7 +147,7 @@ def load_tokenizer(source: ModelSource) -> Any:
     """Load the tokenizer of a located model (a fast one: texts are cut by its character offsets)."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(str(ready_folder(source)), use_fast=True)
+    return AutoTokenizer.from_pretrained(str(ready_folder(source)), use_fast=True, trust_remote_code=False)
 
 
 _loaded: WeakValueDictionary[tuple[str, str, str, str], torch.nn.Module] = WeakValueDictionary()
@@ -137,7 +165,9 @@ def load_model(source: ModelSource, *, precision: str, device: torch.device) -> 
     folder = ready_folder(source)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(
+            str(folder), dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
     except Exception as error:
         if source.gguf is None:
             raise

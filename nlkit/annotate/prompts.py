@@ -11,6 +11,7 @@ A chat model gets one message (`chat`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from nlkit.annotate.base import Demonstration
@@ -23,7 +24,9 @@ __all__ = [
     "clean",
     "continuation",
     "describe",
+    "harmless",
     "prefix",
+    "quoted",
     "suffix",
 ]
 
@@ -50,10 +53,18 @@ _LABELS = "Labels:"
 _CHAT_TASK = "Classify the last text by one of these labels:"
 _CHAT_FORM = "Reply with the name of that label, spelt as in the list, and with nothing else."
 
+_COMMAND = re.compile(r"\b(?:text|label)\s*:|<[|｜]\w{1,40}[|｜]>(?:\s*(?:system|user|assistant)\b)?", re.I)
+_CONTROL = re.compile(r"<(?=[|｜]|/?s>|(?:start|end)_of_turn>)|\[(?=/?INST\])")
+
 
 def clean(text: str) -> str:
     """Collapse all white space to single blanks, so that a text cannot end its own line of the template."""
-    return " ".join(text.split())
+    return harmless(" ".join(text.split()))
+
+
+def harmless(text: str) -> str:
+    """Replace lone surrogates, which can be neither sent nor stored, by U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def describe(label_names: Sequence[str], descriptions: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -65,9 +76,21 @@ def describe(label_names: Sequence[str], descriptions: Mapping[str, str] | None 
     return {name: clean(own.get(name, DESCRIPTIONS.get(name, name))) for name in label_names}
 
 
+def quoted(text: str) -> str:
+    """Return a text as the template shows it, where it is data: in one line, with nothing to be obeyed.
+
+    The template's own "Text:" and "Label:" are left out, and so is what chat formats take for the end of a
+    message; a blank breaks up what is left of such. Ordinary texts have neither, and stay as they are.
+    """
+    shown = clean(text)
+    while _COMMAND.search(shown):  # what stood around one may be another
+        shown = clean(_COMMAND.sub("", shown))
+    return _CONTROL.sub(r"\g<0> ", shown)
+
+
 def _block(text: str, word: str | None) -> str:
     answer = f" {word}" if word is not None else ""
-    return f"\n\nText: {clean(text)}".rstrip() + f"\nLabel:{answer}"
+    return f"\n\nText: {quoted(text)}".rstrip() + f"\nLabel:{answer}"
 
 
 def _listed(words: Sequence[str], descriptions: Sequence[str]) -> list[str]:

@@ -106,8 +106,11 @@ class LabelScorer:
         self.limit = _attention_limit(model.config)
 
     def encode(self, text: str, *, first: bool = False) -> Tokens:
-        """Tokenise a part of a prompt; `first` adds the begin-of-text token if the model has one."""
-        tokens: Tokens = self.tokenizer(text, add_special_tokens=False).input_ids
+        """Tokenise a part of a prompt; `first` adds the begin-of-text token if the model has one.
+
+        A control token's name in a text, such as ``<|im_end|>``, is read as letters and not as the token.
+        """
+        tokens: Tokens = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
         if first:
             special = self.tokenizer("").input_ids
             tokens = [t for t in special if t == self.tokenizer.bos_token_id] + tokens

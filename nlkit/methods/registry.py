@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nlkit._util import expanded
+from nlkit.data.packaged import ASSETS
 from nlkit.methods.base import Method
 from nlkit.methods.baselines import Baseline
 from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel
@@ -21,8 +22,14 @@ METHODS: dict[str, type[Method]] = {
 """Name → class. `nlkit.load` finds the class of a saved method here."""
 
 
-def load(folder: str | Path) -> Any:
-    """Load a fitted method that was saved with its ``save(folder)``.
+def load(folder: str | Path, *, encoder: str | None = None) -> Any:
+    """Load a fitted method that was saved with its ``save(folder)``; no code of anyone's is run.
+
+    Parameters
+    ----------
+    encoder : str, optional
+        The name of the encoder it was saved with, as consent to fetch it, where that is one of the hub and
+        neither installed beside nlkit nor a folder here.
 
     Returns
     -------
@@ -44,6 +51,12 @@ def load(folder: str | Path) -> Any:
     if name not in METHODS:
         raise ValueError(f"{path}: saved by method {name!r}, this nlkit knows {sorted(METHODS)}")
     try:
+        needed = str(values["config"]["encoder"])
+        if needed not in (*ASSETS, encoder) and not expanded(needed).is_dir():
+            raise ValueError(
+                f"folder={str(folder)!r} was saved with encoder={needed!r}, which is not here: to fetch it "
+                f"from the hub, if you trust who saved it, load(folder, encoder={needed!r})"
+            )
         return METHODS[name]._from_saved(place, tensors, values)
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path} does not hold all of a {name} ({error}): {AGAIN}") from error

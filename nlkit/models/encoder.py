@@ -66,8 +66,10 @@ def _pretrained(source: str) -> tuple[Any, nn.Module, str, str]:
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModel.from_pretrained(source).float().eval()
+        # A model is data: code beside it is never run, and weights are never unpickled.
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        model = AutoModel.from_pretrained(source, trust_remote_code=False, use_safetensors=True)
+        model = model.float().eval()
     except (OSError, ValueError) as error:
         raise OSError(
             f"encoder={source!r} could not be loaded: {error}. Offline, use encoder='minilm' or the path of "

@@ -15,7 +15,7 @@ import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, concatenate_datasets
 
 from nlkit._util import expanded
-from nlkit.data.checks import class_numbers
+from nlkit.data.checks import numbers_of
 from nlkit.data.observed import label_names, observe, with_column
 from nlkit.data.writing import neutralised, to_csv
 from nlkit.methods.label_cleaning import confident_learning, label_issues, out_of_fold_probabilities
@@ -96,7 +96,7 @@ class Cleaned:
         rows = self.dataset
         if "id" not in rows.column_names:
             rows = with_column(rows, "id", self.table["id"].tolist())
-        rows = with_column(rows, "changed", self.table["changed"].tolist())
+        rows = with_column(rows, "label_changed", self.table["changed"].tolist())
         review = self.suspects.drop(columns=["changed"]).assign(decision="")
         with whole_folder(target) as place:
             to_csv(rows, place / "cleaned.csv")
@@ -142,9 +142,10 @@ def clean(
     confident_learning()  # and whether the result can be written: before anything that takes time
     if out is not None:
         check_replaceable(out)
-    rows = _together(ds)
+    names = label_names(ds)
+    rows = _together(ds, names)
     whole = DatasetDict({"train": rows})
-    names, data = label_names(whole), observe(whole, "train")
+    data = observe(whole, "train")
     shared = {"encoder": encoder, "profile": profile, "seed": seed, **settings}
     method = SiDyP(**shared).fit(whole)
     findings = _find(method, NoiseAL(annotator=None, query_budget=0, **shared).fit(whole), whole)
@@ -162,7 +163,7 @@ def clean(
         table.insert(0, column, values)
     gold = None
     if "label" in rows.column_names:
-        truth = class_numbers(rows["label"][:], "label")
+        truth = np.array(rows["label"][:], np.int64)
         gold = correction_report(data.noisy_label, label, truth) if (truth >= 0).any() else None
     rows = with_column(rows, "cleaned_label", label.tolist(), ClassLabel(names=names))
     others = {split: len(part) for split, part in ds.items() if "noisy_label" not in part.column_names}
@@ -172,15 +173,21 @@ def clean(
     return cleaned
 
 
-def _together(ds: DatasetDict) -> Dataset:
-    """Return the rows of all splits that have labels; if there are several, with a column that names them."""
+def _together(ds: DatasetDict, names: list[str]) -> Dataset:
+    """Return the rows of all splits that have labels, numbered as `names` are.
+
+    If there are several, with a column that names them.
+    """
     parts = {split: part for split, part in ds.items() if "noisy_label" in part.column_names}
-    if len(parts) < 2:
-        return parts["train"] if parts else ds["train"]
-    return concatenate_datasets([
-        part if "split" in part.column_names else with_column(part, "split", [split] * len(part))
-        for split, part in parts.items()
-    ])  # fmt: skip
+    for split, part in parts.items():
+        for column in ("label", "noisy_label"):
+            if column in part.column_names:
+                number = numbers_of(part, column, f"ds[{split!r}]", names)
+                part = with_column(part, column, number.tolist(), ClassLabel(names=names))
+        if len(parts) > 1 and "split" not in part.column_names:
+            part = with_column(part, "split", [split] * len(part))
+        parts[split] = part
+    return concatenate_datasets(list(parts.values()))
 
 
 def _find(sidyp: SiDyP, noiseal: NoiseAL, ds: DatasetDict) -> Findings:

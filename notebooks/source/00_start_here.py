@@ -152,11 +152,11 @@ CE_LAST, CE_BEST, NOISEAL, BOUND = "CE", "CE, early stopping", "NoiseAL", "CE on
 
 
 def noiseal_and_ce():
-    ce = nk.Baseline(loss="ce", record=True, **setup.shared).fit(ds, eval_splits=("test",))
-    clean = nk.Baseline(loss="ce", **setup.shared).fit(nk.add_noise(setup.clean, rate=0.0))
     llm = setup.make_annotator()
     noiseal = nk.NoiseAL(annotator=llm, query_budget=query_budget, **setup.shared)
     noiseal.fit(ds, eval_splits=("test",))
+    ce = nk.Baseline(loss="ce", record=True, **setup.shared).fit(ds, eval_splits=("test",))
+    clean = nk.Baseline(loss="ce", **setup.shared).fit(nk.add_noise(setup.clean, rate=0.0))
     methods = [
         (CE_LAST, "last epoch", ce),
         (CE_BEST, "best epoch by noisy validation", ce.at_best_epoch()),
@@ -486,7 +486,7 @@ def refine():
         SIDYP: sidyp.predict_proba(test_texts),
     }
     return {
-        "prior": sidyp.prior_, "detection": pd.DataFrame([report["detection"]]), "cases": report["prior"],
+        "prior": sidyp.prior_.drop(columns="text"), "detection": pd.DataFrame([report["detection"]]), "cases": report["prior"],
         "chosen": np.array([chosen]), "weight": prior.weight[chosen],
         "near": pd.DataFrame(
             {"index": near, "distance": np.linalg.norm(embedding[near] - embedding[chosen], axis=1)}

@@ -79,8 +79,10 @@ def test_table_rows_sum_to_one_and_abstain_below_the_threshold(p: np.ndarray, th
     for row, q in zip(table.itertuples(), probabilities, strict=True):
         assert row.confidence == q.max()
         if q.max() < threshold:
-            assert (row.label, row.label_name) == (-1, "")
+            assert (row.label, row.label_name, row.status) == (-1, "", "abstained")
+            assert row.reason == f"confidence below {threshold}"
         else:
+            assert (row.status, row.reason) == ("answered", "")
             assert row.label == q.argmax()
             assert row.label_name == NAMES[row.label]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import shutil
 import weakref
 from pathlib import Path
@@ -75,9 +76,9 @@ def test_conversion_keeps_the_weights(small: Gguf) -> None:
 
 def test_an_annotator_is_made_ready_without_or_with_the_conversion(small: Gguf) -> None:
     annotator, folders = LocalLLM(small[0], store=None), models.cache_folder("models")
-    annotator.ready(["one", "two"])
+    annotator.ready(["one", "two"], convert=False)
     assert not list(folders.iterdir())
-    annotator.ready(["one", "two"], convert=True)
+    annotator.ready(["one", "two"])
     source = models.locate(small[0])
     folder = Path(models.ready_folder(source))
     assert list(folders.iterdir()) == [folder]
@@ -132,3 +133,26 @@ def test_a_model_is_loaded_once_for_all_who_hold_it(small: Gguf) -> None:
     gc.collect()
     assert gone() is None  # nobody holds it: its memory is free
     assert models.load_model(source, precision="fp32", device=CPU) is not None
+
+
+def test_models_with_code_or_pickled_weights_are_refused(tmp_path: Path, tiny_folder: Path) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "evil.py").write_text("open('run', 'w')")
+    (folder / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoConfig": "evil.Config"}}))
+    with pytest.raises(ValueError, match=r"code of its own, which is never run: .*OpenAIChat"):
+        models.locate(folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    torch.save({}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"no \.safetensors file.*save_pretrained"):
+        models.locate(folder)
+    with pytest.raises(ValueError, match="no GGUF file"):
+        models.locate(folder / "pytorch_model.bin")
+
+
+def test_a_gguf_file_of_an_unknown_kind_names_another_way(small: Gguf) -> None:
+    path = small[0].with_name("odd.gguf")
+    path.write_bytes(small[0].read_bytes().replace(b"llama", b"odd__"))
+    with pytest.raises(ValueError, match=r"cannot read .*odd\.gguf.*serve it"):
+        models.ready_folder(models.locate(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
@@ -12,13 +13,16 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 
-from nlkit.annotate import Annotator, AnswerStore, Demonstration, OpenAIChat, Simulated
+from nlkit.annotate import Annotator, AnswerStore, Budget, Demonstration, OpenAIChat, Simulated
+from nlkit.annotate.local import as_annotator
 from tests.annotate.chat_server import Answer, ChatServer, running
 
 LABELS = ["acq", "crude", "earn"]
@@ -123,44 +127,103 @@ def test_without_token_probabilities_the_confidence_is_unknown(server: ChatServe
     assert np.isnan(table["confidence"][0])
 
 
-def test_a_server_that_refuses_optional_fields_is_asked_without_them(server: ChatServer) -> None:
+def test_settings_are_sent_and_change_what_is_known(server: ChatServer, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "max_tokens": 500,
+        "reasoning_effort": "low",
+        "extra_body": {"seed": 7, "chat_template_kwargs": {"enable_thinking": False}},
+        "default_headers": {"X-Team": "ours"},
+    }
+    plain, chat = annotator(server), annotator(server, **settings)
+    chat.annotate(["x"], LABELS)
+    sent = server.requests[0]
+    assert (sent["max_tokens"], sent["reasoning_effort"], sent["seed"]) == (500, "low", 7)
+    assert sent["chat_template_kwargs"] == {"enable_thinking": False}
+    assert sent["response_format"]["json_schema"]["schema"]["properties"]["label"]["enum"] == LABELS
+    assert len({plain.key(), chat.key(), annotator(server, replies="text").key()}) == 3
+    annotator(server, replies="text", temperature=None).annotate(["x"], LABELS)
+    assert set(server.requests[1]) == {"model", "messages", "max_tokens"}
+
+
+def test_what_a_server_refuses_at_first_is_left_out_and_the_cap_never(server: ChatServer) -> None:
+    refusals = {
+        "response_format": ("json_schema is not supported", 400),
+        "logprobs": ("unknown field: logprobs", 422),
+        "max_tokens": ("Unsupported parameter: 'max_tokens': use 'max_completion_tokens'", 400),
+        "temperature": ("temperature: only the default is supported", 400),
+    }
+
     def strict(query: str, nth: int, request: Any) -> Answer:
-        if "logprobs" in request:
-            return Answer("unknown field: logprobs", status=422)
-        if "max_tokens" in request:
-            return Answer("Unsupported parameter: 'max_tokens'", status=400, code="unsupported_parameter")
+        for field, (message, status) in refusals.items():
+            if field in request:
+                return Answer(message, status=status)
         return oracle(query)
 
     server.answer = strict
-    chat = annotator(server, workers=1)
+    chat = annotator(server)
     assert chat.annotate(TEXTS, LABELS)["label"].tolist() == TRUTH
-    # Learned once, with the first text.
-    assert server.times() == {TEXTS[0]: 3} | dict.fromkeys(TEXTS[1:], 1)
+    # Learned once, with the first text alone, and shown.
+    assert server.times() == {TEXTS[0]: 5} | dict.fromkeys(TEXTS[1:], 1)
+    assert chat.lacks == set(refusals)
+    assert "'logprobs', 'max_tokens'" in repr(chat)
+    assert all({"max_tokens", "max_completion_tokens"} & set(request) for request in server.requests)
 
 
-@pytest.mark.parametrize("reply", ["I think it is earn", "", "earnings", "earn or acq", "<b>earn</b>"])
-def test_a_reply_that_is_no_label_name_counts_as_abstained_for_good(
-    server: ChatServer, tmp_path: Path, reply: str
+@pytest.mark.parametrize("first", [True, False])
+def test_one_texts_refusal_changes_nothing_for_others(server: ChatServer, first: bool) -> None:
+    texts = [*TEXTS, "too long"][:: -1 if first else 1]
+    too_long = Answer("prompt and max_tokens exceed the context; logprobs need some too", status=400)
+    server.answer = lambda query, *_: too_long if query == "too long" else oracle(query)
+    chat = annotator(server)
+    with pytest.warns(UserWarning, match=r"1 of 13 texts have no label .* \(1 failed\).*exceed the context"):
+        row = chat.annotate(texts, LABELS).set_index("status").loc["failed"]
+    assert (row["label"], row["source"], "lower max_text_chars" in row["reason"]) == (-1, "none", True)
+    assert chat.lacks == set()
+    assert sum("max_tokens" in r and "logprobs" in r for r in server.requests) >= len(TEXTS)
+    assert all({"max_tokens", "max_completion_tokens"} & set(r) for r in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "reason"),
+    [
+        (Answer("I think it is earn"), "unusable", "no label named"),
+        (Answer(""), "unusable", "empty reply"),
+        (Answer("earn or acq"), "abstained", "several labels"),
+        (Answer("earn", finish="length"), "unusable", "max_tokens"),
+        (Answer("", finish="content_filter"), "unusable", "content filter"),
+        (Answer("filtered", status=400, code="content_filter"), "unusable", "content filter"),
+        (Answer(None, more={"refusal": "I cannot help with earn"}), "abstained", "refuses"),
+        (Answer("\ud83d"), "unusable", "no label named"),
+    ],
+)
+def test_a_reply_without_a_label_is_kept_and_asked_again_on_demand_alone(
+    server: ChatServer, tmp_path: Path, answer: Answer, status: str, reason: str
 ) -> None:
-    # Refused content, asked last, is no answer either.
-    refused = Answer("filtered", status=400, code="content_filter")
-    server.answer = lambda query, *_: refused if query == TEXTS[1] else Answer(reply, [("I", -0.1, {})])
+    server.answer = lambda *_: answer
     for source in ("model", "store"):
-        with pytest.warns(UserWarning, match="2 of 2 replies of tiny-chat are no label name"):
+        with pytest.warns(UserWarning, match=f"2 of 2 texts have no label from tiny-chat.*{reason}"):
             table = annotator(server, store=tmp_path / "s.sqlite").annotate(TEXTS[:2], LABELS)
         assert table["label"].tolist() == [-1, -1]
-        assert table["label_name"].tolist() == ["", ""]
+        assert set(table["status"]) == {status}
+        assert table["reason"].str.contains(reason).all()
         assert set(table["source"]) == {source}
         np.testing.assert_allclose(table[P], 1 / 3)
         assert table["confidence"].isna().all()
     assert len(server.asked) == 2
-    assert sorted(AnswerStore(tmp_path / "s.sqlite").export()["reply"]) == sorted([reply, ""])
+    server.answer = oracle
+    chat = annotator(server, store=tmp_path / "s.sqlite", retry_unusable=True)
+    if status == "unusable":
+        assert chat.annotate(TEXTS[:2], LABELS)["label"].tolist() == TRUTH[:2]
+        assert len(server.asked) == 4
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_or_failing_server_is_asked_again(server: ChatServer, status: int) -> None:
+@pytest.mark.parametrize("status", [408, 409, 429, 503])
+@pytest.mark.parametrize("header", [{}, {"Retry-After": "0.01"}, {"Retry-After": formatdate()}])
+def test_a_busy_or_failing_server_is_asked_again(
+    server: ChatServer, status: int, header: dict[str, str]
+) -> None:
     def busy(query: str, nth: int, request: Any) -> Answer:
-        return Answer("wait a little", status=status) if nth <= 2 else oracle(query)
+        return Answer("wait a little", status=status, headers=header) if nth <= 2 else oracle(query)
 
     server.answer = busy
     table = annotator(server, max_retries=2).annotate(TEXTS, LABELS)
@@ -180,9 +243,25 @@ def test_a_slow_reply_is_asked_again(server: ChatServer) -> None:
     table = annotator(server, timeout=0.5, max_retries=1).annotate(["x"], LABELS)
     assert table["label"].tolist() == [2]
     server.answer = lambda *_: Answer("earn" if over.wait(20) else "")
-    with pytest.raises(TimeoutError, match=r"timeout=0\.5 s, 1 times"):
+    with pytest.raises(TimeoutError, match=r"within timeout=0\.5 s"):
         annotator(server, timeout=0.5, max_retries=0).annotate(["y"], LABELS)
     over.set()
+
+
+def test_a_reply_that_drips_is_given_up(server: ChatServer) -> None:
+    # Every byte comes soon after the last, and all of them would take hours.
+    server.answer = lambda query, *_: Answer("earn", drip=20.0) if query == "slow" else oracle(query)
+    with pytest.warns(UserWarning, match=r"gave no whole reply within timeout=0\.3 s"):
+        table = annotator(server, timeout=0.3, max_retries=0).annotate([*TEXTS, "slow"], LABELS)
+    assert table["label"].tolist() == [*TRUTH, -1]
+
+
+def test_a_question_ends_at_its_deadline(server: ChatServer) -> None:
+    busy = Answer("wait", status=503, headers={"Retry-After-Ms": "1e6"})
+    server.answer = lambda query, *_: busy if query == "busy" else oracle(query)
+    with pytest.warns(UserWarning, match="1 failed"):
+        annotator(server, deadline=5.0).annotate([*TEXTS, "busy"], LABELS)
+    assert server.times()["busy"] == 1  # the server asks for more time than there is
 
 
 def test_after_a_failure_only_the_rest_is_asked(server: ChatServer, tmp_path: Path) -> None:
@@ -191,15 +270,30 @@ def test_after_a_failure_only_the_rest_is_asked(server: ChatServer, tmp_path: Pa
 
     server.answer = failing
     chat = annotator(server, store=tmp_path / "s.sqlite", max_retries=1, workers=3)
-    with pytest.raises(ConnectionError, match=r"fails .* 2 times"):
-        chat.annotate(TEXTS, LABELS)
-    answered = [text for text in server.times() if text != TEXTS[6]]
-    # Every reply that the server gave was kept, and no more was asked than was under way.
-    assert len(AnswerStore(tmp_path / "s.sqlite")) == len(answered) >= 6
+    with pytest.warns(UserWarning, match=r"fails .*asked 2 times"):
+        assert chat.annotate(TEXTS, LABELS)["label"].tolist() == [*TRUTH[:6], -1, *TRUTH[7:]]
     server.answer = oracle
     table = chat.annotate(TEXTS, LABELS)
     assert table["label"].tolist() == TRUTH
+    assert set(table["status"]) == {"answered"}
     assert server.times() == dict.fromkeys(TEXTS, 1) | {TEXTS[6]: 3}
+
+
+@pytest.mark.parametrize(
+    ("answer", "least", "most"),
+    [(Answer("down", status=500), 10, 16), (Answer("insufficient_quota", status=429), 1, 3)],
+)
+def test_a_server_that_stops_answering_is_left_alone(
+    server: ChatServer, answer: Answer, least: int, most: int
+) -> None:
+    # After the first twelve everything fails: ten in a row, or one for want of credit, are enough.
+    server.answer = lambda query, *_: oracle(query) if query in TEXTS else answer
+    texts = [*TEXTS, *(f"text {i}" for i in range(100))]
+    with pytest.warns(UserWarning, match="100 failed"):
+        table = annotator(server, max_retries=0, workers=3).annotate(texts, LABELS)
+    assert table["label"].tolist() == TRUTH + [-1] * 100
+    assert table["reason"][12:].str.contains("fails|no credit").all()
+    assert least <= len(server.asked) - 12 <= most
 
 
 @pytest.fixture
@@ -210,13 +304,18 @@ def ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+def strike(after: float = 0.0) -> None:
+    time.sleep(after)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_call_keeps_every_reply_and_asks_no_more(server: ChatServer, tmp_path: Path) -> None:
     texts = [f"acq text {i}" for i in range(60)]
 
     def interrupting(query: str, nth: int, request: Any) -> Answer:
         if query == texts[5]:
-            os.kill(os.getpid(), signal.SIGINT)
+            strike()
         time.sleep(0.05)
         return oracle(query)
 
@@ -233,6 +332,79 @@ def test_an_interrupted_call_keeps_every_reply_and_asks_no_more(server: ChatServ
     assert server.times() == dict.fromkeys(texts, 1)
 
 
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_twice_waits_for_no_reply_and_loses_none(server: ChatServer, tmp_path: Path) -> None:
+    texts, over = [f"acq text {i}" for i in range(60)], threading.Event()
+
+    def hanging(query: str, nth: int, request: Any) -> Answer:
+        if query in texts[20:]:
+            over.wait(60)  # longer than any patience
+        return oracle(query)
+
+    def twice() -> None:
+        while server.under_way < 4:  # twenty were answered, four hang
+            time.sleep(0.01)
+        strike(0.2)
+        strike(0.2)
+
+    server.answer = hanging
+    striker = threading.Thread(target=twice)
+    striker.start()
+    with pytest.raises(KeyboardInterrupt):
+        annotator(server, store=tmp_path / "s.sqlite", workers=4).annotate(texts, LABELS)
+    assert server.under_way == 4
+    over.set()
+    striker.join()
+    assert len(AnswerStore(tmp_path / "s.sqlite")) == 20
+    assert not [t for t in threading.enumerate() if t.name == "nlkit-chat"]
+
+
+def test_a_running_loop_goes_on_and_another_thread_may_use_the_store(
+    server: ChatServer, tmp_path: Path
+) -> None:
+    ticks = threading.Semaphore(0)
+
+    def patient(query: str, *_: Any) -> Answer:
+        assert ticks.acquire(timeout=60)  # answers only while the caller's loop runs
+        return oracle(query)
+
+    async def notebook() -> list[list[int]]:
+        async def tick() -> None:
+            while True:
+                ticks.release()
+                await asyncio.sleep(0.001)
+
+        ticking = asyncio.create_task(tick())
+        awaited = await chat.aannotate(TEXTS[:6], LABELS)
+        other = await asyncio.to_thread(chat.annotate, TEXTS[:9], LABELS)
+        ticking.cancel()
+        server.answer = oracle
+        blocking = chat.annotate(TEXTS, LABELS)  # works in a loop too, which stands still meanwhile
+        return [table["label"].tolist() for table in (awaited, other, blocking)]
+
+    server.answer = patient
+    chat = annotator(server, store=tmp_path / "s.sqlite")
+    assert asyncio.run(notebook()) == [TRUTH[:6], TRUTH[:9], TRUTH]
+    assert server.times() == dict.fromkeys(TEXTS, 1)
+
+
+def test_a_cancelled_task_stops_asking(server: ChatServer) -> None:
+    over = threading.Event()
+    server.answer = lambda query, *_: (query == TEXTS[0] or over.wait(60), oracle(query))[1]
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(annotator(server, workers=2).aannotate(TEXTS, LABELS))
+        while server.under_way < 2:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await task
+
+    with pytest.warns(UserWarning, match="cancelled"), pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    over.set()
+    assert len(server.asked) == 3
+
+
 def test_a_store_that_fails_stops_the_questions(server: ChatServer, tmp_path: Path) -> None:
     store = AnswerStore(tmp_path / "s.sqlite")
     chat = annotator(server, store=store, workers=2)
@@ -241,7 +413,7 @@ def test_a_store_that_fails_stops_the_questions(server: ChatServer, tmp_path: Pa
         "CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'full'); END"
     )
     server.answer = lambda *_: (time.sleep(0.02), Answer("earn"))[1]
-    with pytest.raises(sqlite3.IntegrityError, match="full"):
+    with pytest.raises((sqlite3.IntegrityError, ValueError), match="full"):
         chat.annotate([f"text {i}" for i in range(60)], LABELS)
     assert len(server.asked) < 20
 
@@ -253,8 +425,10 @@ def test_as_many_are_under_way_as_there_are_workers(server: ChatServer) -> None:
         together.wait()  # goes on only when three are here at once
         return Answer("earn")
 
+    chat = annotator(server, workers=3)
+    chat.ready(LABELS)  # the first question ever is asked alone
     server.answer = meeting
-    annotator(server, workers=3).annotate(TEXTS, LABELS)
+    chat.annotate(TEXTS, LABELS)
     assert server.most_under_way == 3
 
 
@@ -281,8 +455,39 @@ def test_a_wrong_key_is_told_and_never_shown(
         assert KEY.encode() not in file.read_bytes()
 
 
+@pytest.mark.parametrize("around", ["{}\n", "\ufeff {}\r\n\x00"])
+def test_a_key_is_stripped(server: ChatServer, around: str) -> None:
+    annotator(server, api_key=around.format(KEY)).annotate(["x"], LABELS)
+    assert server.keys == [KEY]
+
+
+@pytest.mark.parametrize("key", ["sk one", "sk\none", "sk-\u200b1", "schlüssel"])
+def test_what_cannot_be_a_key_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ValueError, match="api_key has white space") as caught:
+        OpenAIChat("m", api_key=key, store=None)
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("written", [str, repr, lambda s: s.replace("/", r"\/"), lambda s: quote(s, safe="")])
+def test_a_key_is_hidden_in_every_spelling(server: ChatServer, written: Any, tmp_path: Path) -> None:
+    key = "sk/'quoted'\\\"0123+="
+    headers = {"api-key": f"header-{key}"}
+    chat = annotator(server, api_key=key, default_headers=headers, store=tmp_path / "s.sqlite")
+    server.answer = lambda query, *_: Answer(f"{written(key)} {written(headers['api-key'])}", status=401)
+    with pytest.raises(ValueError, match="is refused") as caught:
+        chat.annotate(["x"], LABELS)
+    assert "0123" not in str(caught.value)
+    server.answer = lambda query, *_: Answer(f"{written(key)}")
+    with pytest.warns(UserWarning, match="no label named") as warned:
+        table = chat.annotate(["x"], LABELS)
+    assert (
+        "0123"
+        not in str(warned[0].message) + table.to_csv() + AnswerStore(tmp_path / "s.sqlite").export().to_csv()
+    )
+
+
 def test_the_key_may_come_from_the_environment_and_one_in_the_address_is_not_shown(
-    server: ChatServer, monkeypatch: pytest.MonkeyPatch
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
@@ -291,7 +496,28 @@ def test_the_key_may_come_from_the_environment_and_one_in_the_address_is_not_sho
     assert server.keys == [KEY]
     secret = OpenAIChat("m", server.url.replace("//", f"//user:{KEY}@") + f"?api-key={KEY}", store=None)
     assert secret.base_url == chat.base_url
-    assert KEY not in repr(secret) + secret.key()
+    caplog.set_level(logging.DEBUG)
+    azure = OpenAIChat(
+        "m", server.url, store=None, default_query={"key": KEY}, default_headers={"k": f"{KEY}\n"}
+    )
+    for asked in (secret, azure):
+        asked.annotate(["x"], LABELS)
+        assert KEY not in repr(asked) + asked.key() + caplog.text
+    assert "chat/completions?api-key=[secret]" in caplog.text
+    assert "chat/completions?key=[secret]" in caplog.text
+
+
+def test_ready_finds_what_would_stop_an_annotation_and_asks_once(server: ChatServer) -> None:
+    server.answer = lambda *_: Answer("no", status=401)
+    chat = annotator(server)
+    with pytest.raises(ValueError, match="api_key is refused"):
+        as_annotator(chat, LABELS)
+    server.answer = lambda *_: Answer("I cannot tell")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        as_annotator(chat, LABELS)
+    chat.ready(LABELS)
+    assert server.asked == ["N/A"] * 2
 
 
 @pytest.mark.parametrize(
@@ -299,9 +525,10 @@ def test_the_key_may_come_from_the_environment_and_one_in_the_address_is_not_sho
     [
         (Answer("no such model", status=404), {}, ValueError, "model='tiny-chat' is not known at base_url="),
         (Answer("no key", status=401), {"api_key": None}, ValueError, "api_key is not given"),
-        (Answer("temperature must be 1", status=400), {}, ValueError, "pass temperature=None"),
-        (Answer("over", status=429), {"max_retries": 0}, ConnectionError, "1 times: .* the account's quota"),
-        *((Answer(raw=raw), {}, ValueError, "no chat completion")
+        (Answer("bad request", status=400), {}, ValueError, "pass temperature=None"),
+        (Answer("over", status=429), {"max_retries": 1}, ConnectionError, "the account's quota.*2 times"),
+        (Answer("pay", status=402), {}, ConnectionError, "has no credit .*: add some"),
+        *((Answer(raw=raw), {"max_retries": 0}, ValueError, "no chat completion")
           for raw in (b"<html>welcome</html>", b"{}", b"{broken", b'{"choices": []}')),
     ],
 )  # fmt: skip
@@ -329,6 +556,12 @@ def test_an_address_that_is_wrong_or_where_nobody_listens_is_named() -> None:
         ({"base_url": "localhost:8000"}, "base_url='localhost:8000'"),
         ({"temperature": 3}, "temperature=3"),
         ({"timeout": 0}, "timeout=0"),
+        ({"deadline": 0}, "deadline=0"),
+        ({"requests_per_minute": -1}, "requests_per_minute=-1"),
+        ({"replies": "xml"}, "replies='xml'.*auto, logprobs, text"),
+        ({"max_tokens": 0}, "max_tokens=0"),
+        ({"extra_body": {"seed": 1, "n": 9}}, r"extra_body=\['n'\]"),
+        ({"budget": Budget(money=1)}, "price=None.*a million tokens of m"),
         ({"max_retries": -1}, "max_retries=-1"),
         ({"workers": 0}, "workers=0"),
         ({"workers": 1.5}, r"workers=1\.5"),
@@ -339,6 +572,17 @@ def test_an_address_that_is_wrong_or_where_nobody_listens_is_named() -> None:
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         OpenAIChat(**({"model": "m", "store": None} | settings))
+
+
+def test_an_empty_text_abstains_and_is_not_asked(server: ChatServer) -> None:
+    server.answer = oracle
+    llm = annotator(server)
+    assert llm.plan(["", " \n", TEXTS[0]], LABELS).calls == 1
+    table = llm.annotate(["", " \n", TEXTS[0]], LABELS)
+    assert table["label"].tolist() == [-1, -1, TRUTH[0]]
+    assert table["status"].tolist() == ["abstained", "abstained", "answered"]
+    assert table["reason"].tolist()[:2] == ["the text is empty"] * 2
+    assert len(server.asked) == 1
 
 
 def test_long_texts_are_cut_and_no_texts_ask_nothing(server: ChatServer) -> None:

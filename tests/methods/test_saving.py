@@ -228,6 +228,16 @@ def test_home_is_no_folder_of_that_name(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["answers.sqlite", "cache", "model", "parts"]
 
 
+def test_an_encoder_of_the_hub_is_fetched_only_if_it_is_named(every: dict[str, Any], tmp_path: Path) -> None:
+    folder = every["Baseline"].save(tmp_path / "model")
+    rewritten(folder, lambda tensors, values: values["config"].update(encoder="some/encoder"))
+    for consent in (None, "another/encoder"):
+        with pytest.raises(ValueError, match=r"load\(folder, encoder='some/encoder'\)"):
+            nk.load(folder, encoder=consent)
+    with pytest.raises(OSError, match="encoder='some/encoder' could not be loaded"):  # tried: offline here
+        nk.load(folder, encoder="some/encoder")
+
+
 def test_the_file_holds_what_was_learnt_and_settings_as_json(
     make: Any, few: DatasetDict, tmp_path: Path
 ) -> None:

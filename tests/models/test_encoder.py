@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -192,6 +193,25 @@ def save(model: Any, folder: Path) -> str:
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(assets.resolve_model("minilm")).save_pretrained(folder)
     return str(folder)
+
+
+def test_code_beside_an_encoder_is_not_run_and_pickles_are_not_read(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel
+
+    for kind, settings in (
+        ("code", {"model_type": "own", "auto_map": {"AutoModel": "own.Own"}}),
+        ("pickle", {}),
+    ):
+        folder = Path(save(model := BertModel(BertConfig(**SIZE)), tmp_path / kind))
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | settings))
+        (folder / "own.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')")
+        if kind == "pickle":
+            (folder / "model.safetensors").unlink()
+            torch.save(model.state_dict(), folder / "pytorch_model.bin")
+        with pytest.raises(OSError, match="could not be loaded"):
+            TextEncoder(str(folder))
+    assert not (tmp_path / "run").exists()
 
 
 def family(name: str, folder: Path) -> str:

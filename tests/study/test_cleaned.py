@@ -13,6 +13,8 @@ import nlkit as nk
 from nlkit.__main__ import main
 from nlkit.data.observed import with_column
 from nlkit.models.saving import check_folder
+from nlkit.study.cleaned import _together
+from tests.made import labelled_split
 
 EVIL = "=1+1 <script>alert('x')</script> & "
 SHIP = "ship <b>&"
@@ -69,12 +71,26 @@ def test_nothing_is_lost_or_moved(cleaned, given_data):
         names = [*parts[0].features[column].names, ""]
         assert rows[column].tolist() == [names[y] for part in parts for y in part[column]]
     assert rows["cleaned_label"].tolist() == found.table["cleaned_label"].tolist()
-    assert (rows["changed"] == "True").tolist() == found.table["changed"].tolist()
+    assert (rows["label_changed"] == "True").tolist() == found.table["changed"].tolist()
     review = pd.read_csv(folder / "review.csv", keep_default_na=False)
     assert review["id"].tolist() == found.suspects["id"].tolist()
     assert (review["finders"].diff().dropna() <= 0).all()
     assert set(review["decision"]) == {""}
     assert not (review["proposal"] == review["noisy_label"]).any()
+
+
+def test_splits_are_put_together_by_name():
+    names, other = ["a", "b", "c"], ["c", "a", "b"]
+    ds = DatasetDict({
+        "train": labelled_split(names, text=["1", "2"], label=[0, 1], noisy_label=[2, -1]),
+        "validation": labelled_split(other, text=["3", "4"], noisy_label=[0, 1], label=[1, -1]),
+        "test": labelled_split(other, text=["5"], label=[2]),
+    })  # fmt: skip
+    rows = _together(ds, names)
+    assert rows["text"] == ["1", "2", "3", "4"]
+    assert rows["noisy_label"] == [2, -1, 2, 0]
+    assert rows["label"] == [0, 1, 0, -1]
+    assert rows["split"] == ["train", "train", "validation", "validation"]
 
 
 class Page(HTMLParser):

@@ -5,6 +5,7 @@ After arXiv 2504.02901; what is ours by choice is a documented field of `NoiseAL
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,10 @@ class Rectification:
             self.annotator.annotate(texts, self.label_names, demonstrations),
             len(texts), len(self.label_names), annotator_name(self.annotator),
         )  # fmt: skip
+        if "status" in table:  # what nobody could be asked about, a later round may ask again
+            came = (table["status"] != "failed").to_numpy()
+            chosen, table, shown = chosen[came], table[came], list(itertools.compress(shown, came))
+            table = table.reset_index(drop=True)
         self.answer[chosen] = table["label"].to_numpy()
         self.confidence[chosen] = table["confidence"].to_numpy()
         self.queried[chosen] = True

@@ -167,6 +167,7 @@ class SiDyP(Method):
         trajectory = {split: recorder.trajectory(split) for split in texts}
         embedding = {split: self._text_embedding(part) for split, part in texts.items()}
         dynamics = recorder.dynamics("train")
+        recorder.embedding.clear()  # copied, and the largest thing there is
 
         self.label_names_, self._trained_on = names, data.identity()
         suspect, self.noise_rate_, suspicion = suspects(

@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nlkit.annotate import Budget, OpenAIChat
 from nlkit.annotate.base import answer_table
 from nlkit.data.observed import Observed
 from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.methods.noiseal.loss import CLEAN, IGNORED, NoiseALLoss
 from nlkit.methods.noiseal.partition import Partition
 from nlkit.methods.noiseal.rectification import Rectification, acquisition_order
+from tests.annotate.chat_server import ChatServer, running
 
 CLASSES = 4
 
@@ -75,6 +78,25 @@ def test_queries(n: int, seed: int, budget: int, rounds: int) -> None:
         assert (rectification.answer == answers).all()
     assert rectification.annotations()["index"].tolist() == asked
     assert len(asked) > 0
+
+
+@pytest.mark.filterwarnings("ignore:.*the budget is spent")
+def test_one_purse_is_kept_through_all_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    n, budget = 40, Budget(questions=13)
+    config = NoiseALConfig(query_budget=32, query_rounds=4, demonstrations=0)
+    data = Observed([f"text{i}" for i in range(n)], np.zeros(n, np.int64))
+    sets, rng = np.full(n, "P"), np.random.default_rng(0)
+    with running(ChatServer()) as server:
+        llm = OpenAIChat("m", server.url, store=None, budget=budget)
+        rectification = Rectification(data, ["earn", "acq"], config, llm, None)
+        for epoch in range(4):
+            partition = Partition(sets, sets, *rng.random((4, n)))
+            rectification.query(partition, rng.dirichlet([1, 1], n), np.zeros((n, 2), np.float32), epoch)
+        assert len(server.asked) == budget.spent.questions == 13
+    # What the purse did not reach was not asked, and may be when there is a new one.
+    assert rectification.annotations()["status"].tolist() == ["answered"] * 13
+    assert rectification.n_queries == rectification.queried.sum() == 13
 
 
 def test_acquisition_by_entropy_and_at_random() -> None:
