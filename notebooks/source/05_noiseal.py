@@ -388,8 +388,9 @@ if ablated.as_given:
 # **Question.** Everything above had a thousand texts. The split asks whether the models trust a label. What
 # if they have seen too little of a topic to trust anything?
 #
-# **Experiment.** The same loop on a part of the training texts, nobody asked, beside CE stopped early. For
-# each topic: its **recall**, the share of its test texts that are found.
+# **Experiment.** The same loop on a part of the training texts, nobody asked, beside CE stopped early. NoiseAL
+# has two guards for few texts; it runs without them and with them. For each topic: its **recall**, the share
+# of its test texts that are found.
 
 
 # %%
@@ -404,7 +405,8 @@ def fewer():
         if name == "CE, early stopping":
             method = nk.Baseline(**setup.shared).fit(ds).at_best_epoch()
         else:
-            method = nk.NoiseAL(annotator=None, query_budget=0, **setup.shared).fit(ds)
+            off = {"class_share": 0.0, "min_steps": 1} if name == "NoiseAL, no guards" else {}
+            method = nk.NoiseAL(annotator=None, query_budget=0, **setup.shared, **off).fit(ds)
         probability = method.predict_proba(setup.ds["test"]["text"][:])
         seen = np.bincount(np.array(ds["train"]["label"]), minlength=len(names))
         recall = nk.metrics.recall_by_class(probability, truth)
@@ -415,8 +417,8 @@ def fewer():
             for c in range(len(names))
         ]  # fmt: skip
 
-    both = ("CE, early stopping", "NoiseAL, nobody asked")
-    runs = [(name, part) for part in (0.3, 0.6, 1.0) for name in both]
+    every = ("CE, early stopping", "NoiseAL, no guards", "NoiseAL, guarded")
+    runs = [(name, part) for part in (0.3, 0.6, 1.0) for name in every]
     return {"recall": pd.DataFrame([row for rows in nk.resuming.each(runs, fitted) for row in rows])}
 
 
@@ -430,12 +432,16 @@ by_topic.insert(0, "accuracy", recall.groupby(["texts", "method"])["accuracy"].f
 by_topic.round(2)
 
 # %% [markdown]
-# **What we saw.** With few texts NoiseAL gives up whole topics: a recall of 0. Both models meet a topic of a
-# dozen texts, four in ten of them mislabelled, and guess a large topic. Their guess becomes the lesson,
-# which makes them surer, which makes the next lesson surer still. It is a loop for errors too, called
+# **What we saw.** With few texts and no guards NoiseAL gives up whole topics: a recall of 0. Both models meet a
+# topic of a dozen texts, four in ten of them mislabelled, and guess a large topic. Their guess becomes the
+# lesson, which makes them surer, which makes the next lesson surer still. It is a loop for errors too, called
 # **confirmation bias**. The accuracy looks bearable, because *earn* and *acq* are most of R8; macro F1 or
 # recall by topic tell the truth. CE stopped early does not have this problem, it never learns from its own
 # guesses. With a thousand texts most topics are back.
+#
+# The guards break the loop: of each observed label the tenth that both models trust most, at least five texts,
+# stays in R (`class_share`), and few texts are learnt in smaller batches, so that the warm-up is long enough
+# to tell topics apart (`min_steps`). Then far more is found with three hundred texts.
 
 # %% tags=["check"]
 lost = recall.assign(lost=recall["recall"] < 0.05).groupby(["texts", "method"])["lost"].sum()
@@ -443,11 +449,13 @@ mean_recall = recall.groupby(["texts", "method"])["recall"].mean()
 few, most = recall["texts"].min(), recall["texts"].max()
 assert recall["recall"].dropna().between(0, 1).all()
 if sized.as_given:
-    NOBODY, EARLY = "NoiseAL, nobody asked", "CE, early stopping"
-    assert lost[few, NOBODY] >= lost[few, EARLY] + 2, "NoiseAL should give up topics that CE finds"
-    assert lost[most, NOBODY] <= lost[few, NOBODY] - 2, "with more texts topics come back"
-    assert mean_recall[few, NOBODY] < mean_recall[few, EARLY] - 0.1
-    assert recall.groupby(["texts", "method"])["accuracy"].first()[few, NOBODY] > 0.65, "bearable accuracy"
+    OPEN, GUARDED, EARLY = "NoiseAL, no guards", "NoiseAL, guarded", "CE, early stopping"
+    assert lost[few, OPEN] >= lost[few, EARLY] + 2, "NoiseAL should give up topics that CE finds"
+    assert lost[most, OPEN] <= lost[few, OPEN] - 2, "with more texts topics come back"
+    assert mean_recall[few, OPEN] < mean_recall[few, EARLY] - 0.1
+    assert recall.groupby(["texts", "method"])["accuracy"].first()[few, OPEN] > 0.65, "bearable accuracy"
+    assert lost[few, GUARDED] <= lost[few, OPEN] - 2, "the guards keep topics"
+    assert mean_recall[few, GUARDED] > mean_recall[few, OPEN] + 0.1
 
 # %% [markdown]
 # ## 7. The method on one page

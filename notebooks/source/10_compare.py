@@ -326,11 +326,13 @@ places.round(1)
 # **What we saw.**
 #
 # - Different settings have **different winners**.
-# - NoiseAL is first on R8 with symmetric noise of 0.4, and SiDyP on R8 with asymmetric noise of 0.4. Such
-#   settings are those that both were developed on here. It may be no accident, and it is why a comparison
-#   needs data on which nobody has tuned.
-# - On 20 Newsgroups, with 50 texts a class, both are in the middle.
-# - **Confident learning** has the best place on the whole, and is a simple thing.
+# - By their last epoch SiDyP has the best place on the whole, and NoiseAL the next. Both were developed on these
+#   two corpora here, with noise made like this. It may be no accident, and it is why a comparison needs data on
+#   which nobody has tuned.
+# - **Confident learning** comes third, is a simple thing, and is first where most of the noise looks like a
+#   rule: 20 Newsgroups, asymmetric noise of 0.4.
+# - Where noisy validation labels choose the epoch, NoiseAL is in the middle: early stopping takes from its
+#   rivals what it corrects, and from it what it has learnt since.
 # - Asymmetric noise of 0.4 is the hardest: two in five texts of a class carry the same wrong label, and what
 #   has a rule looks right.
 #
@@ -349,11 +351,11 @@ assert np.allclose(only.sum(), n * (n + 1) / 2), "places of a setting sum to 1 +
 first = only.idxmin()
 assert first.nunique() >= 3, "different settings have different winners"
 if not grid.live:
-    assert first["r8 symmetric 0.4"] == "NoiseAL"
-    assert first["r8 asymmetric 0.4"] == "SiDyP"
-    assert places.index[0] == "ConfidentLearning", "the best place on the whole"
-    news = only[[column for column in only if column.startswith("20ng")]].mean(axis=1).rank()
-    assert news[OURS].between(3, n - 2).all(), "in the middle"
+    assert places.index[:3].tolist() == ["SiDyP", "NoiseAL", "ConfidentLearning"]
+    assert first["20ng asymmetric 0.4"] == "ConfidentLearning"
+    chosen = everything.query("selected != @LAST").round({"noise_rate": 2})
+    chosen = nk.comparing.ranks(chosen, ["dataset", "noise", "noise_rate"]).index.tolist()
+    assert 3 <= chosen.index("NoiseAL") <= n - 3, "in the middle"
     last = everything.query("selected == @LAST")
     means = last.groupby(["dataset", "noise", "noise_rate", "method"])["accuracy"].mean()
     best = means.groupby(["dataset", "noise", "noise_rate"]).max().reset_index()
