@@ -6,9 +6,10 @@ import ast
 import re
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import ClassLabel, Dataset, Features, Value
+from datasets import ClassLabel, Dataset, DatasetInfo, Features, Value
 
 from nlkit.data import LabelError, load_dataset
 from nlkit.data.spelling import fold, looks_like_none
@@ -174,9 +175,13 @@ def test_numbers_of_two_class_labels_are_compared_by_name():
     agree = Dataset.from_dict({"label": [0, 2, 0, -1], "noisy_label": [1, 0, 1, 0]}, features)
     report = noise_report(agree)
     assert (report.rate, report.n, report.counts.tolist()) == (0.0, 3, [[2, 0, 0], [0, 0, 0], [0, 0, 1]])
-    other = Dataset.from_dict({"label": [0], "noisy_label": [2]}, features)
-    with pytest.raises(ValueError, match=r"train\['noisy_label'\]='d' is not allowed: the classes a, b, c"):
-        noise_report(other)
+    for number, said in (
+        (2, "'d' is not allowed: the classes a, b, c"),
+        (-2, "-2 is not allowed: .* 0 to 2"),
+    ):
+        other = Dataset(pa.table({"label": [0], "noisy_label": [number]}), DatasetInfo(features=features))
+        with pytest.raises(ValueError, match=rf"train\['noisy_label'\]={said}"):
+            noise_report(other)
 
 
 def test_a_class_number_without_a_name(tmp_path):
