@@ -37,8 +37,9 @@ def to_datasets(parts: Mapping[str, Part], names: Sequence[str], others: Others)
     used = {others.text, own_id} | ({*others.labels.values()} if not others.keep_labels else set())
     kept = dict.fromkeys(c for table in tables for c in table.columns if c not in used)
     shown = {column: f"original_{use}" for use, column in others.labels.items() if column in kept}
-    taken = {"id", "text", *others.labels, *shown.values()} | ({"row"} if own_id else set())
-    for c in kept.keys() - shown.keys():
+    taken = {"id", "text", "row", *others.labels, *shown.values()}
+    # A column whose name is free keeps it.
+    for c in sorted((c for c in kept if c not in shown), key=taken.__contains__):
         shown[c] = c
         while shown[c] in taken:
             shown[c] = f"original_{shown[c]}"
@@ -50,7 +51,7 @@ def to_datasets(parts: Mapping[str, Part], names: Sequence[str], others: Others)
         columns: dict[str, Any] = {"id": _ids(table, own_id, part.at), "text": pa.array(part.texts)}
         columns |= {use: pa.array(label) for use, label in part.labels.items()}
         if own_id:
-            columns["row"] = pa.array([table.rows[i] for i in part.at])
+            columns["row"] = pa.array([(table.places or table.rows)[i] for i in part.at])
         for c in kept:
             if c in table.columns:
                 columns[shown[c]] = _array([table.columns[c][i] for i in part.at], kinds[c])
