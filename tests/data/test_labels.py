@@ -50,6 +50,13 @@ ASKED = [
     (MIXED, {}, {"0": "neg", "1": "pos"}, ["neg", "pos"]),
     ([-1, 0, 1, 1], {"label_names": ["bad", "so so", "good"]},
      {"-1": "bad", "0": "so so", "1": "good"}, ["bad", "so so", "good"]),
+    *(
+        (rows, {"label_names": list(names)}, dict(zip(map(str, rows), found, strict=True)), list(names))
+        for rows, names, found in (
+            ([-1, 1], "xy", "xy"), ([-1, 0], "xy", "xy"), ([-1, 1], "xyz", "xz"), ([-1, 0], "xyz", "xy"),
+            ([-2, -1, 2], "vwxyz", "vwz"), ([-1, 0, 1, 2], "wxyz", "wxyz"),
+        )
+    ),
     ([-1, 0, 1, 1], {}, {"-1": "negative", "0": "neutral", "1": "positive"},
      ["negative", "neutral", "positive"]),
     ([-1, 1, 1], {}, {"-1": "negative", "1": "positive"}, ["negative", "positive"]),
@@ -98,6 +105,10 @@ def test_the_question_counts_and_says_where_and_why(tmp_path):
         ([1, 2, 3], {"label_map": {1: "one", 2: "two", 3: "three"}}, ["one", "three", "two"]),
         ([0, 1, -1], {"label_map": {-1: None}}, ["0", "1"]),
         ([0, 1, 2, -1], {"label_names": ["x", "y", "z"]}, ["x", "y", "z"]),  # all three and missing ones
+        *(
+            (rows, {"label_names": list(names)}, list(names))  # -1 is missing
+            for rows, names in (([-1, 0, 1], "xy"), ([-1, 0, 2], "xyz"), ([-1, 0, 2], "wxyz"))
+        ),
         (["x", "y", "-1"], {}, ["x", "y"]),
         (["SPORT"] * 3 + ["Sport", "art"], {"label_map": {"sport": "Sport", "SPORT": "Sport"}},
          ["Sport", "art"]),
@@ -137,6 +148,13 @@ def test_files_with_their_classes_in_another_order(tmp_path):
     assert by_name(ds["train"]) == {"train 0": "a", "train 1": "b", "train 2": "c", "train 3": None}
     assert by_name(ds["test"]) == {"test 0": "c", "test 1": "a", "test 2": "b"}
     assert ds["train"].features["label"].names == ds["test"].features["label"].names == ["a", "b", "c"]
+
+
+def test_files_of_one_split_may_know_other_classes(tmp_path):
+    files = [parquet(tmp_path / "1.parquet", "cab", [0, 1]), parquet(tmp_path / "2.parquet", "ad", [1, 0])]
+    train = load_dataset(files, validation=0)["train"]
+    assert train.features["label"].names == ["c", "a", "b", "d"]
+    assert list(by_name(train).values()) == ["c", "a", "d", "a"]
 
 
 @pytest.mark.parametrize(
