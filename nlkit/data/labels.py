@@ -102,6 +102,7 @@ def coding_of(
         If values may be no classes of their own: other spellings, numbers beside names, no labels.
     """
     file = next(iter(tables.values())).file
+    columns = {use: c for c, use in {c: use for use, c in columns.items()}.items()}  # each column once
     names, order, closed = _given_names(given), *_known_names(tables, columns)
     if names:
         order, closed = list(names), "not in label_names"
