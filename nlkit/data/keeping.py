@@ -78,9 +78,16 @@ def _own_id(tables: Sequence[Table], given: str | None) -> str | None:
         # Files of their own for each split may count anew.
         first = first if table.file == tables[0].file else {}
         for value, row in zip(table.columns.get(column, ()), table.rows, strict=False):
-            if is_missing(value) or value == "" or first.setdefault(value, row) != row:
-                twice = f"also stands in row {first[value]}" if value in first else "is missing"
-                problem = f"the id {value!r} {twice} (column {column!r})"
+            if isinstance(value, list | dict):
+                why = f"is a {type(value).__name__}"
+            elif is_missing(value) or value == "":
+                why = "is missing"
+            elif first.setdefault(value, row) != row:
+                why = f"also stands in row {first[value]}"
+            else:
+                why = ""
+            if why:
+                problem = f"the id {value!r} {why} (column {column!r})"
                 if given is not None:
                     remedy = "Make ids unique, or leave id out: then rows are numbered."
                     raise DataError(problem, remedy, table.file, row)

@@ -112,9 +112,9 @@ def read_rows(source: Any, encoding: str | None = None, delimiter: str | None = 
     if isinstance(source, list | tuple) and source:
         return _joined([read_rows(one, encoding, delimiter) for one in source])
     if hasattr(source, "columns") and hasattr(source, "iloc"):
-        if twice := sorted(map(str, source.columns[source.columns.duplicated()])):
-            raise DataError(f"columns {twice} appear twice", "Rename one of them.", "DataFrame")
-        columns = {str(name): source[name].tolist() for name in source.columns}
+        header = list(map(str, source.columns))
+        _check_names(header, "DataFrame")
+        columns = {name: source.iloc[:, at].tolist() for at, name in enumerate(header)}
         return Table("DataFrame", columns, list(range(len(source))))
     if not hasattr(source, "with_format"):
         allowed = "a data set's name, a file, a list of files, a DataFrame, a Dataset, or a mapping of splits"
@@ -125,6 +125,11 @@ def read_rows(source: Any, encoding: str | None = None, delimiter: str | None = 
         if names := getattr(feature, "names", None):
             table.name_classes(name, names)
     return table
+
+
+def _check_names(names: Sequence[str], file: str, row: int | None = None) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"columns {twice} appear twice", "Rename one of them.", file, row)
 
 
 def _joined(tables: list[Table]) -> Table:
@@ -273,8 +278,7 @@ def _read_delimited(text: str, file: str, delimiter: str) -> Table:
     header = [cell.strip() for cell in records.pop(0)[1]] if records else []
     if not any(header):
         raise DataError("the file has no header", "Its first row must hold the columns' names.", file, 1)
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise DataError(f"columns {twice} appear twice", "Rename one of them.", file, 1)
+    _check_names(header, file, 1)
     while records and not records[-1][1]:
         records.pop()  # empty lines at the end are an editor's habit, not lost data
     table = Table(file, {name: [] for name in header})

@@ -100,6 +100,8 @@ def test_ids_that_do_not_tell_rows_apart():
         load_dataset(twice, id="id")
     with pytest.raises(DataError, match=r"row 3: the id nan is missing"):
         load_dataset(TABLE.assign(key=["a", "b", "c", None] * 3), id="key")
+    with pytest.raises(DataError, match=r"row 0: the id \['a'\] is a list"):
+        load_dataset(TABLE.assign(key=[["a"], ["b"]] * 6), id="key")
     with pytest.raises(DataError, match=r"no column 'key'.*pass id="):
         load_dataset(TABLE, id="key")
 
@@ -241,6 +243,7 @@ def test_white_space_and_case_make_no_other_text():
         ([], {}, r"source=\[\]"),
         ("own.xlsx", {}, r"source='own.xlsx'.*r8, r52, 20ng"),
         ("r8", {"id": "x"}, r"id='x' is not allowed: 'r8' has its own"),
+        (TABLE.assign(**{"1": 0}).rename(columns={"note": 1}), {}, r"columns \['1'\] appear twice"),
         (TABLE, {"delimiter": ""}, r"delimiter='' is not allowed: a character"),
     ],
 )
