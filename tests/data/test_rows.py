@@ -81,13 +81,13 @@ def test_ids_of_ones_own(given, column):
 
 @pytest.mark.parametrize("kind", ["frame", "list", "file"])
 def test_each_split_of_its_own_may_count_anew(tmp_path, kind):
-    parts = {"train": TABLE[:8].assign(id=range(8)), "test": TABLE[8:].assign(id=range(4))}
+    parts = {"train": TABLE[:8].assign(id=range(8)), "test": TABLE[8:].assign(id=[3, 2, 1, 0])}
     make = {"frame": lambda part, _: part, "list": lambda part, _: [part[:2], part[2:]],
             "file": lambda part, split: write(tmp_path / f"{split}.csv", part)}[kind]  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error", DataWarning)
         ds = load_dataset({s: make(part, s) for s, part in parts.items()}, validation=0, id="id")
-    assert [list(map(int, ds[split]["id"])) for split in parts] == [[*range(8)], [*range(4)]]
+    assert [list(map(int, ds[split]["id"])) for split in parts] == [[*range(8)], [3, 2, 1, 0]]
 
 
 def test_ids_that_do_not_tell_rows_apart():
