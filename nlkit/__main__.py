@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 __all__ = ["main"]
 
@@ -59,24 +62,50 @@ def _clean(arguments: list[str]) -> int:
     parser.add_argument(
         "--out", required=True, help="folder for cleaned.csv, review.csv, report.html and model"
     )
-    parser.add_argument("--label-map", help="JSON file: value in the file -> class name, or null for missing")
+    parser.add_argument(
+        "--label-map",
+        help="value in the file -> class name, or None for missing: a dictionary, as the question about "
+        "labels prints it, or JSON; itself or a file with it",
+    )
+    parser.add_argument("--delimiter", help="what separates the columns (it is looked for)")
+    parser.add_argument("--encoding", help="of the file (utf-8)")
     parser.add_argument("--profile", default="quick", help="quick, class or paper")
     parser.add_argument("--seed", default=0, type=int, help="of all random numbers")
     given = parser.parse_args(arguments)
     from nlkit import clean, load_dataset
 
-    columns = {"text": given.text, "noisy_label": given.label, "label": given.gold}
+    # A column `label` is often what is to be looked at, or another's labels: only --gold is true.
+    columns = {"noisy_label": given.label, "label": given.gold or given.label or "noisy_label"}
     try:
-        names = json.loads(Path(given.label_map).read_text("utf-8")) if given.label_map else None
-        ds = load_dataset({"train": given.file}, validation=0, label_map=names, **columns)
-        if not given.gold and "label" in ds["train"].column_names:
-            ds = ds.remove_columns("label")  # the name is usual for what is to be looked at
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* were left out")  # all of them are shown below
+            ds, left_out = load_dataset(
+                {"train": given.file}, validation=0, text=given.text, **columns, return_report=True,
+                label_map=_label_map(given.label_map), delimiter=given.delimiter, encoding=given.encoding,
+            )  # fmt: skip
+        if len(left_out):
+            print(f"Left out:\n{left_out[['row', 'reason', 'content']].to_string(index=False)}")
+        ds = ds if given.gold else ds.remove_columns("label")
         found = clean(ds, out=given.out, profile=given.profile, seed=given.seed)
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
     print(found)
     print(f"{Path(given.out) / 'report.html'} says more")
     return 0
+
+
+def _label_map(given: str | None) -> Any:
+    """Return what JSON or a Python dictionary says, given as such or as a file."""
+    if given is None:
+        return None
+    text = given if "{" in given else Path(given).expanduser().read_text("utf-8")
+    try:
+        return json.loads(text)
+    except ValueError:
+        try:
+            return ast.literal_eval(text.strip().removeprefix("label_map="))
+        except (SyntaxError, ValueError) as error:
+            raise ValueError(f"--label-map is neither JSON nor a Python dictionary: {error}") from error
 
 
 if __name__ == "__main__":

@@ -142,13 +142,18 @@ def numbers_of(
     Raises
     ------
     ValueError
-        If a value is no class number, or of a class that `names` lacks.
+        If a value is neither a class number nor -1, or of a class that `names` lacks.
     """
     number = class_numbers(data[column][:], f"{name}[{column!r}]")
     own = getattr(data.features[column], "names", None)
-    if names is None or own is None or list(own) == list(names):
+    if own is None:
         return number
-    absent = [own[c] for c in np.unique(number) if 0 <= c < len(own) and own[c] not in names]
+    if (outside := number[(number < -1) | (number >= len(own))]).size:
+        allowed = f"a class number from 0 to {len(own) - 1}, or -1 for missing"
+        invalid(f"{name}[{column!r}]", int(outside[0]), allowed)
+    if names is None or list(own) == list(names):
+        return number
+    absent = [own[c] for c in np.unique(number) if c >= 0 and own[c] not in names]
     if absent:
         allowed = f"the classes {', '.join(names)}; nk.load_dataset(…, label_map=…) says which of them it is"
         invalid(f"{name}[{column!r}]", absent[0], allowed)

@@ -37,8 +37,9 @@ def to_datasets(parts: Mapping[str, Part], names: Sequence[str], others: Others)
     used = {others.text, own_id} | ({*others.labels.values()} if not others.keep_labels else set())
     kept = dict.fromkeys(c for table in tables for c in table.columns if c not in used)
     shown = {column: f"original_{use}" for use, column in others.labels.items() if column in kept}
-    taken = {"id", "text", *others.labels, *shown.values()} | ({"row"} if own_id else set())
-    for c in kept.keys() - shown.keys():
+    taken = {"id", "text", "row", *others.labels, *shown.values()}
+    # A column whose name is free keeps it.
+    for c in sorted((c for c in kept if c not in shown), key=taken.__contains__):
         shown[c] = c
         while shown[c] in taken:
             shown[c] = f"original_{shown[c]}"
@@ -50,7 +51,7 @@ def to_datasets(parts: Mapping[str, Part], names: Sequence[str], others: Others)
         columns: dict[str, Any] = {"id": _ids(table, own_id, part.at), "text": pa.array(part.texts)}
         columns |= {use: pa.array(label) for use, label in part.labels.items()}
         if own_id:
-            columns["row"] = pa.array([table.rows[i] for i in part.at])
+            columns["row"] = pa.array([(table.places or table.rows)[i] for i in part.at])
         for c in kept:
             if c in table.columns:
                 columns[shown[c]] = _array([table.columns[c][i] for i in part.at], kinds[c])
@@ -77,9 +78,16 @@ def _own_id(tables: Sequence[Table], given: str | None) -> str | None:
         # Files of their own for each split may count anew.
         first = first if table.file == tables[0].file else {}
         for value, row in zip(table.columns.get(column, ()), table.rows, strict=False):
-            if is_missing(value) or value == "" or first.setdefault(value, row) != row:
-                twice = f"also stands in row {first[value]}" if value in first else "is missing"
-                problem = f"the id {value!r} {twice} (column {column!r})"
+            if isinstance(value, list | dict):
+                why = f"is a {type(value).__name__}"
+            elif is_missing(value) or value == "":
+                why = "is missing"
+            elif first.setdefault(value, row) != row:
+                why = f"also stands in row {first[value]}"
+            else:
+                why = ""
+            if why:
+                problem = f"the id {value!r} {why} (column {column!r})"
                 if given is not None:
                     remedy = "Make ids unique, or leave id out: then rows are numbered."
                     raise DataError(problem, remedy, table.file, row)

@@ -102,6 +102,7 @@ def coding_of(
         If values may be no classes of their own: other spellings, numbers beside names, no labels.
     """
     file = next(iter(tables.values())).file
+    columns = {use: c for c, use in {c: use for use, c in columns.items()}.items()}  # each column once
     names, order, closed = _given_names(given), *_known_names(tables, columns)
     if names:
         order, closed = list(names), "not in label_names"
@@ -182,17 +183,22 @@ def _held(table: Table, columns: Mapping[str, str]) -> dict[str, list[str | None
 
 
 def _signs(values: Collection[str], names: Sequence[str]) -> dict[str, tuple[str, Any]]:
-    """Return −1 and the other integers where −1 may be a class: −1, 0, 1 with three names, or with none."""
-    numbers = [integer(raw) for raw in values]
+    """Return −1 and the other integers where −1 may be a class: a name is there for each from the least on.
+
+    That none occurs of the last of many classes is likelier than that they begin at −1, unless all others do.
+    """
+    numbers = {integer(raw) for raw in values}
     if -1 not in numbers or None in numbers or any(integer(name) is not None for name in names):
         return {}
-    words = names or {2: ("negative", "positive"), 3: ("negative", "neutral", "positive")}.get(
-        len(numbers), ()
-    )
     ordered = sorted(values, key=int)
-    if len(words) != len(numbers) or not (names or int(ordered[-1]) == 1):
+    low, high = int(ordered[0]), int(ordered[-1])
+    words = names or (("negative", "neutral", "positive") if high == 1 else ())
+    step = 2 if numbers == {-1, 1} and len(words) == 2 else 1
+    place = {raw: (int(raw) - low) // step for raw in ordered}
+    many = low == -1 and len(numbers) < len(words) > 3
+    if len(numbers) < 2 or many or place[ordered[-1]] >= len(words):
         return {}
-    return {raw: ("-1 is a class, or missing", word) for raw, word in zip(ordered, words, strict=True)}
+    return {raw: ("-1 is a class, or missing", words[at]) for raw, at in place.items()}
 
 
 def _question(

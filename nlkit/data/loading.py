@@ -119,7 +119,8 @@ def load_dataset(
         Columns ``id``, ``text`` (string), ``label`` and ``noisy_label`` (`ClassLabel`, if the source has
         them), and every other column of your data, in the order of its rows: one whose name is taken gets
         "original_" before it, and so do labels before `label_map` changed them. With an `id` of your own
-        there is ``row`` as well, the row's number, by which `nlkit.to_csv` finds the order.
+        there is ``row`` as well, the row's number (with several files counted over all of them), by which
+        `nlkit.to_csv` finds the order.
     pandas.DataFrame
         With ``return_report=True``: one row for each row left out, with split, file, row (as in the file),
         reason and content (its beginning).
@@ -199,6 +200,9 @@ def _own_tables(
     sources = source if isinstance(source, Mapping) else {"train": source}
     tables = {s: read_rows(sources[s], encoding, delimiter) for s in SPLITS if s in sources}
     if len(tables) > 1:
+        if len({table.file for table in tables.values()}) < len(tables):  # frames have no names of their own
+            for name, table in tables.items():
+                table.file += f" ({name})"
         return tables
     table, column = tables["train"], split or "split"
     values = [str(value).strip().casefold() for value in table.columns.get(column, [])]
@@ -246,7 +250,7 @@ def _sample(
             continue
         part = parts[split]
         taken = [later.get(text) for text in keys[split]]
-        for other in set(filter(None, taken)):
+        for other in dict.fromkeys(filter(None, taken)):
             part.leave_out((i for i, where in enumerate(taken) if where == other), f"same text in {other}")
         free = [i for i, where in enumerate(taken) if where is None]
         keys[split] = [keys[split][i] for i in free]

@@ -54,7 +54,7 @@ class Skipped(NamedTuple):
 class Table:
     """The columns of one source, the rows' numbers in it, and the rows set aside.
 
-    `files` names the file of each row where there are several.
+    Where there are several files, `files` names that of each row, and `places` are their running numbers.
     """
 
     file: str
@@ -63,6 +63,7 @@ class Table:
     skipped: list[Skipped] = field(default_factory=list)
     class_names: dict[str, list[str]] = field(default_factory=dict)
     files: list[str] | None = None
+    places: Sequence[int] | None = None
 
     def file_of(self, position: int) -> str:
         """Return the file of the row at a position."""
@@ -76,8 +77,10 @@ class Table:
     def select(self, positions: Sequence[int]) -> Table:
         """Return the table of these rows, without those set aside."""
         columns = {name: [values[i] for i in positions] for name, values in self.columns.items()}
+        rows = [self.rows[i] for i in positions]
         files = [self.files[i] for i in positions] if self.files else None
-        return Table(self.file, columns, [self.rows[i] for i in positions], [], self.class_names, files)
+        places = [self.places[i] for i in positions] if self.places else None
+        return Table(self.file, columns, rows, [], self.class_names, files, places)
 
     def name_classes(self, column: str, names: Sequence[str]) -> None:
         """Write a column of class numbers as names: the same number may be another class elsewhere."""
@@ -109,9 +112,9 @@ def read_rows(source: Any, encoding: str | None = None, delimiter: str | None = 
     if isinstance(source, list | tuple) and source:
         return _joined([read_rows(one, encoding, delimiter) for one in source])
     if hasattr(source, "columns") and hasattr(source, "iloc"):
-        if twice := sorted(map(str, source.columns[source.columns.duplicated()])):
-            raise DataError(f"columns {twice} appear twice", "Rename one of them.", "DataFrame")
-        columns = {str(name): source[name].tolist() for name in source.columns}
+        header = list(map(str, source.columns))
+        _check_names(header, "DataFrame")
+        columns = {name: source.iloc[:, at].tolist() for at, name in enumerate(header)}
         return Table("DataFrame", columns, list(range(len(source))))
     if not hasattr(source, "with_format"):
         allowed = "a data set's name, a file, a list of files, a DataFrame, a Dataset, or a mapping of splits"
@@ -124,6 +127,11 @@ def read_rows(source: Any, encoding: str | None = None, delimiter: str | None = 
     return table
 
 
+def _check_names(names: Sequence[str], file: str, row: int | None = None) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"columns {twice} appear twice", "Rename one of them.", file, row)
+
+
 def _joined(tables: list[Table]) -> Table:
     """Return the rows of several tables as one; a column that one lacks is missing there."""
     names = dict.fromkeys(name for table in tables for name in table.columns)
@@ -134,7 +142,9 @@ def _joined(tables: list[Table]) -> Table:
             values += table.columns.get(name, [None] * len(table.rows))
         joined.rows += table.rows
         joined.skipped += table.skipped
-        joined.class_names = table.class_names | joined.class_names
+        for name, classes in table.class_names.items():
+            joined.class_names[name] = list(dict.fromkeys([*joined.class_names.get(name, []), *classes]))
+    joined.places = range(len(joined.rows))
     return joined
 
 
@@ -253,10 +263,14 @@ def _records(text: str, file: str, delimiter: str) -> list[tuple[int, list[str]]
                 file, int(error.__notes__[0]),
             ) from error  # fmt: skip
         records = []
-    # Where every line has all columns, quotes that join lines are none: few texts hold tab and line break.
-    if plain and sum(bool(cells) for _, cells in records) != sum(map(bool, lines)):
+    if not plain:
+        return records
+    # Where every line has all columns, quotes that join lines or cells are none: few texts hold such breaks.
+    if sum(bool(cells) for _, cells in records) != sum(map(bool, lines)):
         return [(row, line.split("\t")) for row, line in enumerate(lines, start=1)]
-    return records
+    return [
+        (row, cells if len(cells) in (0, width + 1) else lines[row - 1].split("\t")) for row, cells in records
+    ]
 
 
 def _read_delimited(text: str, file: str, delimiter: str) -> Table:
@@ -264,9 +278,8 @@ def _read_delimited(text: str, file: str, delimiter: str) -> Table:
     header = [cell.strip() for cell in records.pop(0)[1]] if records else []
     if not any(header):
         raise DataError("the file has no header", "Its first row must hold the columns' names.", file, 1)
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise DataError(f"columns {twice} appear twice", "Rename one of them.", file, 1)
-    while records and not any(records[-1][1]):
+    _check_names(header, file, 1)
+    while records and not records[-1][1]:
         records.pop()  # empty lines at the end are an editor's habit, not lost data
     table = Table(file, {name: [] for name in header})
     for row, cells in records:

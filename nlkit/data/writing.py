@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset
 
-__all__ = ["named_table", "neutralised", "to_csv"]
+__all__ = ["named_table", "neutralised", "to_csv", "write_csv"]
 
 FORMULA = re.compile(r"[=+\-@\t\r]")
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?(e[+-]?\d+)?", re.I)
@@ -27,13 +27,14 @@ def named_table(ds: Dataset | Mapping[str, Dataset]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The columns of `ds`, class numbers as names (None: missing); of several splits a column ``split`` too.
-        Rows are ordered by ``row``, else ``id``, where that is a number which no two rows share; else split
-        by split.
+        Rows are ordered by ``row``, or ``id`` without such a column, where that is a number which no two rows
+        share; else split by split.
     """
     import pandas as pd
 
     if isinstance(ds, Mapping):
-        parts = [named_table(part).assign(split=split) for split, part in ds.items()]
+        # As objects: integers that are missing in some splits stay integers.
+        parts = [named_table(part).astype(object).assign(split=split) for split, part in ds.items()]
         table = pd.concat(parts, ignore_index=True)
     else:
         columns: dict[str, Any] = {}
@@ -41,12 +42,12 @@ def named_table(ds: Dataset | Mapping[str, Dataset]) -> pd.DataFrame:
             values = ds.with_format(None)[name][:]
             if names := getattr(feature, "names", None):
                 values = [None if n is None or n < 0 else names[n] for n in values]
-            columns[name] = pd.Series(values, dtype=object if names else None)
+            columns[name] = pd.Series(values, dtype=object if names or None in values else None)
         table = pd.DataFrame(columns)
-    for name in ("row", "id"):
-        if name in table and pd.api.types.is_integer_dtype(table[name]) and table[name].is_unique:
-            return table.sort_values(name, kind="stable", ignore_index=True)
-    return table
+    name = "row" if "row" in table else "id"
+    if name not in table or pd.api.types.infer_dtype(table[name], skipna=False) != "integer":
+        return table
+    return table.sort_values(name, kind="stable", ignore_index=True) if table[name].is_unique else table
 
 
 def neutralised(value: Any) -> Any:
@@ -79,7 +80,17 @@ def to_csv(ds: Dataset | Mapping[str, Dataset], path: str | os.PathLike[str]) ->
     target = expanded(path)
     if not re.search(r"\.csv(\.gz)?$", target.name, re.I):
         invalid("path", str(path), "a file whose name ends in .csv or .csv.gz")
-    table = named_table(ds).map(neutralised).rename(columns=neutralised)
+    table = named_table(ds)
     with atomic_write(target) as temporary:
-        table.to_csv(temporary, index=False, encoding="utf-8")
+        write_csv(table, temporary)
     return target
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table to CSV (RFC 4180), each cell `neutralised`."""
+    import pandas as pd
+
+    cells = {neutralised(name): list(map(neutralised, values)) for name, values in table.items()}
+    safe = pd.DataFrame(cells, dtype=object)  # `DataFrame.map` would make floats of integers with gaps
+    # Only what is part of the line's end is quoted: with "\n" alone a "\r" in a text would end the row.
+    safe.to_csv(path, index=False, encoding="utf-8", lineterminator="\r\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nlkit._util import expanded
-from nlkit.data.packaged import ASSETS
+from nlkit.data.packaged import ASSETS, AssetError
 from nlkit.methods.base import Method
 from nlkit.methods.baselines import Baseline
 from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel
@@ -40,6 +40,8 @@ def load(folder: str | Path, *, encoder: str | None = None) -> Any:
     ------
     ValueError, OSError
         If a file of the folder is missing, damaged, of another save or not finite; by file and remedy.
+    AssetError
+        If the package with the encoder's weights is not installed, or damaged.
     """
     place = expanded(folder)
     path = place / "model.safetensors"
@@ -58,5 +60,7 @@ def load(folder: str | Path, *, encoder: str | None = None) -> Any:
                 f"from the hub, if you trust who saved it, load(folder, encoder={needed!r})"
             )
         return METHODS[name]._from_saved(place, tensors, values)
+    except AssetError:
+        raise  # a RuntimeError that has a remedy of its own
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path} does not hold all of a {name} ({error}): {AGAIN}") from error

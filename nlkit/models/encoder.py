@@ -181,12 +181,13 @@ class TextEncoder(nn.Module):
         super().__init__()
         from nlkit.data.packaged import resolve_model
 
-        self.name, self.max_length, self.trainable_layers = name, max_length, trainable_layers
+        self.name, self.trainable_layers = name, trainable_layers
         source = resolve_model(name)
         self.tokenizer, model, self.fingerprint, behaviour = _pretrained(source)
         limit = _max_tokens(model)
-        if not isinstance(max_length, int) or not 3 <= max_length <= limit:
+        if not isinstance(max_length, int | np.integer) or not 3 <= max_length <= limit:
             invalid("max_length", max_length, f"encoder {name!r} takes 3 to {limit} tokens")
+        self.max_length = max_length = int(max_length)
         self.width = int(cast(Any, model).config.hidden_size)
         self._device = choose_device(device)
         self._whole: nn.Module | None = None

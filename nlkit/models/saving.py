@@ -42,6 +42,9 @@ without `nlkit.methods.sidyp.weighing`. 3: without manifest and checksums."""
 
 MANIFEST = "manifest.json"
 
+LITTER = {".DS_Store", "desktop.ini", "Thumbs.db"}
+"""What file managers leave in a folder that was only looked at."""
+
 Tensors = dict[str, Tensor]
 
 
@@ -68,7 +71,7 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
         yield temporary
         files = {name: _sha256(path) for name, path in _files(temporary).items()}
         told = {"nlkit": __version__, "format": FORMAT, "files": files}
-        (temporary / MANIFEST).write_text(_sealed(told), "utf-8")
+        (temporary / MANIFEST).write_bytes(_sealed(told))
         if target.exists():
             target.rename(old)
         temporary.rename(target)
@@ -105,7 +108,7 @@ def check_folder(folder: str | Path) -> set[str]:
         raise ValueError(
             f"{manifest} was not written by nlkit, or is damaged ({error!r}): {AGAIN}"
         ) from error
-    if raw != _sealed(told).encode():
+    if raw != _sealed(told):
         raise ValueError(f"{manifest} is damaged (its checksum is not {checksum}): {AGAIN}")
     if found != FORMAT:
         raise ValueError(f"{manifest} has format {found}, {_remedy(found)}")
@@ -138,7 +141,8 @@ def check_replaceable(folder: str | Path) -> Path:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    return {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if not p.is_dir()}
+    found = (p for p in sorted(folder.rglob("*")) if not p.is_dir() and p.name not in LITTER)
+    return {p.relative_to(folder).as_posix(): p for p in found}
 
 
 def _sha256(path: Path) -> str:
@@ -146,10 +150,10 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sealed(told: dict[str, Any]) -> str:
-    """Return a manifest's text, with the checksum of everything else in it."""
+def _sealed(told: dict[str, Any]) -> bytes:
+    """Return a manifest's bytes, with the checksum of everything else in it."""
     checksum = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    return json.dumps({"checksum": checksum, **told}, indent=1, sort_keys=True)
+    return json.dumps({"checksum": checksum, **told}, indent=1, sort_keys=True).encode()
 
 
 # -- tensors -----------------------------------------------------------------------------------------------

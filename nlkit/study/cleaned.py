@@ -17,7 +17,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, concatenate_datasets
 from nlkit._util import expanded
 from nlkit.data.checks import numbers_of
 from nlkit.data.observed import label_names, observe, with_column
-from nlkit.data.writing import neutralised, to_csv
+from nlkit.data.writing import to_csv, write_csv
 from nlkit.methods.label_cleaning import confident_learning, label_issues, out_of_fold_probabilities
 from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.methods.sidyp.method import SiDyP
@@ -100,7 +100,7 @@ class Cleaned:
         review = self.suspects.drop(columns=["changed"]).assign(decision="")
         with whole_folder(target) as place:
             to_csv(rows, place / "cleaned.csv")
-            review.map(neutralised).rename(columns=neutralised).to_csv(place / "review.csv", index=False)
+            write_csv(review, place / "review.csv")
             (place / "report.html").write_text(report_html(self.report()), "utf-8")
             self.method.save(place / "model")
         return target

@@ -203,9 +203,9 @@ def _done(r: Report) -> str:
         f"</li><li>A label is changed only where {MOST} of the four, SiDyP among them, propose the same "
         f"other one; none is changed where fewer than {LEAST_WRONG:.0%} may be wrong, where the finders "
         f"agree on less than {LEAST_FOUND:.0%} of what seems to be wrong, or where texts do not explain "
-        "labels that were held out.</li><li>No row was left out, no text was changed, and no person has "
-        "looked at the changes yet.</li><li>The saved model was trained on the labels as they were found."
-        f"</li>{left}</ul>\n"
+        "labels that were held out.</li><li>No row of those loaded was left out, no text was changed, and no "
+        "person has looked at the changes yet.</li><li>The saved model was trained on the labels as they "
+        f"were found.</li>{left}</ul>\n"
     )
 
 

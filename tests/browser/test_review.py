@@ -65,13 +65,15 @@ def test_keys_decide_and_a_dead_kernel_loses_nothing(reviewing):
     listed = box.locator("select")
     wanted = listed.evaluate("list => list.selectedOptions[0].textContent")
     assert press("Enter", 4)[-1][1] == wanted
+    box.locator(".nlkit-key-k").focus()
+    press("Enter", 5)
     assert review.code.count() == 1, "a key reached JupyterLab"
 
     review.save()
     review.shut_down_kernel()
     review.page.context.close()
     again = reviewing()
-    again.page.locator(".nlkit-review").get_by_text("4 of 500 suspects decided").wait_for()
+    again.page.locator(".nlkit-review").get_by_text("5 of 500 suspects decided").wait_for()
 
 
 def test_nothing_is_cut_or_pale(reviewing):

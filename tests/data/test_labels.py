@@ -6,9 +6,10 @@ import ast
 import re
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import ClassLabel, Dataset, Features, Value
+from datasets import ClassLabel, Dataset, DatasetInfo, Features, Value
 
 from nlkit.data import LabelError, load_dataset
 from nlkit.data.spelling import fold, looks_like_none
@@ -49,6 +50,13 @@ ASKED = [
     (MIXED, {}, {"0": "neg", "1": "pos"}, ["neg", "pos"]),
     ([-1, 0, 1, 1], {"label_names": ["bad", "so so", "good"]},
      {"-1": "bad", "0": "so so", "1": "good"}, ["bad", "so so", "good"]),
+    *(
+        (rows, {"label_names": list(names)}, dict(zip(map(str, rows), found, strict=True)), list(names))
+        for rows, names, found in (
+            ([-1, 1], "xy", "xy"), ([-1, 0], "xy", "xy"), ([-1, 1], "xyz", "xz"), ([-1, 0], "xyz", "xy"),
+            ([-2, -1, 2], "vwxyz", "vwz"), ([-1, 0, 1, 2], "wxyz", "wxyz"),
+        )
+    ),
     ([-1, 0, 1, 1], {}, {"-1": "negative", "0": "neutral", "1": "positive"},
      ["negative", "neutral", "positive"]),
     ([-1, 1, 1], {}, {"-1": "negative", "1": "positive"}, ["negative", "positive"]),
@@ -97,6 +105,10 @@ def test_the_question_counts_and_says_where_and_why(tmp_path):
         ([1, 2, 3], {"label_map": {1: "one", 2: "two", 3: "three"}}, ["one", "three", "two"]),
         ([0, 1, -1], {"label_map": {-1: None}}, ["0", "1"]),
         ([0, 1, 2, -1], {"label_names": ["x", "y", "z"]}, ["x", "y", "z"]),  # all three and missing ones
+        *(
+            (rows, {"label_names": list(names)}, list(names))  # -1 is missing
+            for rows, names in (([-1, 0, 1], "xy"), ([-1, 0, 2], "xyz"), ([-1, 0, 2], "wxyz"))
+        ),
         (["x", "y", "-1"], {}, ["x", "y"]),
         (["SPORT"] * 3 + ["Sport", "art"], {"label_map": {"sport": "Sport", "SPORT": "Sport"}},
          ["Sport", "art"]),
@@ -138,6 +150,13 @@ def test_files_with_their_classes_in_another_order(tmp_path):
     assert ds["train"].features["label"].names == ds["test"].features["label"].names == ["a", "b", "c"]
 
 
+def test_files_of_one_split_may_know_other_classes(tmp_path):
+    files = [parquet(tmp_path / "1.parquet", "cab", [0, 1]), parquet(tmp_path / "2.parquet", "ad", [1, 0])]
+    train = load_dataset(files, validation=0)["train"]
+    assert train.features["label"].names == ["c", "a", "b", "d"]
+    assert list(by_name(train).values()) == ["c", "a", "d", "a"]
+
+
 @pytest.mark.parametrize(
     ("names", "labels", "proposed"),
     [
@@ -174,9 +193,13 @@ def test_numbers_of_two_class_labels_are_compared_by_name():
     agree = Dataset.from_dict({"label": [0, 2, 0, -1], "noisy_label": [1, 0, 1, 0]}, features)
     report = noise_report(agree)
     assert (report.rate, report.n, report.counts.tolist()) == (0.0, 3, [[2, 0, 0], [0, 0, 0], [0, 0, 1]])
-    other = Dataset.from_dict({"label": [0], "noisy_label": [2]}, features)
-    with pytest.raises(ValueError, match=r"train\['noisy_label'\]='d' is not allowed: the classes a, b, c"):
-        noise_report(other)
+    for number, said in (
+        (2, "'d' is not allowed: the classes a, b, c"),
+        (-2, "-2 is not allowed: .* 0 to 2"),
+    ):
+        other = Dataset(pa.table({"label": [0], "noisy_label": [number]}), DatasetInfo(features=features))
+        with pytest.raises(ValueError, match=rf"train\['noisy_label'\]={said}"):
+            noise_report(other)
 
 
 def test_a_class_number_without_a_name(tmp_path):

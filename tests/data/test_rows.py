@@ -79,6 +79,17 @@ def test_ids_of_ones_own(given, column):
     assert column == "id" or column not in ds.column_names
 
 
+@pytest.mark.parametrize("kind", ["frame", "list", "file"])
+def test_each_split_of_its_own_may_count_anew(tmp_path, kind):
+    parts = {"train": TABLE[:8].assign(id=range(8)), "test": TABLE[8:].assign(id=[3, 2, 1, 0])}
+    make = {"frame": lambda part, _: part, "list": lambda part, _: [part[:2], part[2:]],
+            "file": lambda part, split: write(tmp_path / f"{split}.csv", part)}[kind]  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        ds = load_dataset({s: make(part, s) for s, part in parts.items()}, validation=0, id="id")
+    assert [list(map(int, ds[split]["id"])) for split in parts] == [[*range(8)], [3, 2, 1, 0]]
+
+
 def test_ids_that_do_not_tell_rows_apart():
     twice = TABLE.assign(id=["a", "b"] * 6)
     with pytest.warns(DataWarning, match=r"the id 'a' also stands in row 0 .*numbered instead"):
@@ -89,6 +100,8 @@ def test_ids_that_do_not_tell_rows_apart():
         load_dataset(twice, id="id")
     with pytest.raises(DataError, match=r"row 3: the id nan is missing"):
         load_dataset(TABLE.assign(key=["a", "b", "c", None] * 3), id="key")
+    with pytest.raises(DataError, match=r"row 0: the id \['a'\] is a list"):
+        load_dataset(TABLE.assign(key=[["a"], ["b"]] * 6), id="key")
     with pytest.raises(DataError, match=r"no column 'key'.*pass id="):
         load_dataset(TABLE, id="key")
 
@@ -99,7 +112,7 @@ def test_columns_whose_names_are_taken():
     )
     ds = load_dataset(table, validation=0, text="body")["train"]
     assert ds["text"][:] == TABLE["text"].tolist()
-    assert (ds["original_original_text"][0], ds["original_text"][0]) in (("other", "more"), ("more", "other"))
+    assert (ds["original_original_text"][0], ds["original_text"][0]) == ("other", "more")
     assert ds["original_row"][:] == [1] * 12
     mapped = load_dataset(TABLE, validation=0, label_map={"a": "first", "b": "second"})["train"]
     assert mapped["original_label"][:] == TABLE["label"].tolist()
@@ -181,6 +194,24 @@ def test_lone_quotes_of_a_tsv_join_no_rows(tmp_path):
     assert load_dataset(quoted, validation=0)["train"]["text"][:] == ["two\nlines", 'say "hi"']
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "texts", "left_out"),
+    [
+        ("a.tsv", 'text\tlabel\n"hello\tx"\nplain\ty\n"real"\tx"\n', ['"hello', "plain", "real"], []),
+        ("a.csv", "text,label,more\na,x,\nb,y,\n,,\n,,\n\n", ["a", "b"], [4, 5]),
+    ],
+)
+def test_no_row_vanishes(tmp_path, name, content, texts, left_out):
+    path = tmp_path / name
+    path.write_text(content, "utf-8")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        ds, report = load_dataset(path, validation=0, label_map={'x"': "x"}, return_report=True)
+    assert len(told) == bool(left_out)
+    assert ds["train"]["text"][:] == texts
+    assert report["row"].tolist() == left_out
+
+
 def test_json_as_pandas_and_others_write_it(tmp_path):
     plain = TABLE[["text", "label"]]
     for number, content in enumerate((
@@ -212,6 +243,7 @@ def test_white_space_and_case_make_no_other_text():
         ([], {}, r"source=\[\]"),
         ("own.xlsx", {}, r"source='own.xlsx'.*r8, r52, 20ng"),
         ("r8", {"id": "x"}, r"id='x' is not allowed: 'r8' has its own"),
+        (TABLE.assign(**{"1": 0}).rename(columns={"note": 1}), {}, r"columns \['1'\] appear twice"),
         (TABLE, {"delimiter": ""}, r"delimiter='' is not allowed: a character"),
     ],
 )

@@ -6,7 +6,7 @@ import csv
 
 import pandas as pd
 import pytest
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 
 from nlkit.data import load_dataset
 from nlkit.data.observed import with_column
@@ -37,6 +37,30 @@ def test_all_goes_out_by_name_and_in_order(tmp_path, name, key):
     assert found["'=cmd"].tolist() == ["'=1+1", "'+49 30", "'-x", "'@me", "-1.5", "+3", "'\tq", "plain"]
     again = load_dataset(path, label="refined_label", noisy_label="noisy_label", label_names=["a", "b"])
     assert len(again["train"]) == 5
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        TABLE.assign(row=range(8, 0, -1)),
+        [TABLE[:5].assign(id=range(8, 3, -1)), TABLE[5:].assign(id=range(3))],
+        [part.assign(split=[*"tvtvtvtv"][: len(part)]).replace({"split": {"t": "train", "v": "dev"}})
+         for part in (TABLE[:5].assign(id=range(8, 3, -1)), TABLE[5:].assign(id=range(3)))],
+    ],
+    ids=["a column row", "several with ids", "several with ids and splits"],
+)  # fmt: skip
+def test_numbers_of_ones_own_are_no_order(tmp_path, source):
+    found = pd.read_csv(to_csv(load_dataset(source, validation=3), tmp_path / "out.csv"))
+    assert found["text"].tolist() == TABLE["text"].tolist()
+
+
+def test_every_cell_is_one_and_integers_stay_so(tmp_path):
+    texts = ["a\rb", "a\r\nb", 'a"b', "a,b", "a\nb"]
+    train = Dataset.from_dict({"text": texts, "n": [1, None, 2**60 + 1, 3, 4]})
+    path = to_csv({"train": train, "test": Dataset.from_dict({"text": ["c"]})}, tmp_path / "out.csv")
+    found = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert found["text"].tolist() == [*texts, "c"]
+    assert found["n"].tolist() == ["1", "", str(2**60 + 1), "3", "4", ""]
 
 
 def test_splits_of_several_files_stay_apart(tmp_path):

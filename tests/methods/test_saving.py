@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 import nlkit as nk
 from nlkit._util import cache_folder
 from nlkit.annotate.store import AnswerStore
+from nlkit.data import packaged
 from nlkit.models.saving import MANIFEST, check_folder, load_tensors, save_tensors, whole_folder
 from nlkit.training.recording import Checkpoint
 
@@ -185,12 +187,25 @@ def test_a_folder_is_replaced_as_a_whole_or_stays(tmp_path: Path) -> None:
         write(a="5", b=5)  # type: ignore[arg-type]
     assert check_folder(folder) == {"a", "c"}
     assert list(folder.parent.iterdir()) == [folder]
+    (folder / ".DS_Store").touch()  # of a file manager: no reason to keep the old one
+    write(a="3", c="4")
     # What somebody else put there is nobody's to remove.
     for name, content in (("notes.txt", "mine"), ("a", "edited")):
         (folder / name).write_text(content)
         with pytest.raises(FileExistsError, match=rf"{name}.*Choose another folder"):
             write(a="6")
         assert (folder / name).read_text() == content
+
+
+def test_a_manifest_has_the_same_bytes_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_there(path: Path, text: str, *_: str) -> None:
+        path.write_bytes(text.replace("\n", "\r\n").encode())
+
+    monkeypatch.setattr(Path, "write_text", as_there)
+    with whole_folder(tmp_path / "model") as place:
+        (place / "a").write_text("1\n")
+    assert check_folder(tmp_path / "model") == {"a"}
+    assert b"\r" not in (tmp_path / "model" / MANIFEST).read_bytes()
 
 
 def test_a_rename_that_fails_brings_the_old_folder_back(
@@ -226,6 +241,18 @@ def test_home_is_no_folder_of_that_name(
         assert (tmp_path / "answers.sqlite").is_file()
     nk.resuming.each([(1,)], lambda n: n, checkpoint="~/parts")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["answers.sqlite", "cache", "model", "parts"]
+
+
+def test_an_encoder_that_is_not_installed_says_so_itself(
+    every: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    folder = every["Baseline"].save(tmp_path / "model")
+    monkeypatch.setattr(packaged, "distribution", absent)
+    with pytest.raises(packaged.AssetError, match="not installed"):
+        nk.load(folder)
 
 
 def test_an_encoder_of_the_hub_is_fetched_only_if_it_is_named(every: dict[str, Any], tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_cached_texts_run_no_layer(layers: int) -> None:
 
 
 def test_shapes_of_prepared_inputs() -> None:
-    tokens = TextEncoder(trainable_layers="all", max_length=16).prepare(TEXTS)
+    tokens = TextEncoder(trainable_layers="all", max_length=np.int64(16)).prepare(TEXTS)
     assert [a.ndim for a in tokens.arrays] == [1] * len(TEXTS)
     assert tokens.lengths.max() == 16
     activations = TextEncoder(trainable_layers=1, max_length=16).prepare(TEXTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -157,3 +158,26 @@ def test_the_command_says_what_is_too_thin(r8_small, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([*call[:-2], "--gold", "nobody", "--out", str(tmp_path / "other")])
     assert "'nobody'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_the_command_takes_what_the_question_prints(r8_small, tmp_path, capsys, as_file):
+    few = r8_small["train"].select(range(40))
+    own = [("ship", "Ship", "earn", "acq")[i % 4] for i in range(40)]
+    table = pd.DataFrame({"text": few["text"], "llm": own, "label": ["x", "y"] * 20})
+    table.loc[3, "text"] = " "
+    table.to_csv(tmp_path / "my.csv", index=False, sep=";", encoding="utf-16")
+    call = ["clean", str(tmp_path / "my.csv"), "--label", "llm", "--delimiter", ";", "--encoding", "utf-16"]
+    call += ["--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        main(call)
+    printed = capsys.readouterr().err
+    assert re.search(r"Ship +10 +noisy_label", printed)
+    answer = next(line for line in printed.splitlines() if line.startswith("label_map="))
+    if as_file:
+        (tmp_path / "answer.txt").write_text(answer)
+    assert main([*call, "--label-map", str(tmp_path / "answer.txt") if as_file else answer]) == 0
+    assert re.search(r"Left out:\n.*\n +5 the text is missing", capsys.readouterr().out)
+    rows, kept = pd.read_csv(tmp_path / "out" / "cleaned.csv"), table.drop(3)
+    assert set(rows["noisy_label"]) == {"ship", "earn", "acq"}
+    assert rows["original_label"].tolist() == kept["label"].tolist()  # no truth, no class, and not lost

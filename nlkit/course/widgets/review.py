@@ -33,7 +33,7 @@ if (!box.hasAttribute('data-lm-suppress-shortcuts')) {
     if (event.key === 'o') box.querySelector('select').focus();
     else box.querySelector('.nlkit-key-' + (list ? 'o' : event.key))?.click();
     if (list) box.focus();
-    if (/^[kaosu]$|Enter/.test(event.key)) event.preventDefault();
+    if (list || /^[kaosu]$/.test(event.key)) event.preventDefault();
   });
 }
 """

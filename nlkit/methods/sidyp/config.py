@@ -208,6 +208,8 @@ class SiDyPConfig(TrainingConfig):
             object.__setattr__(self, "transition", tuple(map(tuple, T.tolist())))
         if not self.evidence and self.space not in ("auto", "text"):
             invalid("space", self.space, "'text' where evidence=False: nothing else is looked at")
+        if not self.evidence and self.transition is not None:
+            invalid("transition", self.transition, "None where evidence=False: nothing else reads it")
         for names, limits in LIMITS.items():
             for name in names.split():
                 self._number(name, **limits)

@@ -410,6 +410,7 @@ class TestEdges:
         ({"simplex_scale": -5}, r"simplex_scale=-5.*above 0"),
         ({"transition": [[0.9, 0.1], [0.3, 0.3]]}, r"transition=.*rows sum to 1"),
         ({"transition": [0.5, 0.5]}, r"transition=.*\(C, C\)"),
+        ({"transition": np.eye(8).tolist(), "evidence": False}, r"transition=.*None where evidence=False"),
         ({"variant": "new"}, r"variant='new'.*ours, text_space, published"),
         ({"dynamic_prior": 1}, r"dynamic_prior=1.*one of True, False"),
         ({"sampling_steps": 20, "diffusion_steps": 10}, r"sampling_steps=20.*at most diffusion_steps=10"),
