@@ -77,7 +77,7 @@ def test_two_thousand_questions_to_a_faulty_server(
     with running(ChatServer()) as server:
         server.answer = answer
         settings: dict[str, Any] = {
-            "timeout": 2.0,
+            "timeout": 10.0,  # a good reply that came later would be paid twice
             "max_retries": 2,
             "workers": 32,
             "store": tmp_path / "s.sqlite",

@@ -211,10 +211,12 @@ def test_a_reply_without_a_label_is_kept_and_asked_again_on_demand_alone(
         assert table["confidence"].isna().all()
     assert len(server.asked) == 2
     server.answer = oracle
-    chat = annotator(server, store=tmp_path / "s.sqlite", retry_unusable=True)
-    if status == "unusable":
-        assert chat.annotate(TEXTS[:2], LABELS)["label"].tolist() == TRUTH[:2]
-        assert len(server.asked) == 4
+    again = status == "unusable"
+    with warnings.catch_warnings(action="error" if again else "ignore"):
+        chat = annotator(server, store=tmp_path / "s.sqlite", retry_unusable=True)
+        label = chat.annotate(TEXTS[:2], LABELS)["label"].tolist()
+    assert label == (TRUTH[:2] if again else [-1, -1])
+    assert len(server.asked) == (4 if again else 2)
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 503])
@@ -240,7 +242,7 @@ def test_a_slow_reply_is_asked_again(server: ChatServer) -> None:
         return Answer("earn")
 
     server.answer = slow
-    table = annotator(server, timeout=0.5, max_retries=1).annotate(["x"], LABELS)
+    table = annotator(server, timeout=0.5).annotate(["x"], LABELS)
     assert table["label"].tolist() == [2]
     server.answer = lambda *_: Answer("earn" if over.wait(20) else "")
     with pytest.raises(TimeoutError, match=r"within timeout=0\.5 s"):
@@ -250,10 +252,9 @@ def test_a_slow_reply_is_asked_again(server: ChatServer) -> None:
 
 def test_a_reply_that_drips_is_given_up(server: ChatServer) -> None:
     # Every byte comes soon after the last, and all of them would take hours.
-    server.answer = lambda query, *_: Answer("earn", drip=20.0) if query == "slow" else oracle(query)
-    with pytest.warns(UserWarning, match=r"gave no whole reply within timeout=0\.3 s"):
-        table = annotator(server, timeout=0.3, max_retries=0).annotate([*TEXTS, "slow"], LABELS)
-    assert table["label"].tolist() == [*TRUTH, -1]
+    server.answer = lambda *_: Answer("earn", drip=20.0)
+    with pytest.raises(TimeoutError, match=r"gave no whole reply within timeout=0\.3 s"):
+        annotator(server, timeout=0.3, max_retries=0).annotate(["x"], LABELS)
 
 
 def test_a_question_ends_at_its_deadline(server: ChatServer) -> None:
@@ -324,7 +325,7 @@ def test_an_interrupted_call_keeps_every_reply_and_asks_no_more(server: ChatServ
     with pytest.raises(KeyboardInterrupt):
         chat.annotate(texts, LABELS)
     asked = len(server.asked)
-    assert 6 <= asked < 30
+    assert 6 <= asked < 60
     assert len(AnswerStore(tmp_path / "s.sqlite")) == asked
     assert server.under_way == 0
     server.answer = oracle
@@ -342,7 +343,7 @@ def test_ctrl_c_twice_waits_for_no_reply_and_loses_none(server: ChatServer, tmp_
         return oracle(query)
 
     def twice() -> None:
-        while server.under_way < 4:  # twenty were answered, four hang
+        while len(server.asked) < 24 or server.under_way < 4:  # twenty were answered, four hang
             time.sleep(0.01)
         strike(0.2)
         strike(0.2)
