@@ -27,6 +27,7 @@ class QuestionError(Exception):
     """A question that got no answer; `kind` is the error to raise where nothing can go on (None: not one).
 
     `final`: others would not fare better, so none is asked. `first`: only while nothing was answered yet.
+    `own`: of this question alone, so that it tells nothing about others once something was answered.
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class QuestionError(Exception):
         *,
         final: bool = False,
         first: bool = False,
+        own: bool = False,
     ) -> None:
         super().__init__(reason)
-        self.reason, self.kind, self.final, self.first = reason, kind, final, first
+        self.reason, self.kind, self.final, self.first, self.own = reason, kind, final, first, own
 
 
 class Pace:
@@ -168,7 +170,7 @@ class Asking:
                 answer = await ask(prompt)
             except QuestionError as failure:
                 self.failed[prompt] = failure.with_traceback(None)  # whose frames hold much
-                self._failed_in_row += 1
+                self._failed_in_row += not (failure.own and self.proved())
                 patience = max(10, self.workers) if self.proved() else 3
                 early = failure.first and not self.proved()
                 if failure.final or early or self._failed_in_row >= patience:

@@ -307,7 +307,7 @@ class Endpoint:
             return QuestionError(f"{where} fails ({said}): try later")
         return QuestionError(
             f"{where} refuses the question to model={self.model!r} ({said}); if it names temperature, pass "
-            "temperature=None; if the text is too long, lower max_text_chars", ValueError,
+            "temperature=None; if the text is too long, lower max_text_chars", ValueError, own=True,
         )  # fmt: skip
 
 

@@ -297,6 +297,19 @@ def test_a_server_that_stops_answering_is_left_alone(
     assert least <= len(server.asked) - 12 <= most
 
 
+def test_refused_texts_do_not_keep_the_others_from_being_asked(server: ChatServer) -> None:
+    refused = [f"bad {i}" for i in range(40)]
+    server.answer = lambda query, *_: Answer("no", status=400) if query in refused else oracle(query)
+    with pytest.warns(UserWarning, match="40 failed"):
+        table = annotator(server, workers=3).annotate([TEXTS[0], *refused, *TEXTS[1:]], LABELS)
+    assert table["label"].tolist() == [TRUTH[0], *[-1] * 40, *TRUTH[1:]]
+    # Before the first answer, three are enough to tell that no question pleases the server.
+    server.asked.clear()
+    with pytest.raises(ValueError, match="refuses the question"):
+        annotator(server).annotate(refused, LABELS)
+    assert len(server.asked) == 3
+
+
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
     """Let SIGINT interrupt, as at a terminal: a shell starts background jobs with it ignored."""
