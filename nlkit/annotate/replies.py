@@ -82,19 +82,25 @@ def read_completion(body: Any) -> Reply:
 
 def _count(usage: Any, field: str) -> int:
     value = usage.get(field) if isinstance(usage, dict) else 0
-    return value if isinstance(value, int) else 0
+    return (
+        value if isinstance(value, int) and 0 <= value < 2**31 else 0
+    )  # else the store, or a budget, breaks
 
 
 def _listed(logprobs: Any) -> list[ReplyToken]:
     """Return the reply's tokens; none where a server lists them in another form, for the answer is good."""
     try:
         return [
-            ReplyToken(t["token"], t["logprob"], [(a["token"], a["logprob"]) for a in t["top_logprobs"]])
+            ReplyToken(*_token(t), [_token(a) for a in t["top_logprobs"]])
             for t in (logprobs or {}).get("content") or []
             if t["logprob"] is not None
         ]
-    except (AttributeError, LookupError, TypeError):
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
         return []
+
+
+def _token(listed: Any) -> tuple[str, float]:
+    return "" + listed["token"], float(listed["logprob"])  # refuses a token that is no text
 
 
 def _bare(text: str) -> str:

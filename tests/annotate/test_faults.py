@@ -50,7 +50,8 @@ FAULTS: dict[str, tuple[Answer, Answer, str]] = {
     "two labels": (Answer("acq or earn"), WELL, "abstained"),
     "parts": (Answer([{"type": "text", "text": "crude"}]), WELL, "answered"),
     "reasoned": (Answer("<think>acq</think>\n**Crude**."), WELL, "answered"),
-    "odd logprobs": (Answer("crude", more={"logprobs": 7}), WELL, "answered"),
+    "odd logprobs": (Answer("crude", [("crude", "sure", {"acq": "never"})]), WELL, "answered"),
+    "odd count": (Answer(raw=WELL.body("m").replace(b"42", b"9" * 30)), WELL, "answered"),
 }
 N = 2000
 
