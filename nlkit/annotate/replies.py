@@ -82,9 +82,8 @@ def read_completion(body: Any) -> Reply:
 
 def _count(usage: Any, field: str) -> int:
     value = usage.get(field) if isinstance(usage, dict) else 0
-    return (
-        value if isinstance(value, int) and 0 <= value < 2**31 else 0
-    )  # else the store, or a budget, breaks
+    # A negative count would be a refund, and SQLite keeps no integer of more than 64 bits.
+    return value if isinstance(value, int) and 0 <= value < 2**31 else 0
 
 
 def _listed(logprobs: Any) -> list[ReplyToken]:
