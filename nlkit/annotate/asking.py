@@ -103,9 +103,9 @@ class Asking:
         """Ask; Ctrl-C once lets replies under way come for a moment, twice does not; both keep what came."""
         self._waiting = list(prompts)[::-1]
         interrupt: KeyboardInterrupt | None = None
+        thread = Thread(target=self._thread, name="nlkit-chat")
         try:
-            # No daemon: the interpreter, too, waits until what came is kept.
-            Thread(target=self._thread, name="nlkit-chat").start()
+            thread.start()
             while not self._over.is_set():
                 try:
                     self._over.wait(0.1)
@@ -116,6 +116,8 @@ class Asking:
         finally:
             if not self._over.is_set():  # interrupted between the lines above
                 self._halt(QuestionError("interrupted"), grace=0.0)
+            if thread.is_alive():
+                thread.join()  # what came is kept: later, at the program's end, nothing could be
         if interrupt is not None:
             raise interrupt
         if self._error is not None:
