@@ -122,8 +122,8 @@ class Endpoint:
         self.query = dict(parse_qsl(parts.query)) | dict(query)
         # Shown without user and password, either of which may be a key.
         self.shown = urlunsplit(bare._replace(netloc=parts.netloc.rpartition("@")[2]))
-        secrets = parts.username or "", parts.password or "", *self.query.values(), *self.headers.values()
-        self.secrets = Secrets(key, *secrets)
+        sent = [value for name, value in self.query.items() if name != "api-version"]
+        self.secrets = Secrets(key, parts.username or "", parts.password or "", *sent, *self.headers.values())
         self.lacks: frozenset[str] = frozenset()
         self.settled = False
         self.tally = Tally()
@@ -200,8 +200,9 @@ class Endpoint:
             await self._pay_ahead(prompt, most)
             began, cost, wait = time.monotonic(), most, None
             end = min(end, began + self.deadline)
+            left = max(0.0, end - began)
             try:
-                async with asyncio.timeout(max(0.0, min(self.timeout, end - began))):
+                async with asyncio.timeout(min(self.timeout, left)):
                     body = self.body(prompt, label_names, lacks)
                     raw = await client.chat.completions.with_raw_response.create(
                         model=self.model, messages=body["messages"], extra_body=body
@@ -224,7 +225,9 @@ class Endpoint:
                     continue
                 failure, again = self._status(error), _is_passing(error)
             except (TimeoutError, openai.APITimeoutError):
-                reason = f"{self._where} gave no whole reply within timeout={self.timeout} s: raise it"
+                of_all = f"what was left of deadline={self.deadline}"
+                limit = f"timeout={self.timeout}" if self.timeout <= left else of_all
+                reason = f"{self._where} gave no whole reply within {limit} s: raise it"
                 failure, again = QuestionError(f"{reason}, or lower workers", TimeoutError), True
             except openai.APIConnectionError as error:
                 cause = error.__cause__ or error

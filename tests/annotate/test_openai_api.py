@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from nlkit.annotate import Annotator, AnswerStore, Budget, Demonstration, OpenAIChat, Simulated
+from nlkit.annotate import Annotator, AnswerStore, Budget, Demonstration, OpenAIChat, Simulated, openai_chat
 from nlkit.annotate.local import as_annotator
 from tests.annotate.chat_server import Answer, ChatServer, running
 
@@ -250,11 +251,18 @@ def test_a_slow_reply_is_asked_again(server: ChatServer) -> None:
     over.set()
 
 
-def test_a_reply_that_drips_is_given_up(server: ChatServer) -> None:
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"timeout": 0.3}, r"timeout=0\.3 s"),
+        ({"timeout": 600.0, "deadline": 0.3}, r"what was left of deadline=0\.3 s"),
+    ],
+)
+def test_a_reply_that_drips_is_given_up(server: ChatServer, limits: dict[str, float], told: str) -> None:
     # Every byte comes soon after the last, and all of them would take hours.
     server.answer = lambda *_: Answer("earn", drip=20.0)
-    with pytest.raises(TimeoutError, match=r"gave no whole reply within timeout=0\.3 s"):
-        annotator(server, timeout=0.3, max_retries=0).annotate(["x"], LABELS)
+    with pytest.raises(TimeoutError, match=f"gave no whole reply within {told}: raise it"):
+        annotator(server, max_retries=0, **limits).annotate(["x"], LABELS)
 
 
 def test_a_question_ends_at_its_deadline(server: ChatServer) -> None:
@@ -371,6 +379,32 @@ def test_ctrl_c_twice_waits_for_no_reply_and_loses_none(server: ChatServer, tmp_
     striker.join()
     assert len(AnswerStore(tmp_path / "s.sqlite")) == 20
     assert not [t for t in threading.enumerate() if t.name == "nlkit-chat"]
+
+
+def test_a_call_that_ends_early_waits_until_what_came_is_kept(server: ChatServer, tmp_path: Path) -> None:
+    class Broken:
+        n = 0
+
+        def update(self, done: int) -> None:
+            if done >= 3:
+                raise RuntimeError("no bar")
+
+    store = AnswerStore(tmp_path / "s.sqlite")
+    chat, put = annotator(server, store=store), store._put
+    chat.ready(LABELS)
+
+    def slow(*values: Any) -> None:
+        time.sleep(0.3)
+        put(*values)
+
+    store._put = slow  # type: ignore[method-assign]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openai_chat, "progress", lambda **_: nullcontext(Broken()))
+        with pytest.raises(RuntimeError, match="no bar"):
+            chat.annotate(TEXTS, LABELS)
+    assert not [t for t in threading.enumerate() if t.name == "nlkit-chat"]
+    assert len(store) >= 1 + 3
 
 
 def test_a_running_loop_goes_on_and_another_thread_may_use_the_store(
@@ -498,6 +532,33 @@ def test_a_key_is_hidden_in_every_spelling(server: ChatServer, written: Any, tmp
         "0123"
         not in str(warned[0].message) + table.to_csv() + AnswerStore(tmp_path / "s.sqlite").export().to_csv()
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [
+        ("true", 0),
+        ("<think>true or false?</think>\nLabel: **True**", 0),
+        ("Label: true\nLabel: false", -1),
+        (f"{KEY}, false", -1),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:1 of 1 texts")
+def test_a_header_may_have_the_value_of_a_label(
+    server: ChatServer, tmp_path: Path, said: str, label: int
+) -> None:
+    chat = annotator(server, default_headers={"X-Debug": "true"}, store=tmp_path / "s.sqlite")
+    server.answer = lambda *_: Answer(said)
+    for _ in ("model", "store"):
+        assert chat.annotate(["x"], ["true", "false"])["label"].tolist() == [label]
+    assert KEY not in chat.store.export().to_csv()  # type: ignore[union-attr]
+    assert len(server.asked) == 1
+
+
+def test_the_version_of_azures_api_is_no_secret(server: ChatServer) -> None:
+    server.answer = lambda *_: Answer("unknown api-version 2024-10-21", status=400)
+    with pytest.raises(ValueError, match="unknown api-version 2024-10-21"):
+        annotator(server, default_query={"api-version": "2024-10-21"}).annotate(["x"], LABELS)
 
 
 def test_the_key_may_come_from_the_environment_and_one_in_the_address_is_not_shown(
