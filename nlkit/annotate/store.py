@@ -237,6 +237,10 @@ class AnswerStore(Database):
         else:
             self._write(self._rows, "REPLACE INTO jobs SELECT value, ? FROM json_each(?)", job, listed)
 
+    def forget_job(self, job: str) -> int:
+        """Give a batch job up: its questions will be asked, and paid, again. Return how many they are."""
+        return len(self._write(self._rows, "DELETE FROM jobs WHERE job = ? RETURNING 1", job))
+
     def __len__(self) -> int:
         """Return the number of answers in the file, of all annotators."""
         return int(self._do(self._rows, "SELECT COUNT(*) FROM answers")[0][0])
