@@ -12,8 +12,10 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
+from threading import RLock
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+from weakref import WeakSet
 
 from nlkit.annotate.asking import Pace, QuestionError
 from nlkit.annotate.plan import Budget, Cost, Tally
@@ -68,15 +70,23 @@ class Secrets:
             text = text.replace(form, "[secret]")
         return text
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Take them out of a log's line; loggers take this as a filter."""
-        record.msg, record.args = self.hide(record.getMessage()), ()
-        return True
-
     def shorten(self, text: object) -> str:
         """Return the text without them in one line of at most 300 characters."""
         line = " ".join(self.hide(str(text)).split())
         return line if len(line) <= 300 else line[:300] + "…"
+
+
+_IN_USE: WeakSet[Secrets] = WeakSet()
+_in_use = RLock()
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Take the secrets of all endpoints in use out of a log's line; loggers take this as a filter."""
+    record.msg, record.args = record.getMessage(), ()
+    with _in_use:
+        for secrets in _IN_USE:
+            record.msg = secrets.hide(record.msg)
+    return True
 
 
 class Endpoint:
@@ -136,7 +146,8 @@ class Endpoint:
 
     def most(self, prompt: str, label_names: Sequence[str]) -> Cost:
         """Return what one question can cost at most: a token for each byte that is sent."""
-        read = len(prompt.encode()) + _TEMPLATE + len(json.dumps(_schema(label_names)))
+        more = json.dumps([_schema(label_names), self.extra], default=repr)
+        read = len(prompt.encode()) + _TEMPLATE + len(more)
         return self.cost(read, self.cap(label_names))
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> Cost:
@@ -166,8 +177,10 @@ class Endpoint:
 
     def arguments(self) -> dict[str, Any]:
         """Return how the package ``openai`` reaches the server; from now on its logs hold no secrets."""
+        with _in_use:
+            _IN_USE.add(self.secrets)
         for name in ("openai._base_client", "httpx", "httpx2"):  # which log addresses with their queries
-            logging.getLogger(name).addFilter(self.secrets)
+            logging.getLogger(name).addFilter(_without_secrets)
         return {
             # The package insists on a key; a server that needs none ignores it, and another answers 401.
             "api_key": self._key or "none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import nullcontext
 from email.utils import formatdate
@@ -580,6 +582,25 @@ def test_the_key_may_come_from_the_environment_and_one_in_the_address_is_not_sho
         assert KEY not in repr(asked) + asked.key() + caplog.text
     assert "chat/completions?api-key=[secret]" in caplog.text
     assert "chat/completions?key=[secret]" in caplog.text
+
+
+def test_logs_hide_the_keys_of_all_annotators_by_one_filter(
+    server: ChatServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    keys = [f"sk-{i}-0123456789" for i in range(3)]
+    chats = [annotator(server, default_query={"key": key}) for key in keys]
+    for chat in chats:
+        chat.annotate(["x"], LABELS)
+        httpx = logging.getLogger("httpx")
+        assert len(httpx.filters) == 1
+    httpx.warning("%s at once", keys)
+    assert not [key for key in keys if key in caplog.text]
+    assert "at once" in caplog.text
+    kept = weakref.ref(chats[0].endpoint.secrets)
+    del chat, chats
+    gc.collect()
+    assert kept() is None
 
 
 def test_ready_finds_what_would_stop_an_annotation_and_asks_once(server: ChatServer) -> None:

@@ -88,6 +88,14 @@ def test_tokens_and_money_are_reserved_before_and_settled_after(server: ChatServ
     assert 3000 - most - 200 < tokens <= 3000
 
 
+def test_what_is_sent_besides_may_cost_too() -> None:
+    plain, more = (
+        OpenAIChat("m", store=None, extra_body=body).endpoint.most("x", LABELS).tokens
+        for body in ({}, {"tools": "y" * 500})
+    )
+    assert more >= plain + 500
+
+
 def test_what_was_turned_away_is_given_back_and_what_broke_off_is_not(server: ChatServer) -> None:
     def faulty(query: str, nth: int, request: Any) -> Answer:
         if nth == 1 and query == "busy":
