@@ -158,12 +158,13 @@ def read_reply(reply: str, label_names: Sequence[str], finish_reason: str = "") 
         return Reading(label, "answered")
     lines = text.splitlines()
     marked = [match[1] for line in lines if (match := _SAID.fullmatch(line))]
-    parts = _json_says(text) or [*marked, *(lines if marked else _BETWEEN.split(text))]
+    said = _json_says(text)
+    parts = said or [*marked, *(lines if marked else _BETWEEN.split(text))]
     labels = {_named(part, label_names) for part in parts} - {ABSTAINED}
     if len(labels) > 1:
         return Reading(ABSTAINED, "abstained", "several labels named")
     # Without a mark, and where a line goes on with another text, a label is only mentioned.
-    if labels and (marked or _json_says(text)) and not any(line.startswith("Text:") for line in lines):
+    if labels and (marked or said) and not any(line.startswith("Text:") for line in lines):
         return Reading(labels.pop(), "answered")
     return Reading(ABSTAINED, "unusable", "no label named" if text else "empty reply")
 
