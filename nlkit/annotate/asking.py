@@ -27,6 +27,7 @@ class QuestionError(Exception):
     """A question that got no answer; `kind` is the error to raise where nothing can go on (None: not one).
 
     `final`: others would not fare better, so none is asked. `first`: only while nothing was answered yet.
+    `own`: of this question alone, so that it tells nothing about others once something was answered.
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class QuestionError(Exception):
         *,
         final: bool = False,
         first: bool = False,
+        own: bool = False,
     ) -> None:
         super().__init__(reason)
-        self.reason, self.kind, self.final, self.first = reason, kind, final, first
+        self.reason, self.kind, self.final, self.first, self.own = reason, kind, final, first, own
 
 
 class Pace:
@@ -101,9 +103,9 @@ class Asking:
         """Ask; Ctrl-C once lets replies under way come for a moment, twice does not; both keep what came."""
         self._waiting = list(prompts)[::-1]
         interrupt: KeyboardInterrupt | None = None
+        thread = Thread(target=self._thread, name="nlkit-chat")
         try:
-            # No daemon: the interpreter, too, waits until what came is kept.
-            Thread(target=self._thread, name="nlkit-chat").start()
+            thread.start()
             while not self._over.is_set():
                 try:
                     self._over.wait(0.1)
@@ -114,6 +116,8 @@ class Asking:
         finally:
             if not self._over.is_set():  # interrupted between the lines above
                 self._halt(QuestionError("interrupted"), grace=0.0)
+            if thread.is_alive():
+                thread.join()  # what came is kept: later, at the program's end, nothing could be
         if interrupt is not None:
             raise interrupt
         if self._error is not None:
@@ -168,7 +172,7 @@ class Asking:
                 answer = await ask(prompt)
             except QuestionError as failure:
                 self.failed[prompt] = failure.with_traceback(None)  # whose frames hold much
-                self._failed_in_row += 1
+                self._failed_in_row += not (failure.own and self.proved())
                 patience = max(10, self.workers) if self.proved() else 3
                 early = failure.first and not self.proved()
                 if failure.final or early or self._failed_in_row >= patience:

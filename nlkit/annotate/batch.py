@@ -64,11 +64,14 @@ class BatchChat(OpenAIChat):
     Notes
     -----
     The first question of a new annotator is asked directly, at the full price: so a wrong key shows at once,
-    and what the server cannot do is known before thousands of questions are sent.
+    and what the server cannot do is known before thousands of questions are sent. Where the server refuses
+    its text, so is the next; after three, nothing is sent.
 
     A question that failed in a job, or was not reached before it expired, is a row of status "failed" with
-    the reason; the same call again asks those, and no others, in a new job. A budget is charged what the
-    questions can cost at most when they are sent, and what they did cost when the same object collects them.
+    the reason; the same call again asks those, and no others, in a new job. Those of a job that the server
+    does not know (another account's?) wait for the right key, or for `AnswerStore.forget_job`. A budget is
+    charged what the questions can cost at most when they are sent, and what they did cost when the same
+    object collects them.
     """
 
     def __init__(
@@ -90,12 +93,15 @@ class BatchChat(OpenAIChat):
         if job_size < 1:
             invalid("job_size", job_size, "at least 1")
         self.wait, self.poll, self.job_size = wait, poll, job_size
-        self._reserved: dict[str, Cost] = {}
+        self._charged: dict[str, Cost] = {}
 
     def plan(
         self, texts: Sequence[str], label_names: Sequence[str], demonstrations: Demonstrations = None
     ) -> Plan:
-        """Return what `annotate` would ask, at half the price, and in a time that nobody knows."""
+        """Return what `annotate` would ask, at half the price, and in a time that nobody knows.
+
+        Questions that are in a job, but not answered yet, count as if they were still to be asked.
+        """
         direct = super().plan(texts, label_names, demonstrations)
         return replace(direct, money=direct.money * _PRICE, seconds=float("nan"))
 
@@ -133,11 +139,12 @@ class BatchChat(OpenAIChat):
         self._find_sent(client, store, prompts)
         known, failed = store.jobs(prompts), dict[str, QuestionError]()
         new = [key for key in prompts if key not in known]
-        if new and not self.endpoint.settled:
-            failed = super()._ask([prompts[new[0]]], names, keep, stop)
-            if not self.endpoint.settled:
-                failed = {prompts[key]: why for why in failed.values() for key in new}
-            new = new[1:] if self.endpoint.settled else []
+        for _ in range(3):  # one text may be refused for its own sake; three in a row are no accident
+            if new and not self.endpoint.settled and all(why.own for why in failed.values()):
+                failed |= super()._ask([prompts[new.pop(0)]], names, keep, stop)
+        if failed and not self.endpoint.settled:
+            failed |= dict.fromkeys((prompts[key] for key in new), [*failed.values()][-1])
+            new = []
         new = [key for key in new if self._pay_ahead(key, prompts[key], names, failed)]
         for start in range(0, len(new), self.job_size):
             keys = new[start : start + self.job_size]
@@ -165,12 +172,14 @@ class BatchChat(OpenAIChat):
     def _pay_ahead(
         self, key: str, prompt: str, names: Sequence[str], failed: dict[str, QuestionError]
     ) -> bool:
-        """Return whether the budget allows a question, and reserve what it may cost."""
-        if self.budget is None:
+        """Return whether the budget allows a question, and spend what it may cost."""
+        if self.budget is None or key in self._charged:  # by a call that could not send it
             return True
         most = self._half(self.endpoint.most(prompt, names))
         if self.budget.reserve(most):
-            self._reserved[key] = most
+            # Spent, not reserved for a day: others with this purse would wait for it.
+            self.budget.settle(most, most)
+            self._charged[key] = most
             return True
         failed[prompt] = QuestionError(f"the budget is spent: {self.budget}", None)
         return False
@@ -179,8 +188,9 @@ class BatchChat(OpenAIChat):
         return cost._replace(money=cost.money * _PRICE)
 
     def _settle(self, key: str, cost: Cost) -> None:
-        if self.budget is not None and key in self._reserved:
-            self.budget.settle(self._reserved.pop(key), cost)
+        if self.budget is not None and key in self._charged:
+            most = self._charged.pop(key)
+            self.budget.settle(Cost(), Cost._make(did - may for did, may in zip(cost, most, strict=True)))
 
     def _send(self, client: Any, store: AnswerStore, prompts: dict[str, str], names: Sequence[str]) -> None:
         common = {"method": "POST", "url": "/v1/chat/completions"}
@@ -216,17 +226,25 @@ class BatchChat(OpenAIChat):
         for number, keys in jobs.items():
             try:
                 job = client.batches.retrieve(number)
-                lines = [] if job.status in _RUNNING else list(_lines(client, job))
-                why = "; ".join(
-                    [job.status, *(e.message or "" for e in (job.errors and job.errors.data) or [])]
+            except openai.NotFoundError:  # to another key, perhaps: to ask again would be to pay again
+                why = (
+                    f"{number} is not known at {self.base_url} to this api_key: use the one that sent it, or"
                 )
-            except openai.NotFoundError:
-                job, lines, why = None, [], "not known to the server, or its answers are not any more"
-            if job is not None and job.status in _RUNNING:
+                lost = QuestionError(f"{why} ask anew after store.forget_job({number!r})", ValueError)
+                failed |= dict.fromkeys((prompts[key] for key in keys), lost)
+                continue
+            if job.status in _RUNNING:
                 running.append(number)
-                done += job.request_counts.completed if job.request_counts else 0
+                # The server counts other calls' questions too.
+                done += min(job.request_counts.completed, len(keys)) if job.request_counts else 0
                 total += len(keys)
                 continue
+            errors = (job.errors and job.errors.data) or []
+            why = "; ".join([job.status, *(error.message or "" for error in errors)])
+            try:
+                lines = list(_lines(client, job))
+            except openai.NotFoundError:
+                lines, why = [], f"{why}; its answers are not at the server any more"
             # Other calls' questions may be in the job too: they stay noted until they are asked for.
             answers, reasons = [], dict.fromkeys(keys, f"no answer, and the job is {why}")
             for line in lines:

@@ -12,8 +12,10 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
+from threading import RLock
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+from weakref import WeakSet
 
 from nlkit.annotate.asking import Pace, QuestionError
 from nlkit.annotate.plan import Budget, Cost, Tally
@@ -68,15 +70,23 @@ class Secrets:
             text = text.replace(form, "[secret]")
         return text
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Take them out of a log's line; loggers take this as a filter."""
-        record.msg, record.args = self.hide(record.getMessage()), ()
-        return True
-
     def shorten(self, text: object) -> str:
         """Return the text without them in one line of at most 300 characters."""
         line = " ".join(self.hide(str(text)).split())
         return line if len(line) <= 300 else line[:300] + "…"
+
+
+_IN_USE: WeakSet[Secrets] = WeakSet()
+_in_use = RLock()
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Take the secrets of all endpoints in use out of a log's line; loggers take this as a filter."""
+    record.msg, record.args = record.getMessage(), ()
+    with _in_use:
+        for secrets in _IN_USE:
+            record.msg = secrets.hide(record.msg)
+    return True
 
 
 class Endpoint:
@@ -122,8 +132,8 @@ class Endpoint:
         self.query = dict(parse_qsl(parts.query)) | dict(query)
         # Shown without user and password, either of which may be a key.
         self.shown = urlunsplit(bare._replace(netloc=parts.netloc.rpartition("@")[2]))
-        secrets = parts.username or "", parts.password or "", *self.query.values(), *self.headers.values()
-        self.secrets = Secrets(key, *secrets)
+        sent = [value for name, value in self.query.items() if name != "api-version"]
+        self.secrets = Secrets(key, parts.username or "", parts.password or "", *sent, *self.headers.values())
         self.lacks: frozenset[str] = frozenset()
         self.settled = False
         self.tally = Tally()
@@ -136,7 +146,8 @@ class Endpoint:
 
     def most(self, prompt: str, label_names: Sequence[str]) -> Cost:
         """Return what one question can cost at most: a token for each byte that is sent."""
-        read = len(prompt.encode()) + _TEMPLATE + len(json.dumps(_schema(label_names)))
+        more = json.dumps([_schema(label_names), self.extra], default=repr)
+        read = len(prompt.encode()) + _TEMPLATE + len(more)
         return self.cost(read, self.cap(label_names))
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> Cost:
@@ -166,8 +177,10 @@ class Endpoint:
 
     def arguments(self) -> dict[str, Any]:
         """Return how the package ``openai`` reaches the server; from now on its logs hold no secrets."""
+        with _in_use:
+            _IN_USE.add(self.secrets)
         for name in ("openai._base_client", "httpx", "httpx2"):  # which log addresses with their queries
-            logging.getLogger(name).addFilter(self.secrets)
+            logging.getLogger(name).addFilter(_without_secrets)
         return {
             # The package insists on a key; a server that needs none ignores it, and another answers 401.
             "api_key": self._key or "none",
@@ -200,8 +213,9 @@ class Endpoint:
             await self._pay_ahead(prompt, most)
             began, cost, wait = time.monotonic(), most, None
             end = min(end, began + self.deadline)
+            left = max(0.0, end - began)
             try:
-                async with asyncio.timeout(max(0.0, min(self.timeout, end - began))):
+                async with asyncio.timeout(min(self.timeout, left)):
                     body = self.body(prompt, label_names, lacks)
                     raw = await client.chat.completions.with_raw_response.create(
                         model=self.model, messages=body["messages"], extra_body=body
@@ -224,7 +238,9 @@ class Endpoint:
                     continue
                 failure, again = self._status(error), _is_passing(error)
             except (TimeoutError, openai.APITimeoutError):
-                reason = f"{self._where} gave no whole reply within timeout={self.timeout} s: raise it"
+                of_all = f"what was left of deadline={self.deadline}"
+                limit = f"timeout={self.timeout}" if self.timeout <= left else of_all
+                reason = f"{self._where} gave no whole reply within {limit} s: raise it"
                 failure, again = QuestionError(f"{reason}, or lower workers", TimeoutError), True
             except openai.APIConnectionError as error:
                 cause = error.__cause__ or error
@@ -307,7 +323,7 @@ class Endpoint:
             return QuestionError(f"{where} fails ({said}): try later")
         return QuestionError(
             f"{where} refuses the question to model={self.model!r} ({said}); if it names temperature, pass "
-            "temperature=None; if the text is too long, lower max_text_chars", ValueError,
+            "temperature=None; if the text is too long, lower max_text_chars", ValueError, own=True,
         )  # fmt: skip
 
 

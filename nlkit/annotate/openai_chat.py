@@ -104,7 +104,8 @@ class OpenAIChat:
     When many in a row fail, or no other could be answered, the rest is not asked and fails for that reason.
 
     Ctrl-C stops the questions; those under way, which are paid, have two seconds, and none after a second
-    Ctrl-C. All that came is in the store; the same call later asks only the rest.
+    Ctrl-C. All that came is in the store; the same call later asks only the rest. A thread of your own that
+    annotates must be joined: once the main thread has ended, Python lets no other keep what comes.
     """
 
     simulated = False
@@ -261,6 +262,9 @@ class OpenAIChat:
     def ready(self, label_names: Sequence[str]) -> None:
         """Ask one question, kept as any other, so that what would stop an annotation shows before training.
 
+        Where the store knows its answer, nothing is asked: a recorded run needs no server, and what is wrong
+        with one shows at the first question that is new.
+
         Raises
         ------
         ValueError, ConnectionError, TimeoutError, ImportError
@@ -318,8 +322,10 @@ class OpenAIChat:
 
     def stored(self, prompt: str, label_names: Sequence[str], reply: Reply) -> StoredAnswer:
         """Return what is kept of a reply."""
+        reading = read_reply(reply.text, label_names, reply.finish_reason)
         text = self.endpoint.secrets.hide(reply.text)  # some servers repeat what they are sent
-        reading = read_reply(text, label_names, reply.finish_reason)
+        if read_reply(text, label_names, reply.finish_reason) != reading:  # a header may be like a label
+            text = "" if reading.label == ABSTAINED else f"{label_names[reading.label]}\n"
         scores: Floats = np.full(len(label_names), np.nan)
         if reading.label != ABSTAINED:
             scores = label_scores(reading.label, label_names, reply.tokens)

@@ -80,7 +80,8 @@ def quoted(text: str) -> str:
     """Return a text as the template shows it, where it is data: in one line, with nothing to be obeyed.
 
     The template's own "Text:" and "Label:" are left out, and so is what chat formats take for the end of a
-    message; a blank breaks up what is left of such. Ordinary texts have neither, and stay as they are.
+    message; a blank breaks up what is left of such. An ordinary text may have such words too, as in "record
+    label: Sony", and loses them; all others stay as they are.
     """
     shown = clean(text)
     while _COMMAND.search(shown):  # what stood around one may be another

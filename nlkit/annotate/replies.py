@@ -82,19 +82,24 @@ def read_completion(body: Any) -> Reply:
 
 def _count(usage: Any, field: str) -> int:
     value = usage.get(field) if isinstance(usage, dict) else 0
-    return value if isinstance(value, int) else 0
+    # A negative count would be a refund, and SQLite keeps no integer of more than 64 bits.
+    return value if isinstance(value, int) and 0 <= value < 2**31 else 0
 
 
 def _listed(logprobs: Any) -> list[ReplyToken]:
     """Return the reply's tokens; none where a server lists them in another form, for the answer is good."""
     try:
         return [
-            ReplyToken(t["token"], t["logprob"], [(a["token"], a["logprob"]) for a in t["top_logprobs"]])
+            ReplyToken(*_token(t), [_token(a) for a in t["top_logprobs"]])
             for t in (logprobs or {}).get("content") or []
             if t["logprob"] is not None
         ]
-    except (AttributeError, LookupError, TypeError):
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
         return []
+
+
+def _token(listed: Any) -> tuple[str, float]:
+    return "" + listed["token"], float(listed["logprob"])  # refuses a token that is no text
 
 
 def _bare(text: str) -> str:
@@ -153,12 +158,13 @@ def read_reply(reply: str, label_names: Sequence[str], finish_reason: str = "") 
         return Reading(label, "answered")
     lines = text.splitlines()
     marked = [match[1] for line in lines if (match := _SAID.fullmatch(line))]
-    parts = _json_says(text) or [*marked, *(lines if marked else _BETWEEN.split(text))]
+    said = _json_says(text)
+    parts = said or [*marked, *(lines if marked else _BETWEEN.split(text))]
     labels = {_named(part, label_names) for part in parts} - {ABSTAINED}
     if len(labels) > 1:
         return Reading(ABSTAINED, "abstained", "several labels named")
     # Without a mark, and where a line goes on with another text, a label is only mentioned.
-    if labels and (marked or _json_says(text)) and not any(line.startswith("Text:") for line in lines):
+    if labels and (marked or said) and not any(line.startswith("Text:") for line in lines):
         return Reading(labels.pop(), "answered")
     return Reading(ABSTAINED, "unusable", "no label named" if text else "empty reply")
 

@@ -64,8 +64,8 @@ class StoredAnswer(NamedTuple):
     """An answer before calibration and abstention, which may change without asking again.
 
     `scores` has shape (C,): the log-likelihood of each label (all NaN: not known). `reply` is the text an API
-    answered, "" for a local model. `status` is "answered", "abstained", "unusable" (paid, but no label) or
-    "failed" (no reply: never stored), and `reason` says why.
+    answered, "" for a local model. `status` is "answered", "abstained" or "unusable" (paid, but no label),
+    and `reason` says why.
     """
 
     prompt: str
@@ -157,7 +157,7 @@ class AnswerStore(Database):
         *,
         replace: Collection[str] = (),
     ) -> None:
-        """Write answers, all or none; they are on disk when this returns. Failed ones are left out.
+        """Write answers, all or none; they are on disk when this returns.
 
         An answer that is there already stays, unless its status is in `replace`.
         """
@@ -169,10 +169,8 @@ class AnswerStore(Database):
                 raise ValueError(f"scores of shape {scores.shape} do not fit {len(label_names)} label names")
             key = self.key(annotator, answer.prompt, label_names)
             settled.append(key)
-            if answer.status == "failed":
-                continue
             if answer.status not in STATUSES:
-                invalid("status", answer.status, f"one of {', '.join(STATUSES)}, failed")
+                invalid("status", answer.status, f"one of {', '.join(STATUSES)}")
             row = (
                 key, annotator, answer.prompt, names, scores.tobytes(), int(answer.prompt_tokens),
                 answer.reply, now, answer.status, answer.reason, int(answer.completion_tokens),
@@ -238,6 +236,10 @@ class AnswerStore(Database):
             self._write(self._rows, f"DELETE FROM jobs WHERE {_AMONG}", listed)
         else:
             self._write(self._rows, "REPLACE INTO jobs SELECT value, ? FROM json_each(?)", job, listed)
+
+    def forget_job(self, job: str) -> int:
+        """Give a batch job up: its questions will be asked, and paid, again. Return how many they are."""
+        return len(self._write(self._rows, "DELETE FROM jobs WHERE job = ? RETURNING 1", job))
 
     def __len__(self) -> int:
         """Return the number of answers in the file, of all annotators."""
@@ -345,8 +347,7 @@ def answered(
     ----------
     ask : callable
         ``ask(missing, keep)`` asks each prompt once and hands answers over by ``keep([...])`` as they come,
-        from any thread, where they are on disk when it returns. A prompt may end without an answer, or with
-        one of status "failed".
+        from any thread, where they are on disk when it returns. A prompt may end without an answer.
     again : collection of str
         Stored answers of these statuses are asked anew.
 

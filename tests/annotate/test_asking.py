@@ -83,12 +83,12 @@ def test_answers_of_many_threads_share_commits(store: AnswerStore) -> None:
     assert len(commits) < 512 / 4
 
 
-def test_a_prompt_that_failed_or_got_no_answer_is_free_again(store: AnswerStore) -> None:
+def test_a_prompt_that_got_no_answer_is_free_again(store: AnswerStore) -> None:
     def half(missing: list[str], keep: Keep) -> None:
-        keep([reply("p0"), reply("p1", status="failed", reason="busy")])
+        keep([reply("p0")])
 
     answers, known = answered(store, "m", PROMPTS[:3], NAMES, half)
-    assert {p: a.status for p, a in answers.items()} == {"p0": "answered", "p1": "failed"}
+    assert {p: a.status for p, a in answers.items()} == {"p0": "answered"}
     assert known == set()
     asked: list[str] = []
     answers, known = answered(store, "m", PROMPTS[:3], NAMES, all_at_once(asked))
@@ -144,11 +144,11 @@ def test_a_lease_is_renewed_while_asking_and_ends_without(
     monkeypatch.setattr(store_module, "_LEASE", 0.4)
     # One on another machine, not heard of any more: what it went for is free after its time.
     store._write(store._claim, "elsewhere 1 x", store._keys("m", ["p"], NAMES), "", 0.0)
+    [(until,)] = store._do(store._rows, "SELECT until FROM askers")
     asked: list[str] = []
-    began = time.monotonic()
     answered(store, "m", ["p"], NAMES, all_at_once(asked))
     assert asked == ["p"]
-    assert time.monotonic() - began > 0.2
+    assert time.time() >= until
     # One here that takes longer than a lease keeps it.
     monkeypatch.setattr(store_module, "_LEASE", 2.0)
     inside = threading.Event()

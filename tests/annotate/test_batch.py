@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nlkit.annotate import BatchChat, BatchPending, Budget, OpenAIChat
+from nlkit.annotate.plan import Cost
 from tests.annotate.chat_server import Answer, ChatServer, running
 
 LABELS = ["acq", "crude", "earn"]
@@ -143,12 +144,51 @@ def test_what_failed_is_told_and_alone_asked_again(server: BatchServer, tmp_path
     server.finish("batch_1")
     assert chat.annotate(TEXTS, LABELS)["label"].tolist() == TRUTH
     assert server.times() == dict.fromkeys(TEXTS, 1) | {TEXTS[3]: 2}
-    # A job that the server forgot is asked anew as well.
-    with pytest.raises(BatchPending):
-        chat.annotate(["earn lost"], LABELS)
-    server.jobs.clear()
-    with pytest.warns(UserWarning, match="1 failed"):
-        assert "not known to the server" in chat.annotate(["earn lost"], LABELS)["reason"][0]
+
+
+def test_a_job_that_the_server_does_not_know_is_not_paid_again_unless_forgotten(
+    server: BatchServer, tmp_path: Path
+) -> None:
+    chat = annotator(server, tmp_path)
+    with pytest.raises(BatchPending, match="0 of 11"):
+        chat.annotate(TEXTS, LABELS)
+    jobs, server.jobs = server.jobs, {}
+    with pytest.warns(UserWarning, match=r"11 failed.*to this api_key.*store\.forget_job\('batch_0'\)"):
+        chat.annotate(TEXTS, LABELS)
+    assert server.jobs == {}
+    server.jobs = jobs
+    # A part of the job's questions: no more of them are done than there are.
+    jobs["batch_0"]["request_counts"] = {"total": 11, "completed": 8, "failed": 0}
+    with pytest.raises(BatchPending, match=r"5 of 5 .*batch_0"):
+        chat.annotate(TEXTS[1:6], LABELS)
+    assert chat.store.forget_job("batch_0") == 11  # type: ignore[union-attr]
+    with pytest.raises(BatchPending, match="batch_1"):
+        chat.annotate(TEXTS, LABELS)
+    # Known, but its answers are gone: those are asked anew.
+    server.finish("batch_1")
+    server.files.clear()
+    with pytest.warns(UserWarning, match="11 failed.*not at the server any more"):
+        chat.annotate(TEXTS, LABELS)
+    with pytest.raises(BatchPending, match="batch_2"):
+        chat.annotate(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize(("refused", "asked", "handed_over"), [(1, 2, 10), (2, 3, 9), (3, 3, 0), (12, 3, 0)])
+@pytest.mark.parametrize("code", [None, "content_filter"])
+def test_a_refused_text_does_not_keep_the_others_from_being_handed_over(
+    server: BatchServer, tmp_path: Path, refused: int, asked: int, handed_over: int, code: str | None
+) -> None:
+    no = Answer("no", status=400, code=code)
+    server.answer = lambda query, *_: no if query in TEXTS[:refused] else Answer(query.split()[0])
+    if code and refused >= 3:
+        handed_over = 9  # a filter is an answer, not a refusal
+    kind, told = (
+        (BatchPending, f"0 of {handed_over}") if handed_over else (ValueError, "refuses the question")
+    )
+    with pytest.raises(kind, match=told):
+        annotator(server, tmp_path).annotate(TEXTS, LABELS)
+    assert len(server.asked) == asked
+    assert len(server.jobs) == bool(handed_over)
 
 
 def test_a_job_sent_but_not_noted_is_found_and_not_sent_again(server: BatchServer, tmp_path: Path) -> None:
@@ -202,6 +242,26 @@ def test_a_budget_is_kept_and_charged_what_it_did_cost(server: BatchServer, tmp_
     assert "the budget is spent" in table["reason"][11]
     # 43 tokens each; the first at the full price, the others at half of it.
     assert budget.spent == (6, 6 * 43, pytest.approx(43e-5 * (1 + 5 / 2)))
+
+
+def test_a_job_is_charged_once_and_keeps_nobody_waiting(server: BatchServer, tmp_path: Path) -> None:
+    budget = Budget(questions=12)
+    chat = annotator(server, tmp_path, budget=budget)
+    chat.ready(LABELS)
+    files, server.files = server.files, None  # type: ignore[assignment]  # breaks what is sent
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            chat.annotate(TEXTS[:4], LABELS)
+    server.files = files
+    with pytest.raises(BatchPending):
+        chat.annotate(TEXTS[:11], LABELS)
+    assert budget.spent.questions == 12
+    # Others with this purse are told that it is spent, not to wait.
+    assert budget.reserve(Cost(1)) is False
+    server.finish("batch_0", "expired", first=5)
+    with pytest.warns(UserWarning, match="6 failed"):
+        chat.annotate(TEXTS[:11], LABELS)
+    assert budget.spent.questions == 1 + 5
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ FAULTS: dict[str, tuple[Answer, Answer, str]] = {
     "two labels": (Answer("acq or earn"), WELL, "abstained"),
     "parts": (Answer([{"type": "text", "text": "crude"}]), WELL, "answered"),
     "reasoned": (Answer("<think>acq</think>\n**Crude**."), WELL, "answered"),
-    "odd logprobs": (Answer("crude", more={"logprobs": 7}), WELL, "answered"),
+    "odd logprobs": (Answer("crude", [("crude", "sure", {"acq": "never"})]), WELL, "answered"),
+    "odd count": (Answer(raw=WELL.body("m").replace(b"42", b"9" * 30)), WELL, "answered"),
 }
 N = 2000
 
@@ -77,7 +78,7 @@ def test_two_thousand_questions_to_a_faulty_server(
     with running(ChatServer()) as server:
         server.answer = answer
         settings: dict[str, Any] = {
-            "timeout": 2.0,
+            "timeout": 10.0,  # a good reply that came later would be paid twice
             "max_retries": 2,
             "workers": 32,
             "store": tmp_path / "s.sqlite",

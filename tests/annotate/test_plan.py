@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import math
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from datasets import DatasetDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlkit.annotate import PRICES, Budget, OpenAIChat
+from nlkit.annotate import PRICES, Budget, OpenAIChat, asking
 from nlkit.annotate.labelling import label_with_llm
 from nlkit.annotate.plan import Cost, price_of, token_counter
 from tests.annotate.chat_server import Answer, ChatServer, running
@@ -87,6 +88,14 @@ def test_tokens_and_money_are_reserved_before_and_settled_after(server: ChatServ
     assert 3000 - most - 200 < tokens <= 3000
 
 
+def test_what_is_sent_besides_may_cost_too() -> None:
+    plain, more = (
+        OpenAIChat("m", store=None, extra_body=body).endpoint.most("x", LABELS).tokens
+        for body in ({}, {"tools": "y" * 500})
+    )
+    assert more >= plain + 500
+
+
 def test_what_was_turned_away_is_given_back_and_what_broke_off_is_not(server: ChatServer) -> None:
     def faulty(query: str, nth: int, request: Any) -> Answer:
         if nth == 1 and query == "busy":
@@ -119,17 +128,43 @@ def test_a_plan_is_what_is_asked_then(server: ChatServer, tmp_path: Path) -> Non
     assert chat.plan(TEXTS[:4], LABELS).seconds == chat.plan([], LABELS).money == 0
 
 
-def test_a_pace_is_part_of_the_plan_and_kept(server: ChatServer) -> None:
+def test_a_pace_is_part_of_the_plan_and_kept(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     chat = annotator(server, requests_per_minute=1200, workers=10)
     chat.annotate(["x"], LABELS)
-    plan = chat.plan(TEXTS, LABELS)
-    assert plan.seconds == pytest.approx(0.5)
-    times: list[float] = []
-    server.answer = lambda *_: (times.append(time.monotonic()), Answer("earn"))[1]
+    # Ten workers need as long as the first question took, unless the pace is slower.
+    assert chat.plan(TEXTS, LABELS).seconds == pytest.approx(max(0.5, chat.endpoint.tally.seconds))
+    turns: list[float] = []
+
+    async def turn(tokens: float) -> None:
+        turns.append(tokens)
+
+    monkeypatch.setattr(chat.endpoint.pace, "turn", turn)
     chat.annotate(TEXTS, LABELS)
-    assert max(times) - min(times) > 0.9 * 9 * 0.05
+    assert len(turns) == len(TEXTS)
     slow = annotator(server, tokens_per_minute=6000)
     assert slow.plan(TEXTS, LABELS).seconds == pytest.approx(slow.plan(TEXTS, LABELS).prompt_tokens / 100)
+
+
+@pytest.mark.parametrize(
+    ("limits", "apart"), [((1200, None), 0.05), ((None, 6000), 0.1), ((1200, 6000), 0.1), ((None, None), 0)]
+)
+def test_turns_are_apart_from_the_beginning(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[float | None, float | None], apart: float
+) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def turns() -> None:
+        for _ in range(4):
+            await pace.turn(10)
+
+    monkeypatch.setattr(asking, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(asking, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    pace = asking.Pace(*limits)
+    asyncio.run(turns())
+    assert waits == pytest.approx([i * apart for i in range(4)])
 
 
 def test_tokens_are_counted_by_the_models_own_tokenizer(server: ChatServer, converted: Path) -> None:

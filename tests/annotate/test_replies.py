@@ -91,6 +91,30 @@ def test_a_completion_may_come_in_parts_with_surrogates_and_without_counts() -> 
             read_completion(broken)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("logprob", "sure"),
+        pytest.param("logprob", 10**400, id="huge"),
+        ("logprob", None),
+        ("token", None),
+        ("token", 7),
+    ],
+)
+@pytest.mark.parametrize("at", ["token", "alternative"])
+def test_tokens_listed_in_another_form_are_left_out(field: str, value: object, at: str) -> None:
+    other: dict[str, object] = {"token": "acq", "logprob": -2.0}
+    listed: dict[str, object] = {"token": "earn", "logprob": -0.1, "top_logprobs": [other]}
+    (listed if at == "token" else other)[field] = value
+    assert read_completion(completion("earn", logprobs={"content": [listed]})) == (*Reply("earn")[:4], [])
+
+
+@pytest.mark.parametrize(("given", "kept"), [(2**31, 0), (-5, 0), ("7", 0), (None, 0), (7, 7)])
+def test_an_impossible_count_is_not_counted(given: object, kept: int) -> None:
+    usage = {"prompt_tokens": given, "completion_tokens": given}
+    assert read_completion(completion("earn") | {"usage": usage})[2:4] == (kept, kept)
+
+
 def letters(text: str) -> list[str]:
     return [character for character in text.casefold() if character.isalnum()]
 

@@ -158,6 +158,8 @@ class Rectification:
             came = (table["status"] != "failed").to_numpy()
             chosen, table, shown = chosen[came], table[came], list(itertools.compress(shown, came))
             table = table.reset_index(drop=True)
+            if not len(chosen):  # an empty table would have other types once it was restored
+                return
         self.answer[chosen] = table["label"].to_numpy()
         self.confidence[chosen] = table["confidence"].to_numpy()
         self.queried[chosen] = True

@@ -97,6 +97,10 @@ def test_one_purse_is_kept_through_all_rounds(monkeypatch: pytest.MonkeyPatch) -
     # What the purse did not reach was not asked, and may be when there is a new one.
     assert rectification.annotations()["status"].tolist() == ["answered"] * 13
     assert rectification.n_queries == rectification.queried.sum() == 13
+    # A run that was resumed after a round without an answer has the same table.
+    resumed = Rectification(data, ["earn", "acq"], config, llm, None)
+    resumed.restore(*rectification.state())
+    pd.testing.assert_frame_equal(resumed.annotations(), rectification.annotations())
 
 
 def test_acquisition_by_entropy_and_at_random() -> None:
