@@ -48,12 +48,16 @@ def figures(seed: int) -> dict[str, dict[str, float]]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_figures_of_a_fixed_seed_stay(seed: int) -> None:
+def test_figures_of_a_fixed_seed_stay(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Activations differ in their last digits by which texts were encoded together, so none are taken over.
+    monkeypatch.setenv("NLKIT_CACHE", str(tmp_path))
     stored, found = json.loads(STORED.read_text("utf-8"))[str(seed)], figures(seed)
     assert found.keys() == stored.keys()
     for name, scores in stored.items():
-        # Another processor adds up in another order, and a text or two of 300 may be predicted otherwise.
-        assert found[name]["accuracy"] == pytest.approx(scores["accuracy"], abs=0.0101), name
+        # Another processor adds up in another order, and a text or two of 300 may be predicted otherwise; a
+        # few more by NoiseAL, which learns from its own sets.
+        near = 0.0168 if name.startswith("NoiseAL") else 0.0101
+        assert found[name]["accuracy"] == pytest.approx(scores["accuracy"], abs=near), name
         assert found[name]["macro_f1"] == pytest.approx(scores["macro_f1"], abs=0.05), name
         assert found[name]["nll"] == pytest.approx(scores["nll"], rel=0.05, abs=0.02), name
 

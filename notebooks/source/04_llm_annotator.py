@@ -129,7 +129,8 @@ observed = setup.ds["train"].select_columns(["text", "noisy_label"]).rename_colu
 
 
 def clean_demonstrations():
-    noiseal = nk.NoiseAL(annotator=None, query_budget=0, **setup.shared).fit(setup.ds)
+    # class_floor=0: R is what the threshold trusts, and nothing else.
+    noiseal = nk.NoiseAL(annotator=None, query_budget=0, class_floor=0, **setup.shared).fit(setup.ds)
     clean_set = np.flatnonzero(noiseal.partition_["set"] == "R")
     asked = [ask("zero-shot"), *nearest_of(observed.select(clean_set), clean_set, CLEAN)]
     for draw in range(3):
@@ -237,7 +238,8 @@ if run.as_given:
 # of whose labels 40 % are wrong? And what if somebody had checked all labels?
 #
 # **Experiment.** The same questions, with the nearest examples from three pools. (The true labels are there
-# to see how far R is from perfect; no method may use them.)
+# to see how far R is from perfect; no method may use them.) R is here what the threshold trusts and nothing
+# else: `class_floor=0`.
 
 
 # %%
@@ -300,7 +302,8 @@ nk.widgets.explore(pools_run, explore_demonstrations)
 # as the noise leaves. On topics that R contains, its examples are worth more. But R does *not* contain
 # every topic: the two models had too few texts of the smallest ones, and gave them up. A question about
 # such a topic is lost with R and not always lost without it. Over all questions R gains less than its purity
-# promises, and true labels are well ahead of both.
+# promises, and true labels are well ahead of both. That is one reason why NoiseAL, left to its defaults, keeps
+# the most trusted texts of every label in R.
 #
 # **Why.** An annotator with examples can be no better than the pool lets it. Purity is one half of that,
 # coverage the other. (NoiseAL asks about few texts, those of P, and they are mostly of large topics; there
@@ -500,7 +503,7 @@ shown_budget
 
 # %% [markdown]
 # **What we saw.** The annotator that is always right shows that there *is* something to buy: four times the
-# budget, spent on uncertain texts, lifts accuracy by several points and macro F1 by far more. SmolLM2's
+# budget, spent on uncertain texts, lifts accuracy by several points and macro F1 by more. SmolLM2's
 # answers buy next to nothing. The explorer says why: among the texts asked about, its answers are right
 # no more often than what the two models guess by themselves, and some labels that were right it spoils.
 #
@@ -520,7 +523,7 @@ if budget_run.as_given:
     best = scores[(scores["annotator"] == PERFECT) & (scores["rule"] == RULES[1])].iloc[-1]
     bought = scores[scores["annotator"] == llm.name]
     assert best["test accuracy"] > nobody["test accuracy"] + 0.03, "right answers should be worth something"
-    assert best["macro F1"] > nobody["macro F1"] + 0.1
+    assert best["macro F1"] > nobody["macro F1"] + 0.05
     assert (bought["test accuracy"] < best["test accuracy"] - 0.02).all(), "SmolLM2's are worth less"
     for rule in RULES:
         counts = nk.widgets.compute_budget(budget_run["questions"], label, rule, llm_budget).counts

@@ -405,7 +405,7 @@ def fewer():
         if name == "CE, early stopping":
             method = nk.Baseline(**setup.shared).fit(ds).at_best_epoch()
         else:
-            off = {"class_share": 0.0, "min_steps": 1} if name == "NoiseAL, no guards" else {}
+            off = {"class_floor": 0, "min_steps": 1} if name == "NoiseAL, no guards" else {}
             method = nk.NoiseAL(annotator=None, query_budget=0, **setup.shared, **off).fit(ds)
         probability = method.predict_proba(setup.ds["test"]["text"][:])
         seen = np.bincount(np.array(ds["train"]["label"]), minlength=len(names))
@@ -439,8 +439,8 @@ by_topic.round(2)
 # recall by topic tell the truth. CE stopped early does not have this problem, it never learns from its own
 # guesses. With a thousand texts most topics are back.
 #
-# The guards break the loop: of each observed label the tenth that both models trust most, at least five texts,
-# stays in R (`class_share`), and few texts are learnt in smaller batches, so that the warm-up is long enough
+# The guards break the loop: of each observed label the five texts that both models trust most stay in R
+# (`class_floor`), and few texts are learnt in smaller batches, so that the warm-up is long enough
 # to tell topics apart (`min_steps`). Then far more is found with three hundred texts.
 
 # %% tags=["check"]

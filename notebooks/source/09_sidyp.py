@@ -183,7 +183,7 @@ scores.loc[methods, columns].round(3)
 # SiDyP is far above CE, and most of the gain comes after the first stage. On the likelihood and the Brier
 # score it is better as well: the gain is not bought with false sureness.
 #
-# Now the sober part. **kNN relabelling**, a few lines of code, gets nearly as far in accuracy, and in
+# Now the sober part. **kNN relabelling**, a few lines of code, gets most of the way in accuracy, and in
 # likelihood the two are close. What SiDyP has over it here is a better Brier score and a smaller calibration
 # error. And macro F1 hardly moves for any of them. Keep both in mind for the next sections.
 
@@ -198,7 +198,8 @@ if run.as_given:
     assert accuracy["SiDyP"] - stage > stage - accuracy["CE"], "most of the gain comes after the first stage"
     assert (sidyp[["nll", "brier"]] < scores.loc["CE", ["nll", "brier"]]).all()
     rival = scores.loc["kNN relabelling, then CE"]
-    assert abs(sidyp["accuracy"] - rival["accuracy"]) < 0.05, "a simple rival gets nearly as far"
+    way = (rival["accuracy"] - accuracy["CE"]) / (sidyp["accuracy"] - accuracy["CE"])
+    assert 0.6 < way < 1.1, "a simple rival gets most of the way"
     assert abs(sidyp["nll"] - rival["nll"]) < 0.2
     assert (sidyp[["brier", "ece"]] < rival[["brier", "ece"]]).all()
     assert accuracy["CE on clean labels"] > accuracy[methods[:4]].max() + 0.02

@@ -74,7 +74,7 @@ def record_loop(method: NoiseAL, noisy_label: ArrayLike) -> dict[str, Any]:
     c, strong, weak = method.config, method.dynamics_["strong"], method.dynamics_["weak"]
     earlier = replay(
         list(strong), list(weak), noisy_label,
-        momentum=c.momentum, margin=c.margin, cap=c.cap, class_share=c.class_share,
+        momentum=c.momentum, margin=c.margin, cap=c.cap, class_floor=c.class_floor,
     )[:-1]  # fmt: skip
     sets = np.stack([*(partition.set for partition in earlier), method.partition_["set"]])
     wide = {"index": np.int64, "epoch": np.int64, "label": np.int64, "confidence": np.float64}

@@ -41,7 +41,7 @@ def compute_partitions(
 ) -> list[Partition]:  # fmt: skip
     """Partition recorded dynamics of all E epochs with other settings; nothing is trained.
 
-    By the threshold alone: that NoiseAL keeps the most trusted of each label (`class_share`) is left out.
+    By the threshold alone: that NoiseAL keeps the most trusted of each label (`class_floor`) is left out.
     """
     return replay(
         list(np.asarray(dynamics_strong)), list(np.asarray(dynamics_weak)), noisy_label,

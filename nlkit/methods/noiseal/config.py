@@ -28,10 +28,10 @@ class NoiseALConfig(TrainingConfig):
         one's texts passes as clean. The more epochs follow, the larger m has to be: with m = 0.5 and
         twelve of them the threshold reaches the models' own certainty, and right labels fall out of R
         for differences in the third decimal place.
-    class_share
-        Share of each observed label's samples, the most trusted, that stay in R whatever the threshold says
+    class_floor
+        Samples of each observed label, the most trusted, that stay in R whatever the threshold says
         (`nlkit.methods.noiseal.partition.keep_classes`). Otherwise a class of few samples may disappear from
-        R, and is unlearnt; a larger share lets wrong labels in where a rare label is mostly noise. 0: none.
+        R, and is unlearnt; more than a few let wrong labels in where a rare label is mostly noise. 0: none.
     min_steps
         Steps that an epoch has at least: with few texts batches are smaller than `batch_size` (but of four).
         The warm-up is counted in epochs; with 250 texts three of them were twelve steps, after which the
@@ -78,7 +78,7 @@ class NoiseALConfig(TrainingConfig):
     momentum: float = 0.2
     margin: float = 0.1
     cap: float = 0.99
-    class_share: float = 0.1
+    class_floor: int = 5
     min_steps: int = 12
     ema_epochs: float = 0.5
     query_budget: int = 150
@@ -114,13 +114,13 @@ class NoiseALConfig(TrainingConfig):
         super().__post_init__()
         for name in ("warmup_epochs", "query_rounds", "pool_per_class", "min_steps"):
             self._number(name, low=1, whole=True)
-        for name in ("query_budget", "demonstrations"):
+        for name in ("query_budget", "demonstrations", "class_floor"):
             self._number(name, low=0, whole=True)
         if self.warmup_epochs >= self.epochs:
             invalid(
                 "warmup_epochs", self.warmup_epochs, f"below epochs={self.epochs}, or nothing is rectified"
             )
-        for name in ("momentum", "margin", "cap", "class_share"):
+        for name in ("momentum", "margin", "cap"):
             self._number(name, low=0.0, high=1.0)
         if self.momentum == 1.0:
             invalid("momentum", self.momentum, "below 1, or thresholds never move")

@@ -53,9 +53,6 @@ _REASON_NAMES = tuple(REASONS)
 _REASON_SET = np.array(["R", "H", "H", "P", "H", "R"])
 _NUMBERS = ("trust_strong", "trust_weak", "tau_strong", "tau_weak")
 
-LEAST = 5
-"""Samples of each observed label that `keep_classes` keeps at least, if there are so many."""
-
 Float = NDArray[np.float64]
 
 
@@ -156,19 +153,18 @@ def partition_samples(
     return _with_reasons(reason, trust_s, trust_w, ts, tw)
 
 
-def keep_classes(partition: Partition, noisy_label: ArrayLike, share: float) -> Partition:
-    """Return the partition with the most trusted samples of each observed label in R.
+def keep_classes(partition: Partition, noisy_label: ArrayLike, least: int) -> Partition:
+    """Return the partition with the `least` most trusted samples of each observed label in R.
 
     A class without samples in R is unlearnt, so it is trusted even less, and does not come back. Trust, shape
-    (N,), is the mean of both models'. Of n samples max(⌈share · n⌉, `LEAST`) are kept, of equals the first.
+    (N,), is the mean of both models'; of equals the first are kept, and all of fewer.
     """
     label = np.asarray(noisy_label, np.int64)
     order = np.lexsort((-(partition.trust_strong + partition.trust_weak), label))
     count = np.bincount(label + 1)  # from 0, the missing ones
     rank = np.empty(len(label), np.int64)
     rank[order] = np.arange(len(label)) - (np.cumsum(count) - count)[label[order] + 1]
-    least = np.maximum(np.ceil(share * count - 1e-9), LEAST)  # 0.1 · 30 is a little more than 3
-    kept = (label >= 0) & (rank < least[label + 1]) & (partition.set != "R")
+    kept = (label >= 0) & (rank < least) & (partition.set != "R")
     return dataclasses.replace(
         partition,
         set=np.where(kept, "R", partition.set), reason=np.where(kept, "most_trusted", partition.reason),
@@ -193,7 +189,7 @@ class DynamicThreshold:
         m, from 0 and below 1.
     margin, cap : float
         See `partition_samples`.
-    class_share : float
+    class_floor : int
         See `keep_classes`; 0, the rule as it is, keeps nothing. `nlkit.methods.noiseal.config.NoiseALConfig`
         holds the defaults of NoiseAL.
 
@@ -205,7 +201,7 @@ class DynamicThreshold:
 
     def __init__(
         self, n_samples: int, n_classes: int, *, momentum: float, margin: float, cap: float,
-        class_share: float = 0.0,
+        class_floor: int = 0,
     ) -> None:  # fmt: skip
         if not 0.0 <= momentum < 1.0:
             invalid("momentum", momentum, "0 <= momentum < 1")
@@ -213,7 +209,7 @@ class DynamicThreshold:
             invalid("margin", margin, "0 to 1")
         if not 0.0 < cap < 1.0:
             invalid("cap", cap, "strictly between 0 and 1")
-        self.momentum, self.margin, self.cap, self.class_share = momentum, margin, cap, class_share
+        self.momentum, self.margin, self.cap, self.class_floor = momentum, margin, cap, class_floor
         self.tau_strong: Float = np.full(n_samples, 1.0 / n_classes)
         self.tau_weak: Float = np.full(n_samples, 1.0 / n_classes)
         self.last: Partition | None = None
@@ -223,7 +219,7 @@ class DynamicThreshold:
         found = partition_samples(
             p_strong, p_weak, noisy_label, self.tau_strong, self.tau_weak, margin=self.margin, cap=self.cap
         )
-        self.last = keep_classes(found, noisy_label, self.class_share) if self.class_share else found
+        self.last = keep_classes(found, noisy_label, self.class_floor) if self.class_floor else found
         self.tau_strong = update_thresholds(self.tau_strong, p_strong, self.momentum)
         self.tau_weak = update_thresholds(self.tau_weak, p_weak, self.momentum)
         return self.last
@@ -262,7 +258,7 @@ def replay(
     momentum: float,
     margin: float,
     cap: float,
-    class_share: float = 0.0,
+    class_floor: int = 0,
 ) -> list[Partition]:
     """Partition recorded training dynamics anew, with other settings and no training.
 
@@ -285,7 +281,7 @@ def replay(
         return []
     n, classes = np.shape(dynamics_strong[0])
     threshold = DynamicThreshold(
-        n, classes, momentum=momentum, margin=margin, cap=cap, class_share=class_share
+        n, classes, momentum=momentum, margin=margin, cap=cap, class_floor=class_floor
     )
     return [
         threshold.partition(s, w, noisy_label) for s, w in zip(dynamics_strong, dynamics_weak, strict=True)

@@ -98,11 +98,10 @@ def acquisition_order(p_mean: Array, label: Array, candidates: Array) -> Array:
     return candidates[np.argsort(-np.array(score), kind="stable")]
 
 
-def most_trusted(among: Array, label: Array, trust: Array, keep: Callable[[int], int]) -> list[int]:
-    """Return those of some samples that are trusted most in each class: keep(n) of n, by position."""
+def most_trusted(among: Array, label: Array, trust: Array, n: int) -> list[int]:
+    """Return those of some samples that are trusted most: n in each class, by position."""
     classes = [[i for i in among if label[i] == c] for c in range(max(label) + 1)]
-    ranked = [(sorted(mine, key=lambda i: -trust[i]), keep(len(mine))) for mine in classes]
-    return sorted(i for mine, n in ranked for i in mine[:n])
+    return sorted(i for mine in classes for i in sorted(mine, key=lambda i: -trust[i])[:n])
 
 
 def nearest(i: int, pool: list[int], vectors: Tensor, texts: list[str], k: int) -> list[int]:
@@ -165,7 +164,7 @@ def noiseal(
         p_s, p_w = predict(strong, x_s), predict(weak, x_w)
         sets, _ = partition(p_s, p_w, label, tau_s, tau_w, margin, cap)
         p_mean, trust = (p_s + p_w) / 2, (p_s + p_w)[np.arange(N), label] / 2
-        kept = most_trusted(np.arange(N), label, trust, lambda n: max(-(-n // 10), 5))
+        kept = most_trusted(np.arange(N), label, trust, 5)
         sets[kept] = "R"  # no class is lost
         tau_s, tau_w = update_thresholds(tau_s, p_s, momentum), update_thresholds(tau_w, p_w, momentum)
         if epoch < warmup:
@@ -176,7 +175,7 @@ def noiseal(
         chosen = acquisition_order(p_mean, label, candidates)[:n]
         if annotate and epoch < epochs and len(chosen):
             clean = np.flatnonzero((sets == "R") & ((answer == -1) | (answer == label)))
-            pool = most_trusted(clean, label, trust, lambda _: per_class)
+            pool = most_trusted(clean, label, trust, per_class)
             shown = [[(texts[j], int(label[j])) for j in nearest(i, pool, vectors, texts, k)] for i in chosen]
             answer[chosen], queried[chosen] = annotate([texts[i] for i in chosen], names, shown), True
         kind, q = targets(sets, answer, label, p_mean, temperature)  # what the next epoch learns

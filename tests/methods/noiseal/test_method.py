@@ -347,6 +347,6 @@ def test_no_class_disappears_from_few_texts(noisy: DatasetDict) -> None:
     rows = np.concatenate([np.flatnonzero(label == c)[:n] for c, n in ((0, 36), (2, 24))])
     given = np.where(np.arange(60) < 8, 5, label[rows])  # a class that looks like another one
     few = relabelled(DatasetDict({"train": noisy["train"].select(rows)}), given)
-    clf = nk.NoiseAL(annotator=None, class_share=0.1, min_steps=1, **QUICK).fit(few)
+    clf = nk.NoiseAL(annotator=None, class_floor=5, min_steps=1, **QUICK).fit(few)
     clean = given[(clf.partition_["set"] == "R").to_numpy()]
     assert np.bincount(clean)[[0, 2, 5]].min() >= 5

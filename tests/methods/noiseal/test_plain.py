@@ -16,7 +16,7 @@ from nlkit.annotate.demonstrations import balanced_pool, nearest
 from nlkit.methods.noiseal import plain
 from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.methods.noiseal.loss import CLEAN, HARD, IGNORED, PURIFIED, NoiseALLoss
-from nlkit.methods.noiseal.partition import LEAST, DynamicThreshold, keep_classes, partition_samples, replay
+from nlkit.methods.noiseal.partition import DynamicThreshold, keep_classes, partition_samples, replay
 from nlkit.methods.noiseal.rectification import acquisition_order, clean_pool
 from nlkit.models.classifiers import Output, Vocabulary, WeakClassifier
 
@@ -77,23 +77,22 @@ def test_clean_pool(n: int, per_class: int, seed: int) -> None:
     label, answer = rng.integers(-1, 4, n), rng.choice([-1, -1, -1, 0, 1, 2, 3], n)
     clean = np.flatnonzero((sets == "R") & ((answer == -1) | (answer == label)))
     found = clean_pool(sets, answer, label, trust, per_class).tolist()
-    assert found == plain.most_trusted(clean, label, trust, lambda _: per_class)
+    assert found == plain.most_trusted(clean, label, trust, per_class)
     shuffled = rng.permutation(clean)
     everyone = balanced_pool(shuffled, label[shuffled], trust[shuffled], per_class).tolist()
     assert everyone == found
 
 
-@given(dynamics(), st.sampled_from([0.01, 0.1, 0.5]))
-def test_no_class_is_lost(problem: Any, share: float) -> None:
+@given(dynamics(), st.sampled_from([1, 5, 20]))
+def test_no_class_is_lost(problem: Any, least: int) -> None:
     (strong,), (weak,), label, rng = problem
     label = np.tile(label, 9)  # so that some classes have more than the least
     strong, weak = np.tile(strong, (9, 1)).round(1), np.tile(weak, (9, 1)).round(1)  # ties
     tau = rng.random((2, len(label)))
     before = partition_samples(strong, weak, label, *tau, margin=0.1, cap=0.99)
-    found = keep_classes(before, label, share)
+    found = keep_classes(before, label, least)
     trust = (strong + weak)[np.arange(len(label)), label] / 2
-    per = round(1 / share)
-    kept = plain.most_trusted(np.arange(len(label)), label, trust, lambda n: max(-(-n // per), LEAST))
+    kept = plain.most_trusted(np.arange(len(label)), label, trust, least)
     wanted = before.set.copy()
     wanted[kept] = "R"
     assert found.set.tolist() == wanted.tolist()
