@@ -127,14 +127,9 @@ class BatchChat(OpenAIChat):
         raise (failure.kind or ConnectionError)(failure.reason)
 
     def _run(
-        self,
-        client: Any,
-        store: AnswerStore,
-        prompts: dict[str, str],
-        names: Sequence[str],
-        keep: Keep,
+        self, client: Any, store: AnswerStore, prompts: dict[str, str], names: Sequence[str], keep: Keep,
         stop: Event,
-    ) -> dict[str, QuestionError]:
+    ) -> dict[str, QuestionError]:  # fmt: skip
         """Send what is in no job yet, then collect; `prompts` by their keys in the store."""
         self._find_sent(client, store, prompts)
         known, failed = store.jobs(prompts), dict[str, QuestionError]()
@@ -208,14 +203,9 @@ class BatchChat(OpenAIChat):
         store.set_job(prompts, job.id)
 
     def _collect(
-        self,
-        client: Any,
-        store: AnswerStore,
-        prompts: dict[str, str],
-        names: Sequence[str],
-        keep: Keep,
+        self, client: Any, store: AnswerStore, prompts: dict[str, str], names: Sequence[str], keep: Keep,
         failed: dict[str, QuestionError],
-    ) -> BatchPending | None:
+    ) -> BatchPending | None:  # fmt: skip
         """Keep the answers of the jobs that have ended; return what to wait for, if anything."""
         import openai
 

@@ -473,7 +473,8 @@ class SiDyP(Method):
             With ``refined_label`` (a ClassLabel) and ``refined_probability``: the likeliest class under
             P(y | x, ỹ), and its probability; an observed label is kept unless another one is `CHANGE` times
             as likely. ``refined_reason``: "kept", "filled" (a missing label: under P(y | x)), or which
-            of "first stage", "neighbours" and "diffusion" name the new label too.
+            of "first stage", "neighbours" and "diffusion" name the new label by themselves ("all
+            together": none does).
         """
         self._check_fitted()
         result = type(ds)(ds)

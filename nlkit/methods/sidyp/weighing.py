@@ -38,6 +38,11 @@ Labels = NDArray[np.int64]
 Embeddings = Mapping[str, NDArray[np.float32]]
 
 STAGES = ("first stage", "neighbours", "diffusion")
+AGREED = np.array([
+    ", ".join(name for bit, name in enumerate(STAGES) if code >> bit & 1) or "all together"
+    for code in range(1 << len(STAGES))
+])  # fmt: skip
+"""Which stages name a label, by a number with a bit a stage."""
 """What a prediction is pooled of."""
 
 ALONE, ALIKE = (0.9, 0.1, 0.1), (0.5, 0.4, 0.4)
@@ -231,9 +236,8 @@ class Weighing(nn.Module):
         best, row = p.argmax(1), np.arange(len(noisy_label))
         best = np.where(p[row, best] < CHANGE * p[row, noisy_label], noisy_label, best)
         p[row, best] = 1.001 * p.max(1)  # what is kept is the likeliest, by a hair
-        says = (stages.argmax(2) == best).T  # (n, 3)
-        who = np.array([", ".join(np.array(STAGES)[one]) or "all together" for one in says])
-        return p / p.sum(1, keepdims=True), np.where(best == noisy_label, "kept", who)
+        says = (stages.argmax(2) == best).T @ (1 << np.arange(len(STAGES)))  # (n,), a bit a stage
+        return p / p.sum(1, keepdims=True), np.where(best == noisy_label, "kept", AGREED[says])
 
     def report(self) -> dict[str, Any]:
         """Return ``spaces``, how well each vote explains held-out labels and its weight, and ``stages``.
