@@ -20,7 +20,9 @@ def main(arguments: list[str] | None = None) -> None:
     make.add_argument("name", nargs="*", help="all of them by default")
     less = make.add_mutually_exclusive_group()
     less.add_argument("--keep-recorded", action="store_true", help="use the recorded runs there are")
-    less.add_argument("--prose", action="store_true", help="run nothing: only words or measurements changed")
+    less.add_argument(
+        "--prose", action="store_true", help="run nothing: only words, exercises or measurements changed"
+    )
     clock = commands.add_parser(
         "measure",
         help="run them live, with solutions and an empty cache each; keep time and memory in measured.json",

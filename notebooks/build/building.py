@@ -20,13 +20,14 @@ from nlkit._util import cache_folder, progress
 from nlkit.study.recorded import RECORD
 from nlkit.study.recorded import folder as recordings
 from notebooks.build.running import KERNEL, QUIET_KERNEL, drop_widgets, folder, write
-from notebooks.build.source import read_source
+from notebooks.build.source import cell_metadata, read_source
 
 __all__ = ["LARGEST", "build", "refuse_unfit", "tidy"]
 
 nbformat: Any = untyped_nbformat
 
 LARGEST = 1_500_000
+UNSTORED = {"exercise", "machine", "score", "solution"}
 
 
 def build(name: str, *, record: bool = True, prose: bool = False) -> Path:
@@ -40,7 +41,8 @@ def build(name: str, *, record: bool = True, prose: bool = False) -> Path:
         Compute all its experiments and write their recordings (`nlkit.study.recorded`), with an empty cache,
         so that the seconds they tell are those of a first run. False uses the recordings there are.
     prose : bool
-        Execute nothing: only the prose has changed, or a header's measurements, and the outputs stay.
+        Execute nothing: only the prose has changed, exercises, or a header's measurements, and the outputs
+        stay.
 
     Raises
     ------
@@ -52,17 +54,14 @@ def build(name: str, *, record: bool = True, prose: bool = False) -> Path:
     path, student = folder() / f"{name}.ipynb", read_source(name)
     if prose:
         done = nbformat.read(path, as_version=4)
-        if _code(done) != _code(student):
+        if [cell.source for cell in _stored(done)] != [cell.source for cell in _stored(student)]:
             raise ValueError(f"code of {name} has changed, not its prose alone: build it without prose")
     else:
         done = read_source(name, solutions=True)
         with _recording() if record else nullcontext():
             _execute(done)
-    executed = iter([cell for cell in done.cells if cell.cell_type == "code"])
-    for cell in student.cells:
-        if cell.cell_type == "code":
-            ran = next(executed)
-            cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
+    for cell, ran in zip(_stored(student), _stored(done), strict=True):
+        cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
     tidy(student)
     refuse_unfit(student, name)
     write(student, path)
@@ -79,8 +78,10 @@ def _recording() -> Iterator[None]:
         yield
 
 
-def _code(nb: NotebookNode) -> list[str]:
-    return [cell.source for cell in nb.cells if cell.cell_type == "code"]
+def _stored(nb: NotebookNode) -> list[NotebookNode]:
+    """Return the cells whose outputs are committed."""
+    code = (cell for cell in nb.cells if cell.cell_type == "code")
+    return [cell for cell in code if not UNSTORED & set(cell.metadata.get("tags", []))]
 
 
 def _execute(nb: NotebookNode) -> None:
@@ -117,8 +118,8 @@ def tidy(nb: NotebookNode) -> NotebookNode:
         if cell.cell_type != "code":
             continue
         tags = cell.metadata.get("tags", [])
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
-        if {"exercise", "machine"} & set(tags):
+        cell.metadata = cell_metadata(tags)
+        if UNSTORED & set(tags):
             cell.outputs, cell.execution_count = [], None
         cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
         for output in cell.outputs:

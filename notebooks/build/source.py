@@ -7,8 +7,11 @@ tags say what is done with them:
 - ``solution``: everything above the line ``# stub:`` is the solution. The comment lines after that line,
   without their ``# ``, take its place in the student's notebook; what follows stays in both. The student's
   cell is tagged ``exercise``.
-- ``check``: asserts what the prose claims.
+- ``check``: asserts what the prose claims; folded in Jupyter, as is ``setup``.
+- ``score``: says how many exercises are done; its output is not stored.
 - ``machine``: its output depends on the machine and is not stored in the committed notebook.
+
+An instructor's note, a section of that name, stands in the copy with solutions only.
 
 Three placeholders are filled in: ``{{measured}}`` (a table of time and memory), ``{{places}}`` (where the
 notebook can be run), and in a code cell tagged ``setup`` the comment ``# {{setup}}`` (the first code cell).
@@ -16,6 +19,8 @@ notebook can be run), and in a code cell tagged ``setup`` the comment ``# {{setu
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import jupytext
@@ -26,11 +31,13 @@ from notebooks.build.measuring import measured_table
 from notebooks.build.places import places, setup_cell
 from notebooks.build.running import KERNEL, checked, folder
 
-__all__ = ["read_solutions", "read_source"]
+__all__ = ["cell_metadata", "read_solutions", "read_source"]
 
 nbformat: Any = untyped_nbformat
 
 STUB = "# stub:"
+FOLDED = {"check", "setup"}
+NOTE = re.compile(r"## Instructor's note\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 
 
 def read_source(name: str, *, solutions: bool = False) -> NotebookNode:
@@ -52,15 +59,24 @@ def read_source(name: str, *, solutions: bool = False) -> NotebookNode:
             cell.source = solution if solutions else stub
             if not solutions:
                 tags[tags.index("solution")] = "exercise"
+        if not solutions and cell.cell_type == "markdown":
+            cell.source = NOTE.sub("", cell.source)
         for placeholder, text in texts.items():
             cell.source = cell.source.replace(placeholder, text)
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        cell.metadata = cell_metadata(tags)
         cell.id = f"{name.split('_')[0]}-{number:02d}"
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     nb.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
     nb.nbformat, nb.nbformat_minor = 4, 5
     return nb
+
+
+def cell_metadata(tags: Sequence[str]) -> NotebookNode:
+    """Return what a committed cell's metadata hold: its tags, and whether Jupyter folds its code."""
+    folded = {"jupyter": {"source_hidden": True}} if FOLDED & set(tags) else {}
+    metadata: NotebookNode = nbformat.from_dict({**folded, **({"tags": list(tags)} if tags else {})})
+    return metadata
 
 
 def read_solutions(name: str) -> NotebookNode:
@@ -78,4 +94,5 @@ def _two_versions(source: str, where: str) -> tuple[str, str]:
     while end < len(lines) and lines[end].startswith("# "):
         end += 1
     stub = [line.removeprefix("# ") for line in lines[at + 1 : end]]
-    return "\n".join(lines[:at] + lines[end:]), "\n".join(stub + lines[end:])
+    solution = "\n".join(lines[:at]).rstrip()
+    return "\n".join([solution, *lines[end:]]), "\n".join(stub + lines[end:])

@@ -631,24 +631,27 @@ setup.write(table=table, note=note, sidyp=sidyp_table, sidyp_note=sidyp_note)
 #
 # ## Exercises
 #
+# Each is checked at once. `nk.check.start_here.q1.hint()` gives a hint to the first, and a further one when
+# it is called again.
+#
 # **1.** Symmetric noise of rate 0.4 over 8 classes: how probable is it that a text of class *earn* gets the
 # label *ship*?
 
 # %% tags=["solution"]
-answer = 0.4 / 7
+answer_1 = 0.4 / 7
 # stub:
-# answer = None  # a number
-nk.check.start_here.q1(answer)
+# answer_1 = None  # a number
+nk.check.start_here.q1(answer_1)
 
 # %% [markdown]
 # **2.** A classifier that is always right meets a validation set of which 40 % of the labels are wrong. What
 # accuracy does it reach there?
 
 # %% tags=["solution"]
-answer = 1 - 0.4
+answer_2 = 1 - 0.4
 # stub:
-# answer = None  # a number
-nk.check.start_here.q2(answer)
+# answer_2 = None  # a number
+nk.check.start_here.q2(answer_2)
 
 # %% [markdown]
 # **3.** In the explorer of section 5, raise the margin σ. What happens to R and to P: is each `"smaller"`,
@@ -662,20 +665,42 @@ for margin in (0.1, 0.6):
     sizes.append(nk.widgets.compute_partition(splits, len(splits), noisy_label).sizes)
 assert sizes[1]["R"] == sizes[0]["R"]
 assert sizes[1]["P"] <= sizes[0]["P"]
-answer = ("same", "smaller")
+answer_3 = ("same", "smaller")
 # stub:
-# answer = (None, None)  # two words: for R, for P
-nk.check.start_here.q3(answer)
+# answer_3 = (None, None)  # two words: for R, for P
+nk.check.start_here.q3(answer_3)
 
 # %% [markdown]
 # **4.** Of a set's labels, 40 % are wrong. A correction turns 80 % of the wrong ones right (correction rate)
 # and 10 % of the right ones wrong (harm rate). What share of the labels is right afterwards?
 
 # %% tags=["solution"]
-answer = 0.4 * 0.8 + 0.6 * (1 - 0.1)
+answer_4 = 0.4 * 0.8 + 0.6 * (1 - 0.1)
 # stub:
-# answer = None  # a number
-nk.check.start_here.q4(answer)
+# answer_4 = None  # a number
+nk.check.start_here.q4(answer_4)
+
+# %% [markdown]
+# **5.** Write it: from labels before and after a correction and the true ones (arrays of N class numbers
+# each), return the correction rate and the harm rate.
+
+
+# %% tags=["solution"]
+def corrected(before, after, true):
+    wrong = before != true
+    return (after[wrong] == true[wrong]).mean(), (after[~wrong] != true[~wrong]).mean()
+
+
+# stub:
+# def corrected(before, after, true):
+#     """Return (correction rate, harm rate)."""
+#     return None  # your code
+
+
+nk.check.start_here.q5(corrected)
+
+# %% tags=["score"]
+nk.check.start_here.score()
 
 # %% [markdown]
 # ## Instructor's note

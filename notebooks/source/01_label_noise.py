@@ -351,16 +351,19 @@ setup.write(
 #
 # ## Exercises
 #
+# Each is checked at once. `nk.check.label_noise.q1.hint()` gives a hint to the first, and a further one
+# when it is called again.
+#
 # **1.** At which rate does symmetric noise over 8 classes leave labels that say nothing at all?
 
 # %% tags=["solution"]
 # All rows are alike when what stays, 1 − rate, equals what each other class gets, rate / 7.
-answer = 7 / 8
-blind = nk.transition_matrix("symmetric", 8, answer)
+answer_1 = 7 / 8
+blind = nk.transition_matrix("symmetric", 8, answer_1)
 assert np.allclose(blind, blind[0])
 # stub:
-# answer = None  # a number
-nk.check.label_noise.q1(answer)
+# answer_1 = None  # a number
+nk.check.label_noise.q1(answer_1)
 
 # %% [markdown]
 # **2.** Two classes: nine texts in ten are *common*, one is *rare*. Symmetric noise of rate 0.2. What share
@@ -368,20 +371,20 @@ nk.check.label_noise.q1(answer)
 
 # %% tags=["solution"]
 two = nk.transition_matrix("symmetric", 2, 0.2)
-answer = nk.noise.true_given_noisy(two, [0.9, 0.1])[1, 1]
+answer_2 = nk.noise.true_given_noisy(two, [0.9, 0.1])[1, 1]
 # stub:
-# answer = None  # a number
-nk.check.label_noise.q2(answer)
+# answer_2 = None  # a number
+nk.check.label_noise.q2(answer_2)
 
 # %% [markdown]
 # **3.** Noise of rate 0.4. How many labels does it take until the achieved rate has a standard deviation of
 # 0.01?
 
 # %% tags=["solution"]
-answer = 0.4 * 0.6 / 0.01**2
+answer_3 = 0.4 * 0.6 / 0.01**2
 # stub:
-# answer = None  # a whole number
-nk.check.label_noise.q3(answer)
+# answer_3 = None  # a whole number
+nk.check.label_noise.q3(answer_3)
 
 # %% [markdown]
 # **4.** Noise of rate 0.6 over 8 classes. Is the commonest label of a class the `"true"` one or an `"other"`
@@ -389,10 +392,32 @@ nk.check.label_noise.q3(answer)
 
 # %% tags=["solution"]
 rows = (nk.transition_matrix(kind, 8, 0.6)[0] for kind in ("symmetric", "asymmetric"))
-answer = tuple("true" if row.argmax() == 0 else "other" for row in rows)
+answer_4 = tuple("true" if row.argmax() == 0 else "other" for row in rows)
 # stub:
-# answer = (None, None)  # two words: symmetric, asymmetric
-nk.check.label_noise.q4(answer)
+# answer_4 = (None, None)  # two words: symmetric, asymmetric
+nk.check.label_noise.q4(answer_4)
+
+# %% [markdown]
+# **5.** Write it: the transition matrix of symmetric noise over C classes, without `nk.transition_matrix`.
+
+
+# %% tags=["solution"]
+def symmetric(classes, rate):
+    matrix = np.full((classes, classes), rate / (classes - 1))
+    np.fill_diagonal(matrix, 1 - rate)
+    return matrix
+
+
+# stub:
+# def symmetric(classes, rate):
+#     """Return T, shape (classes, classes): rows are true classes."""
+#     return None  # your code
+
+
+nk.check.label_noise.q5(symmetric)
+
+# %% tags=["score"]
+nk.check.label_noise.score()
 
 # %% [markdown]
 # ## Instructor's note

@@ -291,23 +291,26 @@ setup.write(
 #
 # ## Exercises
 #
+# Each is checked at once. `nk.check.memorisation.q1.hint()` gives a hint to the first, and a further one
+# when it is called again.
+#
 # **1.** 40 % of the labels are wrong. A model has fitted 95 % of the right and 60 % of the wrong ones. What
 # is its accuracy on the (noisy) training labels?
 
 # %% tags=["solution"]
-answer = 0.6 * 0.95 + 0.4 * 0.6
+answer_1 = 0.6 * 0.95 + 0.4 * 0.6
 # stub:
-# answer = None  # a number
-nk.check.memorisation.q1(answer)
+# answer_1 = None  # a number
+nk.check.memorisation.q1(answer_1)
 
 # %% [markdown]
 # **2.** An accuracy of 0.6 was measured on 60 validation texts. What is its standard deviation?
 
 # %% tags=["solution"]
-answer = np.sqrt(0.6 * 0.4 / 60)
+answer_2 = np.sqrt(0.6 * 0.4 / 60)
 # stub:
-# answer = None  # a number
-nk.check.memorisation.q2(answer)
+# answer_2 = None  # a number
+nk.check.memorisation.q2(answer_2)
 
 # %% [markdown]
 # **3.** Two wrong labels have the losses 3.0 and 1.0, two right ones 0.5 and 2.0. What is the AUC of the loss
@@ -315,20 +318,42 @@ nk.check.memorisation.q2(answer)
 
 # %% tags=["solution"]
 losses_of_wrong, losses_of_right = [3.0, 1.0], [0.5, 2.0]
-answer = np.mean([a > b for a in losses_of_wrong for b in losses_of_right])
+answer_3 = np.mean([a > b for a in losses_of_wrong for b in losses_of_right])
 # stub:
-# answer = None  # a number
-nk.check.memorisation.q3(answer)
+# answer_3 = None  # a number
+nk.check.memorisation.q3(answer_3)
 
 # %% [markdown]
 # **4.** You may look at one curve to decide when to stop: `"training"`, `"validation"` (noisy labels) or
 # `"test"`. Which?
 
 # %% tags=["solution"]
-answer = "validation"
+answer_4 = "validation"
 # stub:
-# answer = None  # a word
-nk.check.memorisation.q4(answer)
+# answer_4 = None  # a word
+nk.check.memorisation.q4(answer_4)
+
+# %% [markdown]
+# **5.** Write it: the AUC of exercise 3 for any losses and any labels. `wrong` says of each label whether
+# it is; a pair with equal losses counts one half.
+
+
+# %% tags=["solution"]
+def auc(losses, wrong):
+    above = losses[wrong][:, None] - losses[~wrong]  # one row a wrong label, one column a right one
+    return ((above > 0) + 0.5 * (above == 0)).mean()
+
+
+# stub:
+# def auc(losses, wrong):
+#     """Return the share of pairs in the right order, of arrays of N losses and N booleans."""
+#     return None  # your code
+
+
+nk.check.memorisation.q5(auc)
+
+# %% tags=["score"]
+nk.check.memorisation.score()
 
 # %% [markdown]
 # ## Instructor's note

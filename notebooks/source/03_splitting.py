@@ -312,14 +312,17 @@ setup.write(
 #
 # ## Exercises
 #
+# Each is checked at once. `nk.check.splitting.q1.hint()` gives a hint to the first, and a further one when
+# it is called again.
+#
 # **1.** A sample's threshold is 0.5, and the model was 0.9 sure of its top class in this epoch. What is the
 # threshold after it, with momentum 0.7?
 
 # %% tags=["solution"]
-answer = nk.partition.update_thresholds([0.5], [[0.9, 0.1]], momentum=0.7)[0]
+answer_1 = nk.partition.update_thresholds([0.5], [[0.9, 0.1]], momentum=0.7)[0]
 # stub:
-# answer = None  # a number
-nk.check.splitting.q1(answer)
+# answer_1 = None  # a number
+nk.check.splitting.q1(answer_1)
 
 # %% [markdown]
 # **2.** The strong model gives a label 0.7 against a threshold of 0.6, the weak one 0.3 against 0.4. Is the
@@ -327,10 +330,10 @@ nk.check.splitting.q1(answer)
 
 # %% tags=["solution"]
 one = nk.partition.partition_samples([[0.7, 0.3]], [[0.3, 0.7]], [0], [0.6], [0.4], margin=0.3, cap=0.99)
-answer = str(one.set[0])
+answer_2 = str(one.set[0])
 # stub:
-# answer = None  # a letter
-nk.check.splitting.q2(answer)
+# answer_2 = None  # a letter
+nk.check.splitting.q2(answer_2)
 
 # %% [markdown]
 # **3.** Compare R of both models with R of the strong model alone. Is its size, and is its recall of the
@@ -338,20 +341,44 @@ nk.check.splitting.q2(answer)
 
 # %% tags=["solution"]
 size = ["smaller" if (sets == "R").sum() <= alone["strong"].sum() else "larger"]
-answer = (*size, "smaller" if (recall["both"] <= recall["strong"]).all() else "larger")
+answer_3 = (*size, "smaller" if (recall["both"] <= recall["strong"]).all() else "larger")
 # stub:
-# answer = (None, None)  # two words: size, recall
-nk.check.splitting.q3(answer)
+# answer_3 = (None, None)  # two words: size, recall
+nk.check.splitting.q3(answer_3)
 
 # %% [markdown]
 # **4.** R holds 300 samples, 280 of which are rightly labelled. In all there are 360 right labels. What is
 # the precision of R?
 
 # %% tags=["solution"]
-answer = 280 / 300
+answer_4 = 280 / 300
 # stub:
-# answer = None  # a number
-nk.check.splitting.q4(answer)
+# answer_4 = None  # a number
+nk.check.splitting.q4(answer_4)
+
+# %% [markdown]
+# **5.** Write the rule for one text, without `nk.partition`: two models' probabilities of all classes
+# (arrays of C), the observed label, their thresholds, and the margin σ. Trust takes more than the
+# threshold, not as much.
+
+
+# %% tags=["solution"]
+def which_set(p_s, p_w, label, tau_s, tau_w, margin):
+    trust_s, trust_w = p_s[label] > tau_s, p_w[label] > tau_w
+    confident = ((p_s + p_w) / 2).max() > (tau_s + tau_w) / 2 + margin
+    return "R" if trust_s and trust_w else "P" if confident and not (trust_s or trust_w) else "H"
+
+
+# stub:
+# def which_set(p_s, p_w, label, tau_s, tau_w, margin):
+#     """Return "R", "H" or "P"."""
+#     return None  # your code
+
+
+nk.check.splitting.q5(which_set)
+
+# %% tags=["score"]
+nk.check.splitting.score()
 
 # %% [markdown]
 # ## Instructor's note

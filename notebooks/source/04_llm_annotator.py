@@ -547,14 +547,17 @@ setup.write(
 #
 # ## Exercises
 #
+# Each is checked at once. `nk.check.llm_annotator.q1.hint()` gives a hint to the first, and a further one
+# when it is called again.
+#
 # **1.** You want 50,000 texts labelled with demonstrations, 160 tokens a question. A (made-up) API takes
 # 0.25 for a million tokens. What does it cost?
 
 # %% tags=["solution"]
-answer = 50_000 * 160 / 1_000_000 * 0.25
+answer_1 = 50_000 * 160 / 1_000_000 * 0.25
 # stub:
-# answer = None  # a number
-nk.check.llm_annotator.q1(answer)
+# answer_1 = None  # a number
+nk.check.llm_annotator.q1(answer_1)
 
 # %% [markdown]
 # **2.** The threshold for abstention rises, and the confidence does tell right from wrong. What happens to
@@ -566,20 +569,20 @@ strict, lenient = curve.iloc[1], curve.iloc[-1]
 assert strict["threshold"] > lenient["threshold"]
 assert strict["coverage"] < lenient["coverage"]
 assert strict["accuracy"] > lenient["accuracy"]
-answer = ("smaller", "larger")
+answer_2 = ("smaller", "larger")
 # stub:
-# answer = (None, None)  # two words: coverage, accuracy
-nk.check.llm_annotator.q2(answer)
+# answer_2 = (None, None)  # two words: coverage, accuracy
+nk.check.llm_annotator.q2(answer_2)
 
 # %% [markdown]
 # **3.** An annotator answers 60 % of the questions, and 90 % of these answers are right. Where it abstains,
 # the models' own guess is taken, which is right in 70 %. What share of the labels is right in the end?
 
 # %% tags=["solution"]
-answer = 0.6 * 0.9 + 0.4 * 0.7
+answer_3 = 0.6 * 0.9 + 0.4 * 0.7
 # stub:
-# answer = None  # a number
-nk.check.llm_annotator.q3(answer)
+# answer_3 = None  # a number
+nk.check.llm_annotator.q3(answer_3)
 
 # %% [markdown]
 # **4.** A model always copies the label of its one example. The nearest text is of the same topic in 90 % of
@@ -587,10 +590,32 @@ nk.check.llm_annotator.q3(answer)
 # (Leave aside that two mistakes can cancel out.)
 
 # %% tags=["solution"]
-answer = 0.9 * (1 - 0.4)
+answer_4 = 0.9 * (1 - 0.4)
 # stub:
-# answer = None  # a number
-nk.check.llm_annotator.q4(answer)
+# answer_4 = None  # a number
+nk.check.llm_annotator.q4(answer_4)
+
+# %% [markdown]
+# **5.** Write it: choose demonstrations. Given a text's vector (D numbers) and a pool's vectors (P rows),
+# return the row numbers of the k that are most similar by the cosine, the nearest last.
+
+
+# %% tags=["solution"]
+def nearest(vector, pool, k):
+    cosine = pool @ vector / np.linalg.norm(pool, axis=1)
+    return np.argsort(cosine)[-k:]
+
+
+# stub:
+# def nearest(vector, pool, k):
+#     """Return k row numbers of the pool."""
+#     return None  # your code
+
+
+nk.check.llm_annotator.q5(nearest)
+
+# %% tags=["score"]
+nk.check.llm_annotator.score()
 
 # %% [markdown]
 # ## Instructor's note

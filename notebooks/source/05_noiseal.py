@@ -501,14 +501,17 @@ setup.write(
 #
 # ## Exercises
 #
+# Each is checked at once. `nk.check.noiseal.q1.hint()` gives a hint to the first, and a further one when it
+# is called again.
+#
 # **1.** Reversed cross-entropy with A = −4: a model gives the language model's answer a probability of 0.75.
 # What is L_P of this text?
 
 # %% tags=["solution"]
-answer = 4 * (1 - 0.75)
+answer_1 = 4 * (1 - 0.75)
 # stub:
-# answer = None  # a number
-nk.check.noiseal.q1(answer)
+# answer_1 = None  # a number
+nk.check.noiseal.q1(answer_1)
 
 # %% [markdown]
 # **2.** Two classes, mean prediction p̄ = (0.6, 0.4). What probability does the first class have in the target
@@ -516,10 +519,10 @@ nk.check.noiseal.q1(answer)
 
 # %% tags=["solution"]
 sharpened = np.array([0.6, 0.4]) ** (1 / 0.5)
-answer = sharpened[0] / sharpened.sum()
+answer_2 = sharpened[0] / sharpened.sum()
 # stub:
-# answer = None  # a probability
-nk.check.noiseal.q2(answer)
+# answer_2 = None  # a probability
+nk.check.noiseal.q2(answer_2)
 
 # %% [markdown]
 # **3.** What is each of these texts taught, after the warm-up: a text of R that nobody was asked about, a
@@ -531,20 +534,41 @@ lesson, _ = nk.widgets.lessons_of(
     sets=[codes["R"], codes["P"], codes["P"], codes["R"]], guess=[0] * 4, answer=[-1, 1, -1, 1],
     noisy_label=[0] * 4, warm=False,
 )  # fmt: skip
-answer = tuple(("observed label", "answer", "guess")[kind] for kind in lesson)
+answer_3 = tuple(("observed label", "answer", "guess")[kind] for kind in lesson)
 # stub:
-# answer = (None, None, None, None)  # four words
-nk.check.noiseal.q3(answer)
+# answer_3 = (None, None, None, None)  # four words
+nk.check.noiseal.q3(answer_3)
 
 # %% [markdown]
 # **4.** Of 1,000 labels, 400 are wrong. The language model is asked about 30 of the wrong ones, and 27 of its
 # answers are right. By how much, as a share of all labels, do right lessons increase by these answers alone?
 
 # %% tags=["solution"]
-answer = 27 / 1000
+answer_4 = 27 / 1000
 # stub:
-# answer = None  # a share
-nk.check.noiseal.q4(answer)
+# answer_4 = None  # a share
+nk.check.noiseal.q4(answer_4)
+
+# %% [markdown]
+# **5.** Write it: the reversed cross-entropy of one text, from a prediction p, a target q (arrays of C,
+# which sum to 1), and A, which stands for log 0: where log q is below A, A is taken.
+
+
+# %% tags=["solution"]
+def reverse_cross_entropy(p, q, log_zero):
+    return -(p * np.log(np.maximum(q, np.exp(log_zero)))).sum()
+
+
+# stub:
+# def reverse_cross_entropy(p, q, log_zero):
+#     """Return −Σ_c p_c log q_c, a number."""
+#     return None  # your code
+
+
+nk.check.noiseal.q5(reverse_cross_entropy)
+
+# %% tags=["score"]
+nk.check.noiseal.score()
 
 # %% [markdown]
 # ## Instructor's note

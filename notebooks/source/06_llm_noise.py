@@ -441,15 +441,18 @@ setup.write(classes=run["classes"], wrong=wrong_share.rename("wrong").reset_inde
 #
 # ## Exercises
 #
+# Each is checked at once. `nk.check.llm_noise.q1.hint()` gives a hint to the first, and a further one when
+# it is called again.
+#
 # **1.** A model says *earn* with probability 0.6 and *acq* with 0.4. About an empty text it says *earn* with
 # 0.9 and *acq* with 0.1. What is the probability of *acq* after contextual calibration?
 
 # %% tags=["solution"]
 quotient = np.array([0.6 / 0.9, 0.4 / 0.1])
-answer = quotient[1] / quotient.sum()
+answer_1 = quotient[1] / quotient.sum()
 # stub:
-# answer = None  # a number
-nk.check.llm_noise.q1(answer)
+# answer_1 = None  # a number
+nk.check.llm_noise.q1(answer_1)
 
 # %% [markdown]
 # **2.** Batch calibration divides by the mean answer over all texts asked. You ask about texts of which nine
@@ -462,10 +465,10 @@ p = np.array([[0.7, 0.3]] * 8 + [[0.55, 0.45]] + [[0.2, 0.8]])  # nine times ear
 calibrated = p / p.mean(0)
 assert (p.argmax(1) == 0).sum() == 9
 assert (calibrated.argmax(1) == 0).sum() < 9
-answer = ("fewer", "more")
+answer_2 = ("fewer", "more")
 # stub:
-# answer = (None, None)  # two words: earn labels, wrong labels
-nk.check.llm_noise.q2(answer)
+# answer_2 = (None, None)  # two words: earn labels, wrong labels
+nk.check.llm_noise.q2(answer_2)
 
 # %% [markdown]
 # **3.** Two sets of labels are 40 % wrong: one by symmetric noise, one because a model calls everything with
@@ -473,20 +476,42 @@ nk.check.llm_noise.q2(answer)
 # `"rule"` or `"same"`?
 
 # %% tags=["solution"]
-answer = "rule"
+answer_3 = "rule"
 # stub:
-# answer = None  # one word
-nk.check.llm_noise.q3(answer)
+# answer_3 = None  # one word
+nk.check.llm_noise.q3(answer_3)
 
 # %% [markdown]
 # **4.** A model labels two topics. It is right about 90 % of topic A and 30 % of topic B. Of the texts, 80 %
 # are of topic A. What share of all labels is wrong?
 
 # %% tags=["solution"]
-answer = 0.8 * (1 - 0.9) + 0.2 * (1 - 0.3)
+answer_4 = 0.8 * (1 - 0.9) + 0.2 * (1 - 0.3)
 # stub:
-# answer = None  # a number
-nk.check.llm_noise.q4(answer)
+# answer_4 = None  # a number
+nk.check.llm_noise.q4(answer_4)
+
+# %% [markdown]
+# **5.** Write it: contextual calibration of one answer, from the probabilities that a model gives the
+# classes for a text and for an empty text (arrays of C).
+
+
+# %% tags=["solution"]
+def calibrate(p, empty):
+    quotient = p / empty
+    return quotient / quotient.sum()
+
+
+# stub:
+# def calibrate(p, empty):
+#     """Return calibrated probabilities, shape (C,)."""
+#     return None  # your code
+
+
+nk.check.llm_noise.q5(calibrate)
+
+# %% tags=["score"]
+nk.check.llm_noise.score()
 
 # %% [markdown]
 # ## Instructor's note

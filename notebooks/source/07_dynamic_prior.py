@@ -412,15 +412,18 @@ setup.write(detection=detection, by_k=by_k.reset_index(), worth=worth.reset_inde
 #
 # ## Exercises
 #
+# Each is checked at once. `nk.check.dynamic_prior.q1.hint()` gives a hint to the first, and a further one
+# when it is called again.
+#
 # **1.** Five neighbours vote with equal weight: four say *earn*, one says *acq*. γ = 0.9, δ = 0.8. Which
 # case is it: `"certain"`, `"dominant"` or `"uncertain"`?
 
 # %% tags=["solution"]
 case = nk.prior.candidates([[4 / 5, 1 / 5]], gamma=0.9, delta=0.8)[1]
-answer = str(case[0])
+answer_1 = str(case[0])
 # stub:
-# answer = None  # one of the three
-nk.check.dynamic_prior.q1(answer)
+# answer_1 = None  # one of the three
+nk.check.dynamic_prior.q1(answer_1)
 
 # %% [markdown]
 # **2.** Two neighbours: one labelled *ship* at distance 0.5, one labelled *crude* at distance 1. What is the
@@ -428,10 +431,10 @@ nk.check.dynamic_prior.q1(answer)
 
 # %% tags=["solution"]
 prior = nk.prior.vote([[1, 2]] * 3, [[0.5, 1.0]] * 3, [-1, 0, 1], [False] * 3, 2)
-answer = prior.weight[0, 0]
+answer_2 = prior.weight[0, 0]
 # stub:
-# answer = None  # a number
-nk.check.dynamic_prior.q2(answer)
+# answer_2 = None  # a number
+nk.check.dynamic_prior.q2(answer_2)
 
 # %% [markdown]
 # **3.** Raise γ from 0.9 to 1 and leave everything else. What happens to the number of certain texts and to
@@ -442,20 +445,42 @@ nk.check.dynamic_prior.q2(answer)
 lower, higher = (prior_with(run, k=neighbours, gamma=value).prior.case for value in (0.9, 1.0))
 assert (higher == "certain").sum() <= (lower == "certain").sum()
 assert (higher == "uncertain").sum() == (lower == "uncertain").sum()
-answer = ("smaller or same", "same")
+answer_3 = ("smaller or same", "same")
 # stub:
-# answer = (None, None)  # for certain, for uncertain
-nk.check.dynamic_prior.q3(answer)
+# answer_3 = (None, None)  # for certain, for uncertain
+nk.check.dynamic_prior.q3(answer_3)
 
 # %% [markdown]
 # **4.** A text has two candidates with weights 0.7 and 0.3, and J = 6. The model answers the second one,
 # once. What is its weight now?
 
 # %% tags=["solution"]
-answer = nk.prior.update_prior([0.7, 0.3], 1, 6)[1]
+answer_4 = nk.prior.update_prior([0.7, 0.3], 1, 6)[1]
 # stub:
-# answer = None  # a number
-nk.check.dynamic_prior.q4(answer)
+# answer_4 = None  # a number
+nk.check.dynamic_prior.q4(answer_4)
+
+# %% [markdown]
+# **5.** Write it: the vote of one text's neighbours, from their labels (K class numbers), their distances
+# (K numbers above 0), and the number of classes.
+
+
+# %% tags=["solution"]
+def vote(labels, distances, classes):
+    votes = np.bincount(labels, weights=1 / distances, minlength=classes)
+    return votes / votes.sum()
+
+
+# stub:
+# def vote(labels, distances, classes):
+#     """Return the classes' shares of the votes, shape (classes,)."""
+#     return None  # your code
+
+
+nk.check.dynamic_prior.q5(vote)
+
+# %% tags=["score"]
+nk.check.dynamic_prior.score()
 
 # %% [markdown]
 # ## Instructor's note

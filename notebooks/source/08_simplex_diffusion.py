@@ -347,13 +347,16 @@ setup.write(steps=steps, believed=believed, heard=run["heard"])
 #
 # ## Exercises
 #
+# Each is checked at once. `nk.check.simplex_diffusion.q1.hint()` gives a hint to the first, and a further
+# one when it is called again.
+#
 # **1.** What is ᾱ half way through the schedule, at t = 250 of 500? Two digits will do.
 
 # %% tags=["solution"]
-answer = float(nk.diffusion.alpha_bar(500)[250])
+answer_1 = float(nk.diffusion.alpha_bar(500)[250])
 # stub:
-# answer = None  # a number
-nk.check.simplex_diffusion.q1(answer)
+# answer_1 = None  # a number
+nk.check.simplex_diffusion.q1(answer_1)
 
 # %% [markdown]
 # **2.** Double the scale, from k = 5 to k = 10. What happens to the share of copies in which the class
@@ -363,10 +366,10 @@ nk.check.simplex_diffusion.q1(answer)
 small, large = (nk.widgets.compute_noised(0, 250, scale=k) for k in (5.0, 10.0))
 assert (small.leads == large.leads).all()
 assert large.points.max(1).mean() > small.points.max(1).mean()
-answer = ("same", "larger")
+answer_2 = ("same", "larger")
 # stub:
-# answer = (None, None)  # two words: for the share, for the probability
-nk.check.simplex_diffusion.q2(answer)
+# answer_2 = (None, None)  # two words: for the share, for the probability
+nk.check.simplex_diffusion.q2(answer_2)
 
 # %% [markdown]
 # **3.** Three branches, eight chains for each observed label, two observed labels that are likely enough.
@@ -374,10 +377,10 @@ nk.check.simplex_diffusion.q2(answer)
 
 # %% tags=["solution"]
 branches, chains, observed, steps_each = 3, 8, 2, 10
-answer = branches * chains * observed * steps_each
+answer_3 = branches * chains * observed * steps_each
 # stub:
-# answer = None  # a number
-nk.check.simplex_diffusion.q3(answer)
+# answer_3 = None  # a number
+nk.check.simplex_diffusion.q3(answer_3)
 
 # %% [markdown]
 # **4.** At t = T, which of the denoiser's inputs says nothing about the true label: `"text"`,
@@ -386,10 +389,33 @@ nk.check.simplex_diffusion.q3(answer)
 # %% tags=["solution"]
 shown_last = run["believed"].query("t == t.max()")["right"]  # shown a right label, and a wrong one
 assert shown_last.max() - shown_last.min() < 0.03
-answer = "noised label"
+answer_4 = "noised label"
 # stub:
-# answer = None  # one of the three
-nk.check.simplex_diffusion.q4(answer)
+# answer_4 = None  # one of the three
+nk.check.simplex_diffusion.q4(answer_4)
+
+# %% [markdown]
+# **5.** Write it: one step of the reverse process, from the denoiser's probabilities (C numbers), ᾱ of the
+# step before, the noise ε of that step (C numbers) and the scale k. The corner of the likeliest class is
+# what the denoiser takes for the label.
+
+
+# %% tags=["solution"]
+def step_back(p, level, noise, scale):
+    corner = scale * np.where(np.arange(len(p)) == p.argmax(), 1, -1)
+    return np.sqrt(level) * corner + np.sqrt(1 - level) * scale * noise
+
+
+# stub:
+# def step_back(p, level, noise, scale):
+#     """Return s_{t−1}, shape (C,); level is ᾱ_{t−1}."""
+#     return None  # your code
+
+
+nk.check.simplex_diffusion.q5(step_back)
+
+# %% tags=["score"]
+nk.check.simplex_diffusion.score()
 
 # %% [markdown]
 # ## Instructor's note

@@ -420,14 +420,17 @@ Markdown(f"<details><summary>SiDyP, the whole method</summary>\n\n```python\n{pa
 #
 # ## Exercises
 #
+# Each is checked at once. `nk.check.sidyp.q1.hint()` gives a hint to the first, and a further one when it
+# is called again.
+#
 # **1.** Three classes; a prediction is (0.7, 0.2, 0.1) and the first class is the true one. What is its Brier
 # score?
 
 # %% tags=["solution"]
-answer = nk.metrics.brier([[0.7, 0.2, 0.1]], [0])
+answer_1 = nk.metrics.brier([[0.7, 0.2, 0.1]], [0])
 # stub:
-# answer = None  # a number
-nk.check.sidyp.q1(answer)
+# answer_1 = None  # a number
+nk.check.sidyp.q1(answer_1)
 
 # %% [markdown]
 # **2.** A model always gives its top class 100 %, and is right in 8 of 10 cases. What is its expected
@@ -435,10 +438,10 @@ nk.check.sidyp.q1(answer)
 
 # %% tags=["solution"]
 sure = np.eye(2)[np.zeros(10, int)]
-answer = nk.metrics.ece(sure, [0] * 8 + [1] * 2)
+answer_2 = nk.metrics.ece(sure, [0] * 8 + [1] * 2)
 # stub:
-# answer = None  # a number
-nk.check.sidyp.q2(answer)
+# answer_2 = None  # a number
+nk.check.sidyp.q2(answer_2)
 
 # %% [markdown]
 # **3.** For one text, the first stage says that the observed label would be *earn* with 0.6 and *acq* with
@@ -446,10 +449,10 @@ nk.check.sidyp.q2(answer)
 # is *acq*. What is P(y = *earn*)?
 
 # %% tags=["solution"]
-answer = 0.6 * 0.9 + 0.4 * 0.3
+answer_3 = 0.6 * 0.9 + 0.4 * 0.3
 # stub:
-# answer = None  # a number
-nk.check.sidyp.q3(answer)
+# answer_3 = None  # a number
+nk.check.sidyp.q3(answer_3)
 
 # %% [markdown]
 # **4.** You merge 30 bins of equal width to 15, two neighbouring bins at a time. What can happen to the
@@ -458,10 +461,34 @@ nk.check.sidyp.q3(answer)
 # %% tags=["solution"]
 for probability in run["probability"]:
     assert nk.metrics.ece(probability, truth, bins=15) <= nk.metrics.ece(probability, truth, bins=30) + 1e-9
-answer = "smaller or same"
+answer_4 = "smaller or same"
 # stub:
-# answer = None  # one of the three
-nk.check.sidyp.q4(answer)
+# answer_4 = None  # one of the three
+nk.check.sidyp.q4(answer_4)
+
+# %% [markdown]
+# **5.** Write it: the expected calibration error of predictions (N rows of C probabilities) with bins of
+# equal width from 0 to 1. A bin holds its upper end.
+
+
+# %% tags=["solution"]
+def ece(p, label, bins):
+    confidence, right = p.max(1), p.argmax(1) == label
+    number = np.ceil(confidence * bins)
+    members = [number == b for b in range(1, bins + 1)]
+    return sum(abs(confidence[m].mean() - right[m].mean()) * m.mean() for m in members if m.any())
+
+
+# stub:
+# def ece(p, label, bins):
+#     """Return the expected calibration error, a number."""
+#     return None  # your code
+
+
+nk.check.sidyp.q5(ece)
+
+# %% tags=["score"]
+nk.check.sidyp.score()
 
 # %% [markdown]
 # ## Instructor's note

@@ -418,44 +418,69 @@ table.drop(columns="seconds").round(3)
 #
 # ## Exercises
 #
+# Each is checked at once. `nk.check.compare.q1.hint()` gives a hint to the first, and a further one when it
+# is called again.
+#
 # **1.** A method reaches an accuracy of 0.90 on 600 test texts. How large is the standard error of this
 # number, as a share? (For a share p of n texts it is √(p · (1 − p) / n).)
 
 # %% tags=["solution"]
-answer = np.sqrt(0.9 * 0.1 / 600)
+answer_1 = np.sqrt(0.9 * 0.1 / 600)
 # stub:
-# answer = None  # a number between 0 and 1
-nk.check.compare.q1(answer)
+# answer_1 = None  # a number between 0 and 1
+nk.check.compare.q1(answer_1)
 
 # %% [markdown]
 # **2.** Nine methods are in truth exactly as good as CE. Each is compared with it at the 95 % level, and we
 # pretend that the comparisons are independent. How probable is at least one "significant" difference?
 
 # %% tags=["solution"]
-answer = 1 - 0.95**9
+answer_2 = 1 - 0.95**9
 # stub:
-# answer = None  # a probability
-nk.check.compare.q2(answer)
+# answer_2 = None  # a probability
+nk.check.compare.q2(answer_2)
 
 # %% [markdown]
 # **3.** All training and validation labels are noisy, and the accuracy on the test set will be reported. By
 # what may the epoch be chosen: `"test labels"`, `"noisy validation labels"` or `"true validation labels"`?
 
 # %% tags=["solution"]
-answer = "noisy validation labels"
+answer_3 = "noisy validation labels"
 # stub:
-# answer = None  # one of the three
-nk.check.compare.q3(answer)
+# answer_3 = None  # one of the three
+nk.check.compare.q3(answer_3)
 
 # %% [markdown]
 # **4.** What does each tell about: the standard deviation over seeds, and the bootstrap interval? Each is
 # `"another training run"` or `"other test texts"`.
 
 # %% tags=["solution"]
-answer = ("another training run", "other test texts")
+answer_4 = ("another training run", "other test texts")
 # stub:
-# answer = (None, None)  # for the deviation, for the interval
-nk.check.compare.q4(answer)
+# answer_4 = (None, None)  # for the deviation, for the interval
+nk.check.compare.q4(answer_4)
+
+# %% [markdown]
+# **5.** Write it: the percentile bootstrap of a mean, with draws that are given. `values` has one number a
+# test text (N), `drawn` the numbers of the texts of each draw (one draw a row, N columns).
+
+
+# %% tags=["solution"]
+def interval(values, drawn, level):
+    means = values[drawn].mean(1)
+    return np.quantile(means, (1 - level) / 2), np.quantile(means, (1 + level) / 2)
+
+
+# stub:
+# def interval(values, drawn, level):
+#     """Return the lower and the upper end of the middle part, `level`, of the means."""
+#     return None  # your code
+
+
+nk.check.compare.q5(interval)
+
+# %% tags=["score"]
+nk.check.compare.score()
 
 # %% [markdown]
 # ## Instructor's note

@@ -58,7 +58,7 @@ class TestCommitted:
             assert output.output_type != "error"
             assert output.get("name") != "stderr"
             assert running.WIDGET not in output.get("data", {})
-            assert not {"exercise", "machine"} & set(cell.metadata.get("tags", []))
+            assert not building.UNSTORED & set(cell.metadata.get("tags", []))
         said = "\n".join(words(output) for _, output in outputs(made))
         assert not re.search(r"start_time|papermill", said)
         assert absolute_paths(said) == []
@@ -85,12 +85,15 @@ class TestCommitted:
         } <= set(parameters)  # fmt: skip
         assert parameters["recorded"] is True
         tags = [tag for cell in nb.cells for tag in cell.metadata.get("tags", [])]
-        assert 3 <= tags.count("exercise") <= 5
+        assert 4 <= tags.count("exercise") <= 6
+        assert tags.count("score") == 1
         assert tags.count("check") >= 3
 
     def test_stubs_hold_no_solution(self, name):
         student, solved = (notebooks.read_source(name, solutions=s) for s in (False, True))
-        pairs = [(a.source, b.source) for a, b in zip(student.cells, solved.cells, strict=True) if a != b]
+        cells = list(zip(student.cells, solved.cells, strict=True))
+        pairs = [(a.source, b.source) for a, b in cells if "exercise" in a.metadata.get("tags", [])]
+        assert all(a == b or a.cell_type == "markdown" for a, b in cells if (a.source, b.source) not in pairs)
         asked = []
         for stub, solution in pairs:
             assert "None" in stub
@@ -122,6 +125,20 @@ class TestParts:
         with pytest.raises(ValueError, match=message):
             notebooks.parameters_of(notebook_with(source, *tags))
 
+    def test_only_the_copy_with_solutions_has_the_instructors_note(self):
+        for name in NAMES:
+            student, solved = (notebooks.read_source(name, solutions=s) for s in (False, True))
+            with_note = [c.source for c in solved.cells if "## Instructor's note" in c.source]
+            assert len(with_note) == 1
+            assert "Instructor" not in "".join(cell.source for cell in student.cells)
+            rest = with_note[0][with_note[0].index("## Next") :]
+            assert rest in [cell.source for cell in student.cells]
+
+    def test_checks_and_setup_are_folded(self):
+        for cell in committed(START).cells:
+            folded = bool({"check", "setup"} & set(cell.metadata.get("tags", [])))
+            assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == folded
+
     def test_two_versions(self):
         cell = "x = 1\ny = 2\n# stub:\n# x = None  # yours\n# y = None\nprint(x)"
         assert sources._two_versions(cell, "here") == (
@@ -144,7 +161,7 @@ class TestParts:
         )
         notebooks.tidy(nb)
         assert nb.cells[0].outputs == [kept]
-        assert nb.cells[0].metadata == {"tags": ["check"]}
+        assert nb.cells[0].metadata == {"tags": ["check"], "jupyter": {"source_hidden": True}}
         assert "widgets" not in nb.metadata
         assert nb.cells[1].outputs == []
         assert nb.cells[1].execution_count is None
@@ -195,7 +212,8 @@ class TestProse:
             def read_source(name, **settings):
                 # In step with the committed copy, whatever the source is now.
                 nb = nbformat.from_dict(nbformat.read(file, as_version=4))
-                next(cell for cell in nb.cells if cell.cell_type == kind).source += more
+                kinds = [(cell, [cell.cell_type, *cell.metadata.get("tags", [])]) for cell in nb.cells]
+                next(cell for cell, found in kinds if kind in found).source += more
                 return nb
 
             monkeypatch.setattr(building, "read_source", read_source)
@@ -209,6 +227,14 @@ class TestProse:
         change("markdown", "\n\nOne more word.")
         after = nbformat.read(file, as_version=4)
         assert after.cells[0].source.endswith("One more word.")
+        assert [c.get("outputs") for c in after.cells] == [c.get("outputs") for c in before.cells]
+
+    def test_exercises_may_change_too(self, build):
+        file, change = build
+        before = nbformat.read(file, as_version=4)
+        change("exercise", "\n# more")
+        after = nbformat.read(file, as_version=4)
+        assert any(cell.source.endswith("# more") for cell in after.cells)
         assert [c.get("outputs") for c in after.cells] == [c.get("outputs") for c in before.cells]
 
     def test_a_change_of_code_is_refused(self, build):

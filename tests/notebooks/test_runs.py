@@ -45,6 +45,8 @@ class TestLive:
         said = live.said(live.tagged("solution"))
         assert len(said) == len(live.tagged("solution"))
         assert all(line.startswith("Right: ") for line in said)
+        [score] = live.said(live.tagged("score"))
+        assert score.startswith(f"{len(said)} of {len(said)} points, {len(said)} at the first try")
 
     def test_says_that_it_is_live(self, live):
         if live.name != "10_compare":  # it always shows a recorded grid
@@ -65,10 +67,12 @@ class TestLive:
 
 class TestStudent:
     def test_stubs_fail_with_a_hint(self, student):
-        assert 3 <= len(student.tagged("exercise")) <= 5
+        assert len(student.tagged("exercise")) >= 4
         for cell in student.tagged("exercise"):
             [said] = student.said([cell])
             assert said.startswith("Not yet: give ")
+        [score] = student.said(student.tagged("score"))
+        assert score.startswith(f"0 of {len(student.tagged('exercise'))} points")
 
     def test_recorded_runs_say_so(self, student):
         assert all(line.startswith("Recorded on ") for line in student.runs())

@@ -1,126 +1,91 @@
 """Answers to the notebooks' exercises, checked at once: ``nk.check.start_here.q1(answer)``.
 
-Each notebook has a TOML file here that is named after it and holds its questions: what is asked, the right
-answer, why it is right, and hints to wrong ones. A question returns a `Feedback` that prints as one sentence.
-A missing or odd answer gets a hint too, never a stack trace.
+Each notebook has a TOML file here that is named after it and holds its exercises: what is asked, why the
+answer is right, three hints, and for a `Question` the answer and frequent mistakes. What a function has to do
+that students write, a `Task`, is in `nlkit.course.check.coding`. A missing or odd answer gets a word of help
+too, never a stack trace; ``nk.check.start_here.q1.hint()`` gives a hint, ``nk.check.start_here.score()`` says
+what is done.
 """
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import NoReturn
 
-__all__ = ["TOPICS", "Feedback", "Question"]
+from nlkit.course.check.coding import Task
+from nlkit.course.check.exercise import Exercise, Feedback, Question
 
-ANY = "*"
-"""In the words of a hint: any word."""
-
-
-@dataclass(frozen=True)
-class Feedback:
-    """What is said to an answer; `right` for programs, the message for people."""
-
-    right: bool
-    message: str
-
-    def __repr__(self) -> str:
-        return f"{'Right' if self.right else 'Not yet'}: {self.message}"
+__all__ = ["TOPICS", "Exercise", "Feedback", "Question", "Task", "Topic", "score"]
 
 
 @dataclass(frozen=True)
-class Question:
-    """A question for a number, or with `options` for a word; called with an answer it returns a `Feedback`.
+class Score:
+    """How far exercises are done, in this kernel; its repr is a sentence.
 
     Attributes
     ----------
-    asked
-        What is asked, in a few words.
-    right
-        The right answer: a number, one of the options, or a list of several in order.
-    why
-        Said to a right answer: why it is right.
-    otherwise
-        Hint to any other wrong answer.
+    points
+        1 for each that was answered rightly, ½ where the answer is right up to rounding.
+    of
+        Exercises.
+    first_try
+        How many were right at the first try, without a hint.
     hints
-        The wrong answers that are given most often, each with its hint. In a list of words "*" is any word.
-    options
-        The words to choose from.
-    tolerance
-        How far a number may be from `right`, or from that of a hint, to count as it.
-    share
-        Whether a number is a share or probability: then percents get a hint of their own.
+        Hints read.
+    open
+        Names of those that are not answered rightly.
     """
 
-    asked: str
-    right: Any = field(repr=False)
-    why: str = field(repr=False)
-    otherwise: str = field(repr=False)
-    hints: Sequence[tuple[Any, str]] = field(default=(), repr=False)
-    options: Sequence[str] = ()
-    tolerance: float = field(default=0.005, repr=False)
-    share: bool = field(default=True, repr=False)
+    points: float
+    of: int
+    first_try: int
+    hints: int
+    open: tuple[str, ...]
 
-    def __call__(self, answer: Any) -> Feedback:
-        """Check an answer; never raises."""
-        given: Any = self._words(answer) if self.options else _number(answer)
-        if given is None:
-            return Feedback(False, f"give {self._wanted()}.")
-        if self._is(given, self.right):
-            return Feedback(True, self.why)
-        for wrong, hint in self.hints:
-            if self._is(given, wrong):
-                return Feedback(False, hint)
-        if not self.options and self.share and 1 < given <= 100:
-            return Feedback(False, "a share lies between 0 and 1; divide percents by 100.")
-        return Feedback(False, self.otherwise)
-
-    def _wanted(self) -> str:
-        if not self.options:
-            return "a number between 0 and 1, such as 0.25" if self.share else "a number"
-        many = f"{len(self.right)} words in order, each one" if isinstance(self.right, list) else "one"
-        options = ", ".join(f'"{option}"' for option in self.options)
-        return f"{many} of {options}"
-
-    def _words(self, answer: Any) -> list[str] | None:
-        """Return the answer as a list of as many words as are asked for, or None."""
-        several = isinstance(self.right, list) and isinstance(answer, list | tuple)
-        words = list(answer) if several else [answer]
-        fit = all(isinstance(word, str) and word in self.options for word in words)
-        return words if fit and len(words) == len(_listed(self.right)) else None
-
-    def _is(self, given: Any, wanted: Any) -> bool:
-        if self.options:
-            return all(w in (ANY, g) for g, w in zip(given, _listed(wanted), strict=True))
-        return math.isclose(given, wanted, rel_tol=0.0, abs_tol=self.tolerance)
+    def __repr__(self) -> str:
+        missing = f" Open: {', '.join(self.open)}." if self.open else ""
+        return (
+            f"{self.points:g} of {self.of} points, {self.first_try} at the first try and without a hint; "
+            f"hints read: {self.hints}.{missing}"
+        )
 
 
-def _listed(words: Any) -> list[str]:
-    return words if isinstance(words, list) else [words]
+def score(exercises: Sequence[Exercise] | None = None) -> Score:
+    """Return how far exercises are done: those of all notebooks by default."""
+    if exercises is None:
+        exercises = [exercise for topic in TOPICS.values() for exercise in vars(topic).values()]
+    return Score(
+        points=sum(e.points for e in exercises),
+        of=len(exercises),
+        first_try=sum(bool(e.tries) and e.tries[0].right and not e.hints_read for e in exercises),
+        hints=sum(e.hints_read for e in exercises),
+        open=tuple(e.name.removeprefix("nk.check.") for e in exercises if e.points < 1),
+    )
 
 
-def _number(answer: Any) -> float | None:
-    """Return the answer as a finite number, or None; NumPy's and torch's scalars are numbers too."""
-    if isinstance(answer, bool | str):
-        return None
-    try:
-        value = float(answer)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return value if math.isfinite(value) else None
+class Topic(SimpleNamespace):
+    """The exercises of a notebook: q1, q2 and so on."""
+
+    def score(self) -> Score:
+        """Return how far this notebook's exercises are done."""
+        return score(list(vars(self).values()))
 
 
-def _read(path: Path) -> SimpleNamespace:
-    told = tomllib.loads(path.read_text("utf-8"))
-    return SimpleNamespace(**{name: Question(**question) for name, question in told.items()})
+def _read(path: Path) -> Topic:
+    topic = Topic()
+    for number, told in tomllib.loads(path.read_text("utf-8")).items():
+        kind = Task if "task" in told else Question
+        shown = {key if key in ("asked", "options", "share") else f"_{key}": told[key] for key in told}
+        setattr(topic, number, kind(name=f"nk.check.{path.stem}.{number}", **shown))
+    return topic
 
 
 TOPICS = {path.stem: _read(path) for path in sorted(Path(__file__).parent.glob("*.toml"))}
-"""The questions of each notebook, by its name without the number."""
+"""The exercises of each notebook, by its name without the number."""
 
 globals().update(TOPICS)
 
