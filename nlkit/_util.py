@@ -7,8 +7,9 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +24,7 @@ __all__ = [
     "expanded",
     "invalid",
     "matrix_speed",
+    "named",
     "progress",
     "unit_rows",
 ]
@@ -115,6 +117,13 @@ def matrix_speed(size: int = 1024) -> float:
 def invalid(field: str, value: object, allowed: str) -> NoReturn:
     """Raise the ValueError that every bad setting gets: the field, its value, and what is allowed."""
     raise ValueError(f"{field}={value!r} is not allowed: {allowed}")
+
+
+def named(allowed: Iterable[str], wrong: str = "") -> str:
+    """Return "one of a, b, …", and which of them is nearest to a name that was misspelt."""
+    every = list(allowed)
+    near = get_close_matches(wrong, every, n=1) if wrong else []
+    return f"one of {', '.join(every)}" + "".join(f" (did you mean {name!r}?)" for name in near)
 
 
 def _in_notebook() -> bool:

@@ -6,21 +6,23 @@ anything runs, shows what will be run, and gives the data, the annotators and th
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nlkit._util import atomic_write, invalid
+from nlkit._util import atomic_write, invalid, named
 from nlkit.data.checks import check_count, check_share, class_numbers
 from nlkit.noise import KINDS
-from nlkit.study.recorded import Run, experiment, is_recorded
+from nlkit.study.recorded import Run, experiment, is_recorded, settings_of
 from nlkit.training.config import PROFILES
 
 if TYPE_CHECKING:
@@ -102,6 +104,8 @@ class Setup:
         Whether recorded runs are used where the settings are theirs.
     results
         File that `write` writes; "" is none.
+    recording
+        The recorded run that the notebook's settings are compared with; "" is none.
     """
 
     profile: str
@@ -115,6 +119,19 @@ class Setup:
     annotator: str
     recorded: bool
     results: str
+    recording: str = ""
+
+    def check(self) -> None:
+        """Raise ValueError if a parameter is not allowed; no model is looked for."""
+        if self.profile not in PROFILES:
+            invalid("profile", self.profile, named(PROFILES, str(self.profile)))
+        if self.noise not in (*KINDS, "llm"):
+            invalid("noise", self.noise, named((*KINDS, "llm"), str(self.noise)))
+        check_share("noise_rate", self.noise_rate)
+        check_count("seed", self.seed)
+        if not isinstance(self.recorded, bool):
+            invalid("recorded", self.recorded, "True or False")
+        _ = self.names  # reads the data set
 
     @cached_property
     def clean(self) -> DatasetDict:
@@ -199,7 +216,15 @@ class Setup:
     @property
     def settings(self) -> dict[str, Any]:
         """All that a result depends on, as plain literals."""
-        return {name: value for name, value in asdict(self).items() if name not in ("recorded", "results")}
+        own = ("recorded", "results", "recording")
+        return {name: value for name, value in asdict(self).items() if name not in own}
+
+    @property
+    def changed(self) -> dict[str, tuple[Any, Any]]:
+        """What is other than in the recorded run, by name: the value there, and the value here."""
+        then = settings_of(self.recording) if self.recording else {}
+        here = self.settings
+        return {name: (then[name], here[name]) for name in here if name in then and then[name] != here[name]}
 
     def make_annotator(self, **settings: Any) -> Annotator:
         """Return the annotator that is asked about single texts; "simulated" is right nine times in ten.
@@ -250,7 +275,7 @@ class Setup:
     def write(self, **found: Any) -> None:
         """Write what a notebook found, with its settings, as JSON to `results`; nothing if that is "".
 
-        Tables become lists of rows. A sweep by papermill collects these files.
+        Tables become lists of rows. A sweep by papermill collects the table ``result`` of these files.
         """
         if not self.results:
             return
@@ -260,13 +285,14 @@ class Setup:
             path.write_text(text + "\n", "utf-8")
 
     def _rows(self) -> dict[str, str]:
+        other = ", ".join(f"{name} {here} (recorded: {then})" for name, (then, here) in self.changed.items())
         texts = ", ".join(f"{split} {len(part):,}" for split, part in self.clean.items())
         made = (
             f"labels by {self.annotator}"
             if self.noise == "llm"
             else f"{self.noise}, rate {self.noise_rate:g}, on train and validation; test stays clean"
         )
-        return {
+        return ({"note": f"other settings than the recorded run's: {other}"} if other else {}) | {
             "texts": f"{self.dataset}: {texts}",
             "classes": f"{len(self.names)}: {', '.join(self.names[:8])}{' …' * (len(self.names) > 8)}",
             "noise": made,
@@ -303,23 +329,38 @@ def setup(**parameters: Any) -> Setup:
     OSError
         If a model is not there, with the remedy.
     """
+    _refuse_misspelt()
     from nlkit.annotate import LocalLLM
     from nlkit.data.packaged import resolve_model
     from nlkit.models.encoder import TextEncoder
 
     checked = Setup(**parameters)
-    if checked.profile not in PROFILES:
-        invalid("profile", checked.profile, f"one of {', '.join(PROFILES)}")
-    if checked.noise not in (*KINDS, "llm"):
-        invalid("noise", checked.noise, f"one of {', '.join(KINDS)}, llm")
-    check_share("noise_rate", checked.noise_rate)
-    check_count("seed", checked.seed)
-    if not isinstance(checked.recorded, bool):
-        invalid("recorded", checked.recorded, "True or False")
-    names = checked.names  # reads the data set
+    checked.check()
     # Models are looked for now, not in the middle of a run. What is no file here must be loaded to be seen.
     if not Path(resolve_model(checked.encoder)).exists():
         TextEncoder(checked.encoder)
     if checked.annotator != "simulated":
-        LocalLLM(checked.annotator).ready(names, convert=checked._will_ask)
+        LocalLLM(checked.annotator).ready(checked.names, convert=checked._will_ask)
     return checked
+
+
+def _refuse_misspelt() -> None:
+    """Raise ValueError if papermill injected a parameter that the cell of parameters, just before, lacks."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    cells: list[str] = shell.user_ns.get("In", []) if shell is not None else []
+    for before, cell in pairwise(cells):
+        if cell.startswith("# Parameters\n"):
+            known = _assigned(before)
+            for name in _assigned(cell):
+                if name not in known:
+                    raise ValueError(f"{name!r} is no parameter of this notebook: {named(known, name)}")
+
+
+def _assigned(cell: str) -> list[str]:
+    return [
+        target.id
+        for statement in ast.parse(cell).body if isinstance(statement, ast.Assign)
+        for target in statement.targets if isinstance(target, ast.Name)
+    ]  # fmt: skip

@@ -31,7 +31,7 @@ from nlkit.study.resuming import source_of, unfinished
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["RECORD", "Run", "experiment", "folder", "is_recorded", "names"]
+__all__ = ["RECORD", "Run", "experiment", "folder", "is_recorded", "names", "settings_of"]
 
 RECORD = "NLKIT_RECORD"
 """Environment variable: when it is set, `experiment` computes everything and writes recordings.
@@ -134,6 +134,12 @@ def names() -> list[str]:
 def is_recorded(name: str, settings: Mapping[str, Any]) -> bool:
     """Tell whether `experiment` would read a recording and compute nothing."""
     return not os.environ.get(RECORD) and _matching(name, _plain(settings)) is not None
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """Return the settings of the recorded run of a name; {} if there is none."""
+    place = folder() / name
+    return _read(place).settings if place.is_dir() else {}
 
 
 def experiment(name: str, compute: Compute, settings: Mapping[str, Any], *, recorded: bool = True) -> Run:

@@ -12,10 +12,11 @@ from typing import Any
 
 import pandas as pd
 
+from nlkit._util import invalid, named
 from nlkit.training.config import PROFILES
 from notebooks.build import running
 from notebooks.build.running import near
-from notebooks.build.sweeping import draw_found, sweep
+from notebooks.build.sweeping import draw_found, result_columns, sweep
 
 __all__ = ["demo", "main", "parameter", "values"]
 
@@ -28,10 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     course = commands.add_parser("course", help="execute the notebooks with papermill")
     course.add_argument("names", nargs="*", help="such as 03_splitting; all of them by default")
-    course.add_argument("--profile", choices=PROFILES, default="quick")
+    course.add_argument("--profile", choices=PROFILES, help="quick by default")
     course.add_argument(
         "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE",
-        help="goes to the notebooks that have it; may be repeated",
+        help="goes to the notebooks that have it; may be repeated with other names",
     )  # fmt: skip
     course.add_argument("--live", action="store_true", help="compute everything here, use no recorded run")
     course.add_argument("--out", help="folder of the executed copies; outputs by default")
@@ -39,9 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     grid.add_argument("name", help="such as 05_noiseal")
     grid.add_argument(
         "-p", "--parameter", action="append", required=True, metavar="NAME=VALUE[,VALUE…]",
-        help="values of a parameter, such as noise_rate=0,0.2,0.4; may be repeated, the first goes across",
+        help="values of a parameter, such as noise_rate=0,0.2,0.4; may be repeated: values of one name are "
+        "joined, and the first name goes across",
     )  # fmt: skip
-    grid.add_argument("--value", default="test accuracy", help="the column that is drawn; %(default)s")
+    grid.add_argument("--value", help="the column of the notebook's result that is drawn; its first numbers")
     grid.add_argument("--out", default="outputs/sweep", help="folder of all runs; %(default)s by default")
     shown = commands.add_parser("demo", help=f"execute {START} and print its tables")
     shown.add_argument("--live", action="store_true", help="compute everything here, use no recorded run")
@@ -73,20 +75,32 @@ def values(text: str) -> tuple[str, list[Any]]:
 
 
 def _sweep(chosen: argparse.Namespace) -> int:
-    grid, out = dict(map(values, chosen.parameter)), Path(chosen.out)
+    grid: dict[str, list[Any]] = {}
+    for name, several in map(values, chosen.parameter):
+        grid.setdefault(name, []).extend(several)
+    out, (by, *numbers) = Path(chosen.out), result_columns(chosen.name)
+    y = chosen.value or numbers[0]
+    if y not in numbers:
+        invalid("--value", y, named(numbers, y))
     try:
         found = sweep(chosen.name, grid, out, show_progress=True)
     except RuntimeError as error:
         print(f"nlkit sweep: {error}", file=sys.stderr)
         return 1
     print(found.round(3).to_string(index=False))
-    figure = draw_found(found, out / f"{chosen.name}.png", x=next(iter(grid)), y=chosen.value)
+    figure = draw_found(found, out / f"{chosen.name}.png", x=next(iter(grid)), y=y, by=by)
     print(f"\nThe figure: {figure}")
     return 0
 
 
 def _course(chosen: argparse.Namespace) -> int:
-    given = dict(map(parameter, chosen.parameter)) | {"profile": chosen.profile}
+    given: dict[str, Any] = {}
+    for name, value in map(parameter, chosen.parameter):
+        if name in given:
+            invalid("-p", name, f"given as {given[name]!r} and as {value!r}; nlkit sweep runs both")
+        given[name] = value
+    if chosen.profile not in (None, given.setdefault("profile", chosen.profile or "quick")):
+        invalid("--profile", chosen.profile, f"-p profile={given['profile']} was given too")
     table = running.run(chosen.names or None, given, chosen.out, live=chosen.live, show_progress=True)
     for error in filter(None, table["error"]):
         print(f"\n{error}", file=sys.stderr)

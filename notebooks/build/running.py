@@ -20,7 +20,7 @@ import pandas as pd
 import psutil
 from nbformat import NotebookNode
 
-from nlkit._util import atomic_write, invalid, progress
+from nlkit._util import atomic_write, invalid, named, progress
 
 __all__ = [
     "KERNEL",
@@ -57,7 +57,7 @@ def names() -> list[str]:
 def checked(name: str) -> str:
     """Return the name if there is such a notebook."""
     if name not in names():
-        invalid("name", name, f"one of {', '.join(names())}")
+        invalid("name", name, named(names(), name))
     return name
 
 
@@ -149,7 +149,7 @@ def execute(
     allowed = parameters_of(nb)
     for parameter in parameters or {}:
         if parameter not in allowed:
-            raise ValueError(f"{parameter!r} is not a parameter of {name}: one of {', '.join(allowed)}")
+            raise ValueError(f"{parameter!r} is not a parameter of {name}: {named(allowed, parameter)}")
     if then:
         nb.cells.append(nbformat.v4.new_code_cell(then))
     with tempfile.TemporaryDirectory() as place:
@@ -269,7 +269,7 @@ def run(
     for parameter in parameters or {}:
         if parameter not in known:
             raise ValueError(
-                f"{parameter!r} is no parameter of {', '.join(chosen)}: one of {', '.join(known)}"
+                f"{parameter!r} is no parameter of {', '.join(chosen)}: {named(known, parameter)}"
             )
     rows = []
     with progress(total=len(chosen), desc="notebooks", unit="notebook", disable=not show_progress) as bar:

@@ -7,7 +7,9 @@ tags say what is done with them:
 - ``solution``: everything above the line ``# stub:`` is the solution. The comment lines after that line,
   without their ``# ``, take its place in the student's notebook; what follows stays in both. The student's
   cell is tagged ``exercise``.
-- ``check``: asserts what the prose claims; folded in Jupyter, as is ``setup``.
+- ``finding``: says what was found, in sentences made from the figures.
+- ``check``: asserts what the prose claims. Jupyter folds it, and ``finding``, ``parameters`` and ``setup``.
+- ``result``: leaves the tidy table ``result`` and shows it; sweeps collect it, and read its columns there.
 - ``score``: says how many exercises are done; its output is not stored.
 - ``machine``: its output depends on the machine and is not stored in the committed notebook.
 
@@ -36,7 +38,7 @@ __all__ = ["cell_metadata", "read_solutions", "read_source"]
 nbformat: Any = untyped_nbformat
 
 STUB = "# stub:"
-FOLDED = {"check", "setup"}
+FOLDED = {"check", "finding", "parameters", "setup"}
 NOTE = re.compile(r"## Instructor's note\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 
 

@@ -7,8 +7,10 @@ stopped goes on where it was, and every number can be looked up in the notebook 
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Mapping, Sequence
+from html import unescape
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,11 @@ from urllib.parse import quote
 import nbformat as untyped_nbformat
 import pandas as pd
 
-from nlkit._util import atomic_write, invalid, progress
-from nlkit.course import plots
+from nlkit._util import atomic_write, invalid, named, progress
+from nlkit.course import Setup, plots
 from notebooks.build.running import committed, parameters_of, run
 
-__all__ = ["draw_found", "sweep"]
+__all__ = ["draw_found", "result_columns", "sweep"]
 
 nbformat: Any = untyped_nbformat
 
@@ -32,7 +34,7 @@ def sweep(
     out: str | Path,
     parameters: Mapping[str, Any] | None = None,
     *,
-    table: str = "table",
+    table: str = "result",
     show_progress: bool = False,
 ) -> pd.DataFrame:
     """Execute a notebook for every combination of some parameters' values, and collect what it found.
@@ -58,14 +60,14 @@ def sweep(
 
     Returns
     -------
-    DataFrame, one row a combination and row of the table (a method, mostly)
+    DataFrame, one row a combination and row of the table
         The varied parameters, then the table's columns. It lies in `out` as ``<name>.csv`` too.
 
     Raises
     ------
     ValueError
-        Before anything runs, if the notebook has no such parameter or a list of values is empty. After the
-        first combination, if the notebook writes no such table.
+        Before anything runs, if the notebook has no such parameter, a list of values is empty, or a value is
+        not allowed. After the first combination, if the notebook writes no such table.
     RuntimeError
         If notebooks failed: which, and where. The others are run first, and keep what they found.
     """
@@ -94,7 +96,28 @@ def sweep(
     return found
 
 
-def draw_found(found: pd.DataFrame, path: str | Path, *, x: str, y: str = "test accuracy") -> Path:
+def result_columns(name: str) -> list[str]:
+    """Return the columns of a notebook's ``result``: what is compared, then numbers.
+
+    They are read off the committed copy.
+
+    Raises
+    ------
+    ValueError
+        If no cell tagged ``result`` shows a table.
+    """
+    for cell in committed(name).cells:
+        if "result" in cell.metadata.get("tags", []):
+            for output in cell.outputs:
+                head = output.get("data", {}).get("text/html", "").partition("</thead>")[0]
+                if columns := re.findall("<th[^>]*>(.+?)</th>", head):
+                    return [unescape(column) for column in columns]
+    raise ValueError(f"{name} shows no table in a cell tagged 'result': build it")
+
+
+def draw_found(
+    found: pd.DataFrame, path: str | Path, *, x: str, y: str = "test accuracy", by: str = "method"
+) -> Path:
     """Draw the table of a sweep as a PNG file, a line a method; its words go to a text file beside it.
 
     Parameters
@@ -107,12 +130,14 @@ def draw_found(found: pd.DataFrame, path: str | Path, *, x: str, y: str = "test 
         The varied parameter across.
     y : str
         The column up, of shares.
+    by : str
+        The column that names the lines.
     """
-    for field, column in (("x", x), ("y", y)):
+    for field, column in (("x", x), ("y", y), ("by", by)):
         if column not in found:
             invalid(field, column, f"one of {', '.join(found.columns)}")
     fig, ax = plots.figure(width=8, height=4.2)
-    words = plots.draw_sweep(found, ax, x=x, y=y)
+    words = plots.draw_sweep(found, ax, x=x, y=y, by=by)
     picture = Path(path)
     with atomic_write(picture) as temporary:
         temporary.write_bytes(plots.png(fig, dpi=120))
@@ -122,17 +147,38 @@ def draw_found(found: pd.DataFrame, path: str | Path, *, x: str, y: str = "test 
 
 
 def _check(name: str, grid: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> None:
-    allowed = [p for p in parameters_of(committed(name)) if p != "results"]
+    own = parameters_of(committed(name))
+    allowed = [p for p in own if p != "results"]
     if not grid:
         invalid("grid", dict(grid), "at least one parameter with its values")
     for parameter in (*grid, *fixed):
         if parameter not in allowed:
-            raise ValueError(f"{parameter!r} cannot be set in a sweep of {name}: one of {', '.join(allowed)}")
+            raise ValueError(f"{parameter!r} cannot be set in a sweep of {name}: {named(allowed, parameter)}")
     for parameter, values in grid.items():
         if parameter in fixed:
             invalid(parameter, fixed[parameter], "either in grid or in parameters")
         if isinstance(values, str) or not len(values) or len({*map(repr, values)}) < len(values):
             invalid(parameter, values, "a list of different values, at least one")
+    for parameter, values in (*grid.items(), *((p, [value]) for p, value in fixed.items())):
+        for value in values:
+            _check_kind(parameter, value, own[parameter])
+    data = ("dataset", "train_size", "test_size", "seed")
+    read: dict[tuple[Any, ...], Setup] = {}
+    for values in product(*grid.values()):
+        given = own | dict(fixed) | dict(zip(grid, values, strict=True))
+        setup = Setup(**{field: given[field] for field in Setup.__dataclass_fields__ if field in given})
+        same = read.setdefault(tuple(given[field] for field in data), setup)
+        setup.__dict__["clean"] = same.clean  # the same texts are read once
+        setup.check()
+
+
+def _check_kind(parameter: str, value: Any, usual: Any) -> None:
+    """Refuse a value of another kind than the notebook's own; what is a size may be None, for all."""
+    sizes = parameter in ("train_size", "test_size")
+    kind = int if sizes else type(usual)
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    if (isinstance(value, bool) and kind is not bool) or not (fits or (sizes and value is None)):
+        invalid(parameter, value, f"{'None or ' * sizes}{kind.__name__}, such as {usual!r}")
 
 
 def _called(combination: Mapping[str, Any]) -> str:

@@ -1,26 +1,16 @@
 # %% [markdown]
 # # Memorisation: wrong labels are learnt late, and by heart
 #
-# **You will learn**
+# A classifier mostly learns right labels first and wrong ones later, by heart; who looks early can tell many apart.
 #
-# - in which order a classifier learns right and wrong labels;
-# - that a weak and a strong model memorise at different speeds, and which is faster;
-# - how well the loss tells wrong labels from right ones, and for how long;
-# - what early stopping by noisy validation labels can do, and what it cannot.
+# **Afterwards you can**
+#
+# - say in which order right and wrong labels are learnt, and read it off a figure;
+# - tell which of two models memorises faster;
+# - use the loss to find wrong labels, and say for how long that works;
+# - stop a training by noisy labels, and say what that cannot do.
 #
 # **You need** notebooks 00 and 01.
-#
-# {{measured}}
-#
-# {{places}}
-#
-# | in the papers | in the code |
-# |---|---|
-# | memorisation effect (Arpit et al. 2017, arXiv 1706.05394) | `nk.plots.fitted_shares` |
-# | NoiseAL (arXiv 2504.02901): strong and weak model side by side | `nlkit.methods.noiseal.dynamics.train_both` |
-# | their networks: encoder with a head, BiLSTM | `nlkit.models.classifiers` |
-# | small loss as a sign of a right label (DivideMix, arXiv 2002.07394) | `nlkit.study.cleaning.label_losses` |
-# | training dynamics, which SiDyP (arXiv 2505.19675) uses as trajectories | `nlkit.training` |
 
 # %% tags=["setup"]
 # {{setup}}
@@ -48,14 +38,29 @@ import numpy as np
 import pandas as pd
 
 import nlkit as nk
+from nlkit.course.saying import amount, compare, gap, path, ranked, say, when
 
 setup = nk.course.setup(
     profile=profile, seed=seed, dataset=dataset, train_size=train_size, test_size=test_size, noise=noise,
     noise_rate=noise_rate, encoder=encoder, annotator=annotator, recorded=recorded, results=results,
+    recording="dynamics",
 )  # fmt: skip
 texts, names = setup.texts, setup.names
 
 setup
+
+# %% [markdown]
+# **Try it.** Two models learn labels of which many are wrong. Move the epoch, or press play: what probability does
+# a model give the label it is shown? Blue are right labels, red and hatched wrong ones.
+
+# %%
+run = setup.train_both(epochs)
+nk.widgets.explore(
+    run,
+    lambda run: nk.widgets.dynamics_explorer(
+        run["strong"], run["weak"], run["noisy_label"], run["label"], epoch=min(4, epochs)
+    ),
+)
 
 # %% [markdown]
 # ## 1. The experiment
@@ -73,43 +78,43 @@ setup
 # what cleanlab says, `issues`, is for there.)
 
 # %%
-run = setup.train_both(epochs)
 run
 
 # %% [markdown]
 # ## 2. The dynamics player
 #
-# What probability does a model give the label it is shown? Blue are the right labels, red and hatched the
-# wrong ones; the strong model is on the left, the weak one on the right. Move the epoch, or press play.
-# Choose the **loss**, −log of that probability, for the view that many methods take.
+# Back to the explorer at the top: the strong model is on the left, the weak one on the right. Choose the **loss**, $-\log p(\tilde y \mid x)$, for the view that many methods take.
 
-# %%
-nk.widgets.explore(
-    run,
-    lambda run: nk.widgets.dynamics_explorer(
-        run["strong"], run["weak"], run["noisy_label"], run["label"], epoch=min(4, epochs)
-    ),
-)
-
-# %% [markdown]
-# **What we saw.** In the first epochs the two colours part: right labels get probable, wrong ones stay near
-# zero. Then the red bars move to the right as well, in the weak model sooner and further. At the end the weak
-# model treats right and wrong labels nearly alike.
-
-# %% tags=["check"]
+# %% tags=["finding"]
 strong, weak = run["strong"], run["weak"]
 noisy_label, label = run["noisy_label"], run["label"]
-assert strong.shape == weak.shape == (epochs, len(texts), len(names))
-for model in (strong, weak):
-    assert np.allclose(model.sum(-1), 1, atol=0.5 * len(names) / 255 + 1e-3), "rows sum to 1"
 moments = [
     nk.widgets.compute_moment(strong, weak, noisy_label, label, e).table.set_index("model")
     for e in range(1, epochs + 1)
 ]
+auc = pd.DataFrame([moment["auc"] for moment in moments], index=range(1, epochs + 1))  # of the loss
+trust = moments[-1]["mislabelled"]  # what wrong labels get at the end, on average
+best = {model: int(auc[model].fillna(0).idxmax()) for model in auc}
+told = say(
+    "**What we saw.** How far the two colours part is measured by the AUC (section 4).",
+    *(
+        f"The {model} model's is largest after epoch {best[model]}: {auc[model].max():.2f}; at the end it is"
+        f" {auc[model].iloc[-1]:.2f}."
+        for model in auc
+    ),
+    f"At the end a wrong label gets this probability, on average: {ranked(trust.add_suffix(' model'))}.",
+    when(trust.min() > 0.1, "So the red bars move to the right as well."),
+)
+told
+
+# %% tags=["check"]
+told.check(trust.add_suffix(" model"))
+assert strong.shape == weak.shape == (epochs, len(texts), len(names))
+for model in (strong, weak):
+    assert np.allclose(model.sum(-1), 1, atol=0.5 * len(names) / 255 + 1e-3), "rows sum to 1"
 if run.as_given:
-    best = max(moments, key=lambda m: m.loc["strong", "auc"])
-    assert best.loc["strong", "auc"] > 0.9, "the two colours should part"
-    assert moments[-1].loc["weak", "mislabelled"] > 0.7, "the weak model should learn most wrong labels"
+    assert auc["strong"].max() > 0.9, "the two colours should part"
+    assert trust["weak"] > 0.7, "the weak model should learn most wrong labels"
 
 # %% [markdown]
 # ## 3. Who memorises faster?
@@ -130,33 +135,53 @@ for ax, (name, table) in zip(axes, shares.items(), strict=True):
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
 nk.plots.show(fig, alt)
 
+# %% tags=["finding"]
+early = min(3, epochs)
+first = {f"{name} model": table.set_index("epoch").loc[early] for name, table in shares.items()}
+learnt = {f"{name} model": table["mislabelled"].iloc[-1] for name, table in shares.items()}
+fitted_early = {name: row["clean"] for name, row in first.items()}
+wrong_early = {name: row["mislabelled"] for name, row in first.items()}
+early_told = say(
+    f"**What we saw.** After epoch {early} the right labels are fitted to this part: {ranked(fitted_early)};",
+    f"the wrong ones to {' and '.join(amount(value) for value in wrong_early.values())} (strong, weak).",
+    f"For {' and '.join(amount(row['corrected']) for row in first.values())} of the wrongly labelled texts the true",
+    "class is predicted all the same.",
+)
+late_told = say(
+    f"At the end, of the wrong labels learnt by heart: the {compare(learnt, 'weak model', 'strong model')}.",
+    when(
+        learnt["weak model"] > learnt["strong model"] + 0.005,
+        "The weak model is the faster one.",
+        "The weak model is not the faster one here.",
+    ),
+)
+say(early_told, late_told)
+
 # %% [markdown]
-# **What we saw.** Both fit most right labels within a few epochs, and hardly a wrong one: for many wrongly
-# labelled texts they predict the *true* class all the same. Later the wrong labels are fitted too. The weak
-# model is the faster one: at the end it has learnt nearly all of them by heart, the strong one about two
-# thirds.
+# **Why right labels come first.** They agree with each other: what is learnt from one text about a topic
+# helps with the next. A wrong label follows no rule and helps with no other text; it has to be learnt alone,
+# and gains little in each epoch while the others gain much. (Asymmetric noise *has* a rule: then wrong labels
+# come early, too.)
 #
-# **Why.** Right labels agree with each other: what is learnt from one text about earnings helps with the
-# next. A wrong label follows no rule and helps with no other text; it has to be learnt alone, and gains
-# little in each epoch while the others gain much. Why the *weak* model is faster at it: it starts from
-# nothing and adapts all of its weights, word by word, to these few texts. The strong one sees each text
-# through fixed features made from many others, and only a small network on top can bend.
+# **Why a weak model can be faster at learning by heart.** It starts from nothing and adapts all of its weights,
+# word by word, to these few texts. The strong one sees each text through fixed features made from many
+# others, and only a small network on top can bend.
 
 # %% tags=["check"]
 wrong = (noisy_label != label) & (noisy_label >= 0)
+early_told.check(fitted_early)
+late_told.check(learnt)
 for table in shares.values():
     assert table["clean"].between(0, 1).all()
     if wrong.any():
         assert (table["mislabelled"] + table["corrected"] <= 1 + 1e-6).all(), "one text, one prediction"
 if run.as_given:
-    early = min(3, epochs) - 1
-    for table in shares.values():
-        assert table["clean"][early] > 0.75, "most right labels are fitted early"
-        assert table["mislabelled"][early] < 0.25, "and few wrong ones"
-        assert table["corrected"][early] > 0.5, "many are predicted as they truly are"
-    last = {name: table["mislabelled"].iloc[-1] for name, table in shares.items()}
-    assert last["weak"] > last["strong"] + 0.1, "the weak model should memorise faster"
-    assert last["strong"] > 0.35
+    for row in first.values():
+        assert row["clean"] > 0.75, "most right labels are fitted early"
+        assert row["mislabelled"] < 0.25, "and few wrong ones"
+        assert row["corrected"] > 0.5, "many are predicted as they truly are"
+    assert learnt["weak model"] > learnt["strong model"] + 0.1, "the weak model should memorise faster"
+    assert learnt["strong model"] > 0.35
 
 # %% [markdown]
 # ## 4. The loss as a detector
@@ -174,22 +199,41 @@ fig, ax = nk.plots.figure(width=8, height=3.6)
 alt = nk.plots.draw_separation(separation, ax)
 nk.plots.show(fig, alt)
 
-# %% [markdown]
-# **What we saw.** For some epochs the loss finds wrong labels almost perfectly, although no true label was
-# used. Then it gets worse: what is learnt by heart has a small loss. There is a window, and it closes. Both
-# methods of this course use it: NoiseAL splits after a short warm-up (notebook 03), SiDyP looks at the early
-# epochs (notebook 07).
+# %% tags=["finding"]
+peak = {name: int(np.nanargmax(np.nan_to_num(values))) for name, values in separation.items()}
+closing = {name: values[peak[name]] - values[-1] for name, values in separation.items()}
+told = say(
+    "**What we saw.**",
+    *(
+        f"With the {name} the loss finds wrong labels best after epoch {peak[name] + 1} (AUC"
+        f" {values[peak[name]]:.2f}), and with {values[-1]:.2f} at the end."
+        for name, values in separation.items()
+    ),
+    when(
+        min(closing.values()) > 0.02,
+        "What is learnt by heart has a small loss: there is a window, and it closes.",
+        when(
+            max(closing.values()) > 0.02,
+            "The window closes for one of the two models only.",
+            "In these epochs the window does not close.",
+        ),
+    ),
+    "No true label was used to rank them. Both methods of this course look early: NoiseAL splits after a short",
+    "warm-up (notebook 03), SiDyP looks at the early epochs (notebook 07).",
+)
+told
 
 # %% tags=["check"]
-for values in separation.values():
+for name, values in separation.items():
     assert np.isnan(values).all() or ((values >= 0) & (values <= 1)).all()
+    if not np.isnan(values).any():
+        shown = f"{name}: highest {values.max():.2f} at epoch {peak[name] + 1}, {values[-1]:.2f} at the end"
+        assert shown in alt, "the figure and the sentence agree"
 if run.as_given:
-    for values in separation.values():
-        assert values.argmax() < 0.6 * epochs, "the best epoch should be an early one"
+    for name, values in separation.items():
+        assert peak[name] < 0.6 * epochs, "the best epoch should be an early one"
         assert values.max() > 0.9
-        assert values[-1] < values.max() - 0.08, "the window should close"
-    early_best = {name: values[: epochs // 2].max() for name, values in separation.items()}
-    assert early_best["strong model"] > early_best["weak model"] - 0.03
+        assert closing[name] > 0.08, "the window should close"
 
 # %% [markdown]
 # ## 5. Stopping early
@@ -215,21 +259,39 @@ for ax, name in zip(axes, ("strong", "weak"), strict=True):
         }
     )  # fmt: skip
 nk.plots.show(fig, alt)
+known = np.array(setup.ds["validation"]["label"]) >= 0
+validation_right = (
+    np.array(setup.ds["validation"]["noisy_label"]) == np.array(setup.ds["validation"]["label"])
+)[known].mean()
 stopped = pd.DataFrame(stopped).set_index("model")
 stopped.round(3)
 
-# %% [markdown]
-# **What we saw.** The test accuracy rises, stays for a while and falls: after twelve epochs the strong model
-# has lost more than ten points. The noisy validation accuracy is low, since even a perfect classifier would
-# only reach about 0.6; but the epoch it would choose for the strong model is a good one.
-#
-# **What it cannot do.** There are only 60 validation texts here, so its curve trembles: a difference of some
-# percent between two epochs means nothing, and the choice is partly luck. (For the weak model it is worth
-# little: compare its choice with its best epoch.) And stopping saves the model from
-# the wrong labels only by giving up on the hard right ones, which come late as well. Methods that tell the
-# two apart can go on training.
+# %% tags=["finding"]
+n_validation = len(setup.ds["validation"])
+strong_end, weak_end = (history[history["model"] == name]["test"].to_numpy() for name in ("strong", "weak"))
+told = say(
+    f"**What we saw.** The strong model's test accuracy {path(strong_end)}. Stopped where the noisy validation labels",
+    f"say, in epoch {stopped.loc['strong', 'epoch chosen']}, it has {amount(stopped.loc['strong', 'test there'])},",
+    f"{gap(stopped.loc['strong', 'test there'], strong_end[-1])} the last epoch. The weak model's {path(weak_end)};",
+    f"stopped in epoch {stopped.loc['weak', 'epoch chosen']}, it has {amount(stopped.loc['weak', 'test there'])}.",
+    f"The noisy validation accuracy never exceeds {amount(history['noisy_validation'].max())}:",
+    f"of those labels {amount(validation_right)} are right, so even a perfect classifier would only reach that.",
+)
+told
+
+# %% tags=["finding"]
+low = np.sqrt(0.25 / n_validation)
+say(
+    f"**What it cannot do.** There are {n_validation} validation texts, so its curve trembles: the standard deviation of",
+    f"an accuracy is up to {100 * low:.0f} points here, and the choice is partly luck. And stopping saves the",
+    "model from wrong labels only by giving up on hard right ones, which come late as well. Methods that tell",
+    "the two apart can go on training.",
+)
 
 # %% tags=["check"]
+for name, curve in (("strong", strong_end), ("weak", weak_end)):
+    assert np.isclose(curve.max(), stopped.loc[name, "test at its best"])
+    assert amount(curve[-1]) in told, "the end is told as it is in the table"
 assert history["test"].between(0, 1).all()
 assert len(history) == 2 * epochs
 if run.as_given:
@@ -262,26 +324,38 @@ nk.widgets.explore(
     ),
 )
 
-# %% [markdown]
-# **What we saw.** A hard text with a right label (unusual words, two topics in one) can look for long just
-# like a wrong label. No single number after one epoch will tell them apart; that two models, or many epochs,
-# agree on it is better evidence. This is where notebook 03 goes on.
+# %% tags=["finding"]
+least = observed & ~wrong & (trust < np.median(trust[wrong])) if wrong.any() else np.zeros(len(trust), bool)
+told = say(
+    f"**What we saw.** At the end {least.sum()} right labels ({amount(least.sum() / max(1, (observed & ~wrong).sum()))} of"
+    " them) are trusted less than half of the wrong ones are.",
+    "A hard text with a right label (unusual words, two topics in one) can look just like a wrong label. No single",
+    "number after one epoch will tell them apart; that two models, or many epochs, agree on it is better evidence.",
+    "This is where notebook 03 goes on.",
+)
+told
 
 # %% tags=["check"]
 assert len(picked) == 3 * (int(wrong.any()) + int((observed & ~wrong).any()))
 if run.as_given:
-    least = observed & ~wrong & (trust < np.median(trust[wrong]))
     assert least.any(), "some right labels should be trusted less than half of the wrong ones"
 
-# %%
-setup.write(
-    stopping=stopped.reset_index(),
-    fitted=pd.concat([table.iloc[[-1]].assign(model=name) for name, table in shares.items()]),
-    note=f"cross-entropy, {epochs} epochs",
+# %% tags=["result"]
+result = stopped.reset_index().assign(
+    wrong_labels_fitted=list(learnt.values()), auc=[np.nanmax(values) for values in separation.values()]
 )
+result = result.rename(
+    columns={"wrong_labels_fitted": "wrong labels fitted", "auc": "AUC of the loss at its best"}
+)
+result = result[["model", *[column for column in result.columns if column.startswith("test")],
+                 "wrong labels fitted", "AUC of the loss at its best", "epoch chosen"]]  # fmt: skip
+setup.write(result=result, note=f"cross-entropy, {epochs} epochs")
+result.round(3)
 
 # %% [markdown]
 # ## Takeaways
+#
+# Those of the recorded runs; what yours found stands in the sentences above.
 #
 # - Right labels are learnt first, wrong ones later and by heart.
 # - The weak model, which starts from nothing, memorises faster than a frozen encoder with a small head.
@@ -358,6 +432,8 @@ nk.check.memorisation.score()
 # %% [markdown]
 # ## Instructor's note
 #
+# Where it speaks of results, they are those of the recorded runs.
+#
 # **Timing**: 50 minutes; 15 for the player, 15 for sections 3 and 4, 10 for early stopping, 10 for the rest.
 #
 # **Misconceptions**: "a strong model overfits more" (here the weak one memorises faster: how far a model can
@@ -374,3 +450,20 @@ nk.check.memorisation.score()
 # - `noise = "asymmetric"`: now wrong labels agree with each other. Are they still learnt late?
 # - `profile = "class"` lets two layers of MiniLM learn as well. Does the strong model memorise faster then?
 # - Read `nlkit/methods/noiseal/dynamics.py` and `nlkit/models/classifiers.py`.
+
+# %% [markdown]
+# <details><summary>Times, places to run this, and the papers' parts in the code</summary>
+#
+# {{measured}}
+#
+# {{places}}
+#
+# | in the papers | in the code |
+# |---|---|
+# | memorisation effect (Arpit et al. 2017, arXiv 1706.05394) | `nk.plots.fitted_shares` |
+# | NoiseAL (arXiv 2504.02901): strong and weak model side by side | `nlkit.methods.noiseal.dynamics.train_both` |
+# | their networks: encoder with a head, BiLSTM | `nlkit.models.classifiers` |
+# | small loss as a sign of a right label (DivideMix, arXiv 2002.07394) | `nlkit.study.cleaning.label_losses` |
+# | training dynamics, which SiDyP (arXiv 2505.19675) uses as trajectories | `nlkit.training` |
+#
+# </details>

@@ -1,28 +1,16 @@
 # %% [markdown]
 # # A language model as annotator: what its answers are worth
 #
-# **You will learn**
+# A small language model answers by habit until it is shown examples; then the question is what it adds to them.
 #
-# - why a small language model that is shown no example mostly answers by habit;
-# - how demonstrations change that, and how to check whether the model adds anything to them;
-# - what wrong labels among the demonstrations do, and why NoiseAL takes them from its clean set R;
-# - how to read a confidence: calibration, abstention, accuracy against coverage;
-# - what a question costs, and when a larger budget of questions is worth it.
+# **Afterwards you can**
+#
+# - check whether a language model adds anything to the examples that it is shown;
+# - say what wrong labels among the examples do, and why NoiseAL takes them from its clean set R;
+# - read a confidence: calibration, abstention, accuracy against coverage;
+# - say what a question costs, and when a larger budget of questions is worth it.
 #
 # **You need** notebooks 00 and 03 (the sets R, H and P).
-#
-# {{measured}}
-#
-# {{places}}
-#
-# | in the papers | in the code |
-# |---|---|
-# | the LLM as active annotator (NoiseAL, arXiv 2504.02901) | `nlkit.annotate.LocalLLM` |
-# | nearest demonstrations (NoiseAL; Liu et al. 2022, arXiv 2101.06804) | `nlkit.annotate.examples.retrieve` |
-# | likelihood of label words (Brown et al. 2020, arXiv 2005.14165) | `nlkit.annotate.scoring` |
-# | bias of prompts (Zhao et al. 2021, arXiv 2102.09690) | `LocalLLM(calibration=…)` |
-# | selective classification (El-Yaniv and Wiener, JMLR 2010) | `nk.metrics.coverage_report` |
-# | who is asked first (NoiseAL) | `nlkit.methods.noiseal.rectification.acquisition_order` |
 
 # %% tags=["setup"]
 # {{setup}}
@@ -56,10 +44,12 @@ import pandas as pd
 
 import nlkit as nk
 from nlkit.annotate.examples import retrieve
+from nlkit.course.saying import amount, compare, extremes, gap, listed, ranked, say, when
 
 setup = nk.course.setup(
     profile=profile, seed=seed, dataset=dataset, train_size=train_size, test_size=test_size, noise=noise,
     noise_rate=noise_rate, encoder=encoder, annotator=annotator, recorded=recorded, results=results,
+    recording="llm_annotator",
 )  # fmt: skip
 names, texts, noisy_label, label = setup.names, setup.texts, setup.noisy_label, setup.label
 more = {"queries_per_class": queries_per_class, "text_tokens": text_tokens}
@@ -73,8 +63,8 @@ setup
 # %% [markdown]
 # ## 1. Asked without an example
 #
-# **Question.** How good is SmolLM2, a language model of 135 million parameters, at telling Reuters' topics
-# apart?
+# **Question.** How good is the annotator (by default SmolLM2, a language model of 135 million parameters) at
+# telling the topics apart?
 #
 # The model writes nothing. It reads a prompt that ends with *Label:* and we ask how likely it finds each
 # label word as the continuation. The likeliest is its answer, and its share among the labels is its
@@ -154,18 +144,25 @@ alt = nk.plots.draw_label_shares({"true labels": asked_for, "zero-shot answers":
 nk.plots.show(fig, alt)
 print(f"{llm.name}: {100 * zero['right'].mean():.0f} % of {len(zero)} zero-shot answers are right")
 
+# %% tags=["finding"]
+favourite = int(given.argmax())
+told = say(
+    f"**What we saw.** Without an example {annotator} is right in {amount(zero['right'].mean())}. Its favourite answer is"
+    f" {names[favourite]}: {amount(given[favourite])} of its answers, where {amount(asked_for[favourite])} of the texts are.",
+    when(given[favourite] > 2 * asked_for[favourite], "That is a habit, whatever the text is about."),
+)
+told
+
 # %% [markdown]
-# **What we saw.** SmolLM2 gives nearly all texts the same label, whatever they are about.
-#
-# **Why.** It knows little of Reuters' topic codes, and so it falls back on what it finds likely anyway: a
-# word that it likes, or the first one of the list. Such **label bias** is known of far larger models too
-# (Zhao et al. 2021); calibration, which notebook 06 looks at, takes out a part of it. A larger model would
-# do better. But the question remains how one would *notice*: on data where two topics make up four fifths
-# of the texts, the same habit can look like 40 % accuracy.
+# **Why a habit.** A model that knows little of the topics falls back on what it finds likely anyway: a word that it
+# likes, or the first one of the list. Such **label bias** is known of far larger models too (Zhao et al. 2021);
+# calibration, which notebook 06 looks at, takes out a part of it. The question remains how one would *notice*:
+# where few topics make up most of the texts, the same habit can look like a decent accuracy.
 
 # %% tags=["check"]
 assert np.isclose(asked_for.sum(), 1)
 assert zero["k"].eq(0).all()
+assert f"{100 * given.max():.1f} % of its answers" in told
 if run.as_given:
     assert given.max() > 0.6, "most zero-shot answers should be one label"
     assert zero["right"].mean() < 0.5, "zero-shot should be wrong mostly"
@@ -185,13 +182,26 @@ alt = nk.plots.draw_shots(
 )
 nk.plots.show(fig, alt)
 
+# %% tags=["finding"]
+ways = {f"{row.way}, {row.k}": row.accuracy for row in by_way.itertuples()}
+best_near, best_random = (
+    f"{b['way']}, {b['k']}" for b in (t.loc[t["accuracy"].idxmax()] for t in (nearest_few, at_random))
+)
+told = say(
+    f"**What we saw.** Right, by way of asking and number of examples: {compare(ways, best_near, 'zero-shot, 0')};"
+    f" the best draw at random: {compare(ways, best_random, best_near)}. The three draws differ by up to"
+    f" {100 * np.ptp(at_random['accuracy']):.1f} points.",
+    when(
+        nearest_few["accuracy"].iloc[-1] <= nearest_few["accuracy"].iloc[0] + 0.005,
+        "More near examples are not better here.",
+        "More near examples are better here.",
+    ),
+)
+told
+
 # %% [markdown]
-# **What we saw.** The nearest examples lift the answers far above zero-shot; examples drawn at random help
-# little, and how much depends on the draw. More of them are not better here.
-#
-# **Why.** What does the model do with its examples? Compare its answers with two things that need no
-# language model: the label of the nearest example alone, and whether the true label is among the examples
-# at all.
+# What does the model do with its examples? Compare its answers with two things that need no language model: the
+# label of the nearest example alone, and whether the true label is among the examples at all.
 
 
 # %%
@@ -213,14 +223,31 @@ with_clean = (first["way"] == CLEAN).to_numpy()
 copied = examples(first[with_clean], run["shown"][with_clean], noisy_label)
 copied.round(2)
 
+# %% tags=["finding"]
+copies = copied["answer copies the nearest"]
+gain = copied["right"] - copied["nearest example right"]
+told_copied = say(
+    *(
+        f"With {k} example{'s' * (k > 1)} {annotator} copies the nearest label in {amount(copies[k])} of its answers; it is right in"
+        f" {amount(copied['right'][k])}, the nearest example in {amount(copied['nearest example right'][k])}."
+        for k in SHOTS
+    ),
+    when(
+        gain.max() < 0.02,
+        "So it adds nothing to its nearest example, which is the encoder's merit, not its own.",
+        "So it adds something to its nearest example.",
+    ),
+)
+told_copied
+
 # %% [markdown]
-# With one example SmolLM2 copies its label nearly always, so it is as good as the **nearest neighbour**, and
-# that is MiniLM's merit, not its own. With four it does read a bit: it departs from the nearest one, but not
-# for the better. This is a finding about a model of this size (and texts cut this short), not about
-# language models; but the comparison is one that every few-shot result should stand beside. And where the
-# true label is not among the examples, the answer is lost: the model is not shown that label at all.
+# Such a finding is one about a model of this size (and texts cut this short), not about language models; but the
+# comparison is one that every few-shot result should stand beside. And where the true label is not among the
+# examples, the answer is mostly lost: the model is not shown that label at all.
 
 # %% tags=["check"]
+told.check(ways)
+assert all(amount(gained) in told_copied for gained in copied["right"])
 assert copied.index.tolist() == list(SHOTS)
 assert (copied["true label among them"] >= copied["nearest example right"]).all()
 if run.as_given:
@@ -228,14 +255,13 @@ if run.as_given:
     assert at_random["accuracy"].max() < nearest_few["accuracy"].max() - 0.1, "random ones less"
     assert copied["answer copies the nearest"].loc[1] > 0.9, "with one example, it is copied"
     assert copied["answer copies the nearest"].loc[4] < copied["answer copies the nearest"].loc[1]
-    gain = copied["right"] - copied["nearest example right"]
     assert gain.max() < 0.12, "the model should add little to its nearest example"
 
 # %% [markdown]
 # ## 3. Where the examples come from
 #
 # **Question.** NoiseAL takes its examples from the clean set R. What if they came from all training texts,
-# of whose labels 40 % are wrong? And what if somebody had checked all labels?
+# of whose labels many are wrong? And what if somebody had checked all labels?
 #
 # **Experiment.** The same questions, with the nearest examples from three pools. (The true labels are there
 # to see how far R is from perfect; no method may use them.) R is here what the threshold trusts and nothing
@@ -297,22 +323,40 @@ def explore_demonstrations(pools_run):
 
 nk.widgets.explore(pools_run, explore_demonstrations)
 
+# %% tags=["finding"]
+pools_told = {
+    "labels shown that are right": say(
+        f"**What we saw.** Of the labels shown, right are: {ranked(pools['labels shown that are right'])}."
+    ),
+    "answers right": say(
+        f"Of the answers, {extremes(pools['answers right'])};"
+        f" {compare(pools['answers right'], CLEAN, OBSERVED)}."
+    ),
+}
+absent = [names[c] for c in np.unique(truth) if not covered[truth == c].any()]
+say(
+    *pools_told.values(),
+    when(
+        absent,
+        f"R has no text labelled {listed(absent)}: about these topics {amount(pools.loc[CLEAN, 'topic not in R'])} of"
+        f" the answers with R are right, and {amount(pools.loc[OBSERVED, 'topic not in R'])} of those with all texts; about the"
+        f" others {amount(pools.loc[CLEAN, 'topic in R'])} and {amount(pools.loc[OBSERVED, 'topic in R'])}. That is one reason"
+        " why NoiseAL, left to its defaults, keeps the most trusted texts of every label in R.",
+        "R has texts of every topic asked about.",
+    ),
+)
+
 # %% [markdown]
-# **What we saw.** Of the labels that R shows nearly all are right; of those from all texts, about as many
-# as the noise leaves. On topics that R contains, its examples are worth more. But R does *not* contain
-# every topic: the two models had too few texts of the smallest ones, and gave them up. A question about
-# such a topic is lost with R and not always lost without it. Over all questions R gains less than its purity
-# promises, and true labels are well ahead of both. That is one reason why NoiseAL, left to its defaults, keeps
-# the most trusted texts of every label in R.
-#
 # **Why.** An annotator with examples can be no better than the pool lets it. Purity is one half of that,
 # coverage the other. (NoiseAL asks about few texts, those of P, and they are mostly of large topics; there
-# R serves it well, see notebook 05. Macro F1 is where the lost topics show.)
+# R may serve it well, see notebook 05. Macro F1 is where lost topics show.)
 #
 # In the explorer, look for a question that is answered rightly from all texts with true labels, and wrongly
 # from R. Which label is missing?
 
 # %% tags=["check"]
+for column, sentence in pools_told.items():
+    sentence.check(pools[column])
 assert pools.loc[TRUE, "labels shown that are right"] == 1
 assert np.allclose(probability.sum(1), 1, atol=0.01), "the probabilities of an answer sum to 1"
 if pools_run.as_given and run.as_given:
@@ -366,30 +410,44 @@ sureness = pd.DataFrame(
 )
 sureness.round(2)
 
+# %% tags=["finding"]
+surer, gap_of = sureness["right among the surer half"], sureness["mean confidence"] - sureness["right"]
+told = say(
+    f"**What we saw.** Among the surer half of the answers, {extremes(surer)} are right.".replace(
+        " are right", ""
+    )
+)
+ece_told = say(f"By ECE, {extremes(sureness['ECE'])}.")
+say(
+    told,
+    *(
+        f"With {name} the surer half is {gap(surer[name], sureness.loc[name, 'right'])} all answers, and the model is"
+        f" {abs(100 * gap_of[name]):.0f} points {'surer than' if gap_of[name] > 0 else 'less sure than'} it is right."
+        for name in sureness.index
+    ),
+    ece_told,
+)
+
 # %% [markdown]
-# **What we saw.** With near examples and true labels, the surer half of the answers is nearly all right: to
-# abstain is worth it. In zero-shot the confidence says next to nothing: the model is three quarters sure of
-# its favourite label, whatever the text. And with examples from R it is very sure, also where R has no
-# example of the topic: it cannot be unsure about a label that it was not shown.
-#
-# **Why.** The confidence is the share of one label word among the words *offered*. It compares answers; it
-# does not know that all of them may be wrong. So a threshold for abstention has to be set for one way of
-# asking and one pool, on texts whose labels are known. `LocalLLM(abstain_below=…)` applies it; an
-# abstention is −1, and NoiseAL treats the text as hard.
+# **Why a confidence can mislead.** It is the share of one label word among the words *offered*. It compares
+# answers; it does not know that all of them may be wrong, and it cannot be unsure about a label that was not
+# shown. So a threshold for abstention has to be set for one way of asking and one pool, on texts whose labels
+# are known. `LocalLLM(abstain_below=…)` applies it; an abstention is −1, and NoiseAL treats the text as hard.
 
 # %% tags=["check"]
+told.check(surer)
+ece_told.check(sureness["ECE"])
 for curve in coverage.values():
     assert curve["coverage"].is_monotonic_increasing
     assert np.isclose(curve["coverage"].iloc[-1], 1), "every answer has a confidence"
 assert sureness["ECE"].between(0, 1).all()
 if pools_run.as_given and run.as_given:
-    surer, gap = sureness["right among the surer half"], sureness["mean confidence"] - sureness["right"]
     zero_name, clean_name, true_name = chosen
     assert surer[true_name] > sureness.loc[true_name, "right"] + 0.03, "abstention should pay"
     assert surer[true_name] > 0.9
     assert surer[zero_name] < 0.5, "in zero-shot it should not"
-    assert gap[zero_name] > 0.3, "zero-shot should be far too sure"
-    assert gap[clean_name] > 0.1, "examples that lack topics should make it too sure"
+    assert gap_of[zero_name] > 0.3, "zero-shot should be far too sure"
+    assert gap_of[clean_name] > 0.1, "examples that lack topics should make it too sure"
     assert sureness.loc[true_name, "ECE"] < sureness["ECE"].drop(true_name).min()
 
 # %% [markdown]
@@ -501,21 +559,49 @@ else:
     shown_budget = "Nobody was asked: no text was purified, or the budget is 0."
 shown_budget
 
+# %% tags=["finding"]
+scores["run"] = [
+    f"{row.annotator}, {row.rule.replace('_', ' ') or 'no rule'}, {row.questions} questions"
+    for row in scores.itertuples()
+]
+by_run = scores.drop_duplicates("run").set_index("run")
+nobody_at = by_run.index[0]
+bought_best, perfect_best = (
+    rows["test accuracy"].idxmax()
+    for rows in (by_run[by_run["annotator"] == llm.name], by_run[by_run["annotator"] == PERFECT])
+)
+told = {
+    column: say(
+        f"{words} {compare(by_run[column], perfect_best, nobody_at)}; {compare(by_run[column], bought_best, nobody_at)}."
+    )
+    for column, words in (("test accuracy", "**What we saw.** In accuracy,"), ("macro F1", "In macro F1,"))
+}
+asked_by_rule = budget_run["questions"]["rule"].value_counts()
+per_rule = {
+    rule: nk.widgets.compute_budget(budget_run["questions"], label, rule, int(min(llm_budget, n))).counts
+    for rule, n in asked_by_rule.items()
+}
+say(
+    *told.values(),
+    *(
+        f"By the rule {rule.replace('_', ' ')}, {annotator}'s answers are right where the label was wrong in {c['mended']} cases, the"
+        f" models' own guess in {c['guessed']}; {c['spoilt']} right labels are spoilt."
+        for rule, c in per_rule.items()
+    ),
+)
+
 # %% [markdown]
-# **What we saw.** The annotator that is always right shows that there *is* something to buy: four times the
-# budget, spent on uncertain texts, lifts accuracy by several points and macro F1 by more. SmolLM2's
-# answers buy next to nothing. The explorer says why: among the texts asked about, its answers are right
-# no more often than what the two models guess by themselves, and some labels that were right it spoils.
+# **What an answer is worth** is what it adds to the models' own guess. A model that repeats its nearest examples,
+# which come from R, adds little: what the models have got wrong, R has got wrong as well. Uncertain texts teach
+# most *if* the answers are right; that is where a weak annotator fails most. So: judge an annotator on the
+# texts that will be asked, not on average ones, and against the guess that is there for free.
 #
-# **Why.** An answer is worth what it adds to the models' own guess. SmolLM2 repeats its nearest examples,
-# which come from R; and what the models have got wrong, R has got wrong as well. Uncertain texts teach most
-# *if* the answers are right; that is where a weak annotator fails most. So: judge an annotator on the texts
-# that will be asked, not on average ones, and against the guess that is there for free.
-#
-# (One run, one seed, differences of a point or two mean nothing. With symmetric noise the models' own guess
-# is nearly always right and even a perfect annotator has little to add: exercise for a rainy day.)
+# (One run, one seed: differences of a point or two mean nothing. With symmetric noise the models' own guess is
+# nearly always right and even a perfect annotator has little to add: exercise for a rainy day.)
 
 # %% tags=["check"]
+for column, sentence in told.items():
+    sentence.check(by_run[column])
 assert scores["questions"].max() <= 4 * llm_budget, "the budget should hold"
 assert scores[["test accuracy", "macro F1"]].apply(lambda s: s.between(0, 1)).all(axis=None)
 if budget_run.as_given:
@@ -530,13 +616,21 @@ if budget_run.as_given:
         assert counts["mended"] <= counts["guessed"] + 5, "not better than the models' own guess"
         assert counts["spoilt"] > 0, "right labels are spoilt too"
 
-# %%
+# %% tags=["result"]
+result = answers.assign(asked=answers["way"] + ", " + answers["k"].astype(str)).groupby("asked", sort=False)
+result = result[["right", "confidence"]].mean().reset_index().rename(columns={"right": "answers right"})
 setup.write(
-    accuracy=nearest_answers.rename("accuracy").reset_index(), pools=pools.reset_index(), scores=scores
+    result=result,
+    accuracy=nearest_answers.rename("accuracy").reset_index(),
+    pools=pools.reset_index(),
+    scores=scores,
 )
+result.round(3)
 
 # %% [markdown]
 # ## Takeaways
+#
+# Those of the recorded runs; what yours found stands in the sentences above.
 #
 # - Zero-shot, a small language model follows habits. Look at *which* labels it gives, on every topic.
 # - Near examples make it useful; compare it with the label of the nearest example, which is free.
@@ -620,6 +714,8 @@ nk.check.llm_annotator.score()
 # %% [markdown]
 # ## Instructor's note
 #
+# Where it speaks of results, they are those of the recorded runs.
+#
 # **Time**: 15 minutes to talk through, 20 with the explorers, 10 for the exercises. Recorded runs start at
 # once; the button below an explorer's label computes them anew.
 #
@@ -636,3 +732,21 @@ nk.check.llm_annotator.score()
 # - Here: `annotator = "simulated"` to see the tables of an annotator that ignores examples;
 #   `budget_noise = "symmetric"`; `text_tokens = 48`, which costs twice as much.
 # - Read `nlkit/annotate/scoring.py`: how labels are scored with nothing read twice.
+
+# %% [markdown]
+# <details><summary>Times, places to run this, and the papers' parts in the code</summary>
+#
+# {{measured}}
+#
+# {{places}}
+#
+# | in the papers | in the code |
+# |---|---|
+# | the LLM as active annotator (NoiseAL, arXiv 2504.02901) | `nlkit.annotate.LocalLLM` |
+# | nearest demonstrations (NoiseAL; Liu et al. 2022, arXiv 2101.06804) | `nlkit.annotate.examples.retrieve` |
+# | likelihood of label words (Brown et al. 2020, arXiv 2005.14165) | `nlkit.annotate.scoring` |
+# | bias of prompts (Zhao et al. 2021, arXiv 2102.09690) | `LocalLLM(calibration=…)` |
+# | selective classification (El-Yaniv and Wiener, JMLR 2010) | `nk.metrics.coverage_report` |
+# | who is asked first (NoiseAL) | `nlkit.methods.noiseal.rectification.acquisition_order` |
+#
+# </details>

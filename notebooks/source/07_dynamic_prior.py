@@ -1,32 +1,17 @@
 # %% [markdown]
 # # The dynamic prior: which labels to doubt, and what to put in their place
 #
-# **You will learn**
+# Training itself says which labels to doubt, and a text's neighbours say what to put in their place, and how surely.
 #
-# - what a trajectory is, and how it gives wrong labels away;
-# - why two scores of suspicion see more than one, and how to judge a detector honestly;
-# - how the neighbours of a text, without the suspects, tell what its label may be;
-# - what *certain*, *dominant* and *uncertain* mean, and how K, γ and δ move texts between them;
-# - how a model's answers move the prior while it learns.
+# **Afterwards you can**
+#
+# - say what a trajectory is, and judge how well a score of suspicion finds wrong labels;
+# - build a prior from the neighbours that are not suspect, and say what K, γ and δ do to it;
+# - tell *certain*, *dominant* and *uncertain* apart, and how far each can be trusted;
+# - say how a model's answers move the prior while it learns.
 #
 # **You need** [06_llm_noise](06_llm_noise.ipynb), on labels made by a language model, and the memorisation
 # effect of [02_memorisation](02_memorisation.ipynb).
-#
-# {{measured}}
-#
-# {{places}}
-#
-# **The paper** is SiDyP, [simplex label diffusion with a dynamic prior](https://arxiv.org/abs/2505.19675)
-# (2025); nlkit follows its published description. The scores "margin" and "relative" are nlkit's own.
-#
-# | in the paper | in the code |
-# |---|---|
-# | co-regularised branches, their trajectories | `nlkit.methods.sidyp.branches` |
-# | noise detection: mean + deviation of the distance to the centroid | `nlkit.methods.sidyp.detection.suspicion` |
-# | (ours) early margin; relative distance; both | `nlkit.methods.sidyp.detection.margin`, `nlkit.methods.sidyp.detection.suspects` |
-# | neighbours that are not suspect | `nlkit.methods.sidyp.prior.nearest_trusted` |
-# | certain, dominant, uncertain candidates | `nlkit.methods.sidyp.prior.vote`, `nlkit.methods.sidyp.prior.candidates` |
-# | dynamic prior: an answer c gives w_c ← w_c + (1 − w_c) / J | `nlkit.methods.sidyp.prior.update_prior` |
 
 # %% tags=["setup"]
 # {{setup}}
@@ -54,20 +39,22 @@ import numpy as np
 import pandas as pd
 
 import nlkit as nk
+from nlkit.course.saying import amount, compare, extremes, say, when
 
 pd.set_option("display.max_colwidth", 60)
 
 setup = nk.course.setup(
     profile=profile, seed=seed, dataset=dataset, train_size=train_size, test_size=test_size, noise=noise,
     noise_rate=noise_rate, encoder=encoder, annotator=annotator, recorded=recorded, results=results,
+    recording="dynamic_prior",
 )  # fmt: skip
 setup
 
 # %% [markdown]
 # ## 1. The question
 #
-# A language model has labelled 300 news, shown one example a class. Some of its labels are wrong. Nobody
-# will tell us which. Can the training itself tell? And if a label is not to be believed, what else could
+# A language model has labelled the training texts, shown one example a class (with other settings of `noise`,
+# the labels were made wrong on purpose). Some of the labels are wrong. Nobody will tell us which. Can the training itself tell? And if a label is not to be believed, what else could
 # it be?
 #
 # Only sections that *judge* use true labels. The method reads `noisy_label` alone.
@@ -171,17 +158,35 @@ fig, ax = nk.plots.figure(width=8.5, height=4.8)
 alt = nk.plots.draw_trajectories(run["points"], noisy_label[drawn], suspect[drawn], names, ax)
 nk.plots.show(fig, alt)
 
-# %% [markdown]
-# Believed texts of one class go roughly the same way. A suspect's path tends to lead away from its class, and
-# often into another one's ground: there its text pulls it, against its label.
-
-# %% tags=["check"]
+# %% tags=["finding"]
 last, away = run["points"][-1], np.full(len(drawn), np.nan)
 for c in set(noisy_label[drawn].tolist()):
     members = noisy_label[drawn] == c
-    away[members] = np.linalg.norm(last[members] - last[members & ~suspect[drawn]].mean(0), axis=1)
+    centre = last[members & ~suspect[drawn]] if (members & ~suspect[drawn]).any() else last[members]
+    away[members] = np.linalg.norm(last[members] - centre.mean(0), axis=1)
+ratio = (
+    np.nanmean(away[suspect[drawn]]) / np.nanmean(away[~suspect[drawn]]) if suspect[drawn].any() else np.nan
+)
+told = say(
+    f"Of the {len(drawn)} texts drawn {suspect[drawn].sum()} are suspects.",
+    when(
+        suspect[drawn].any(),
+        f"In the end they are {ratio:.1f} times as far from the middle of their class's believed"
+        " texts as those are themselves.",
+    ),
+    when(
+        ratio > 1.2,
+        "A suspect's path tends to lead away from its class, often into another one's ground: there its"
+        " text pulls it, against its label.",
+        "These two directions do not show the suspects apart from the others.",
+    ),
+)
+told
+
+# %% tags=["check"]
+assert ("lead away" in told) == (not np.isnan(ratio) and ratio > 1.2)
 if run.as_given:
-    assert np.nanmean(away[suspect[drawn]]) > 1.2 * np.nanmean(away[~suspect[drawn]]), "suspects stay away"
+    assert ratio > 1.2, "suspects stay away"
 
 # %% [markdown]
 # ## 4. Suspicion
@@ -205,24 +210,42 @@ detection.round(2)
 # %% [markdown]
 # The columns: `auc` says how well the score ranks; `wrong` is the true noise rate and `suspect` the
 # estimated one; `precision` is the share of suspects that are wrong indeed, `recall` the share of wrong
-# labels that are suspect.
+# labels that are suspect. What each score may suffer from:
 #
-# - The published **distance** is the weakest. A likely reason: classes differ in how widely they spread, and
-#   a right label in a wide class looks worse than a wrong one in a narrow class. **Relative** distance
-#   repairs much of it.
-# - The early **margin** ranks best on the language model's labels. Looked at over *all* epochs it is worse:
-#   by then wrong labels are learnt by heart (notebook 02).
-# - With **asymmetric** noise distances fail altogether. When 40 % of a class carry the name of another one,
-#   that other one's centroid is among *their* texts. The margin still works.
-# - **Both** takes nearly the same suspects as the margin here. On the language model's labels the two scores
-#   agree enough to be joined; on asymmetric noise they contradict each other, and the margin is believed.
-#   Joining them pays where mistakes cover whole topics and are learnt early (the
-#   [benchmarks page](../benchmarks/README.md) tells of such labels); on these texts it gains nothing.
-# - The estimated noise rate is near the truth for the default score and far off for relative distance,
-#   which ranks nearly as well. Ranking and counting are two questions.
+# - the published **distance**: classes differ in how widely they spread, and a right label in a wide class looks
+#   worse than a wrong one in a narrow class. **Relative** distance is made to repair that.
+# - **margin** over *all* epochs: late in training wrong labels are learnt by heart (notebook 02).
+# - with **asymmetric** noise, distances: when 40 % of a class carry the name of another one, that other one's
+#   centroid is among *their* texts.
+# - **both** joins margin and relative distance where they agree; where they contradict each other, the margin is
+#   believed. Joining them pays where mistakes cover whole topics and are learnt early (the
+#   [benchmarks page](../benchmarks/README.md) tells of such labels).
+
+# %% tags=["finding"]
+table = detection.set_index(["noise", "score"])
+here, asymmetric = table.loc["as above"], table.loc["asymmetric 0.4"]
+default = here.loc["both"]
+off = (here["suspect"] - here["wrong"]).abs()
+auc_told = say(
+    f"- By **AUC**, on the labels above, {extremes(here['auc'], '')}; {compare(here['auc'], 'relative', 'distance', '')}."
+)
+asymmetric_told = say(
+    f"- On **asymmetric noise**, {extremes(asymmetric['auc'], '')}; relative has"
+    f" {asymmetric['auc']['relative']:.2f}, where 0.5 is chance."
+)
+count_told = say(
+    f"- The **estimated share** of wrong labels is nearest for {off.idxmin()} and farthest off for {off.idxmax()}"
+    f" ({amount(here['suspect'][off.idxmax()])} instead of {amount(default['wrong'])}); the default, both, says"
+    f" {amount(default['suspect'])}. Ranking and counting are two questions.",
+    f"- Of the default's suspects {amount(default['precision'])} are wrong, and it finds {amount(default['recall'])} of"
+    " the wrong labels.",
+)
+say(auc_told, asymmetric_told, count_told)
 
 # %% tags=["check"]
-table = detection.set_index(["noise", "score"])
+auc_told.check(here["auc"])
+asymmetric_told.check(asymmetric["auc"])
+assert not suspect.any() or amount(wrong[suspect].mean()) in count_told, "counted again, it holds"
 assert detection["suspect"].between(0, 1).all()
 assert len(run["suspect"]) == len(label)
 if run.as_given:
@@ -236,7 +259,6 @@ if run.as_given:
     assert asymmetric[["distance", "relative"]].max() < 0.65, "distances fail on asymmetric noise"
     assert asymmetric["margin"] > 0.8
     assert asymmetric["both"] > 0.8, "contradicted by distances, the margin is believed"
-    default = table.loc[("as above", "both")]
     alike = table["precision"].unstack("noise").loc[["both", "margin"]]  # noqa: PD010
     assert (alike.max() - alike.min()).max() < 0.05, "both takes nearly the same suspects as the margin"
     assert abs(default["suspect"] - default["wrong"]) < 0.12, "the estimated rate is near the truth"
@@ -268,7 +290,7 @@ shown = [int(i) for i in chosen["index"]] or [0]
 def explore_prior(run):
     return nk.widgets.prior_explorer(
         run["neighbours"], run["distance"], run["noisy_label"], run["suspect"].astype(bool), label,
-        setup.texts, names, shown=shown, k=neighbours,
+        setup.texts, names, shown=shown, k=min(neighbours, run["neighbours"].shape[1]),
     )  # fmt: skip
 
 
@@ -283,7 +305,9 @@ def prior_with(run, **settings):
     )  # fmt: skip
 
 
-views = [prior_with(run, k=k) for k in (1, 3, 5, 10, 20, 30)]
+# Where few texts are believed, none has thirty believed neighbours.
+recorded_neighbours = run["neighbours"].shape[1]
+views = [prior_with(run, k=k) for k in (1, 3, 5, 10, 20, 30) if k <= recorded_neighbours]
 by_k = pd.DataFrame({
     "K": [view.k for view in views],
     "certain": [(view.prior.case == "certain").mean() for view in views],
@@ -292,20 +316,37 @@ by_k = pd.DataFrame({
 }).set_index("K")  # fmt: skip
 by_k.round(2)
 
-# %% [markdown]
-# With more neighbours fewer texts are certain, and those that are can be relied on more. One neighbour is
-# always certain, and often wrong. At the other end, thirty neighbours reach beyond a small topic: the large
-# ones outvote it, and over all texts the likeliest label is wrong more often again.
-#
-# On these training texts ten neighbours are the best of those tried, not the five that the course uses. Five
-# was chosen in notebook 00, by test scores. One set of 300 texts cannot settle such a question, and here we
-# could only see it because we know the true labels. That is worth remembering whenever a paper says "we set
-# K = 10".
+# %% tags=["finding"]
+best_k, most_k = by_k["all are true"].idxmax(), by_k.index[-1]
+told = say(
+    f"From K = {by_k.index[0]} to K = {most_k} the share of certain texts goes from {amount(by_k['certain'].iloc[0])} to"
+    f" {amount(by_k['certain'].iloc[-1])}, and that of certain candidates that are true from"
+    f" {amount(by_k['certain are true'].iloc[0])} to {amount(by_k['certain are true'].iloc[-1])}: one neighbour is always"
+    " unanimous.",
+    f"Over all texts the likeliest label is true most often with K = {best_k} ({amount(by_k['all are true'].max())}), where"
+    f" of the observed labels {amount((~wrong).mean())} are.",
+    when(
+        best_k < most_k,
+        f"With {most_k} neighbours it is {amount(by_k['all are true'].iloc[-1])}: they reach beyond a"
+        " small topic, and the large ones outvote it.",
+    ),
+    when(
+        best_k != neighbours,
+        f"The course uses K = {neighbours} here, which was chosen in notebook 00, by test scores.",
+    )
+    + f" One set of {len(label)} texts cannot settle such a question, and here we could only see it because we know the"
+    ' true labels. That is worth remembering whenever a paper says "we set K = 10".',
+)
+told
 
 # %% tags=["check"]
-view = prior_with(run, k=neighbours)
+own_k = min(neighbours, recorded_neighbours)
+view = prior_with(run, k=own_k)
+assert f"most often with K = {best_k} ({amount(prior_with(run, k=int(best_k)).right)})" in told
 assert np.allclose(view.prior.weight.sum(1), 1, atol=1e-3), "the weights of a text's candidates sum to 1"
-assert (view.prior.case == run["prior"]["case"]).mean() > 0.97, "this is the prior that SiDyP used"
+assert own_k < neighbours or (view.prior.case == run["prior"]["case"]).mean() > 0.97, (
+    "this is the prior that SiDyP used"
+)
 assert not suspect[run["neighbours"][run["neighbours"] >= 0]].any(), "no suspect has a vote"
 assert by_k.loc[1, "certain"] == 1, "one voter is always unanimous"
 assert by_k["certain"].iloc[-1] <= by_k["certain"].iloc[0]
@@ -325,15 +366,15 @@ if run.as_given:
 # The neighbours without detection: everybody votes, suspects too.
 
 # %%
-voters = run["everyone"]
+voters = run["everyone"][:, : run["neighbours"].shape[1]]
 everybody = nk.prior.vote(voters, np.ones(voters.shape), noisy_label, np.zeros(len(label), bool), len(names))
 selected = nk.prior.vote(
-    run["neighbours"][:, :neighbours], np.ones(voters.shape), noisy_label, suspect, len(names)
+    run["neighbours"][:, : voters.shape[1]], np.ones(voters.shape), noisy_label, suspect, len(names)
 )
 worth = pd.DataFrame(
     {
         "labels by": [
-            "the language model",
+            "the observed labels",
             "all neighbours, one vote each",
             "believed neighbours, one vote each",
         ],
@@ -346,12 +387,22 @@ worth = pd.DataFrame(
 ).set_index("labels by")
 worth.round(2)
 
-# %% [markdown]
-# Neighbours correct labels even when everybody votes, since mistakes are outvoted where they are few. Where
-# a topic has lost most of its labels, they are not few. Leaving the suspects out makes more labels right,
-# and many more of them certain.
+# %% tags=["finding"]
+own, every, believed = worth.index
+told = say(
+    f"True are, of the labels by each: {compare(worth['true'], every, own)};",
+    f"{compare(worth['true'], believed, every)}. Certain are {amount(worth['certain'][every])} with all voters and"
+    f" {amount(worth['certain'][believed])} with the believed ones.",
+    when(
+        worth["true"][every] > worth["true"][own] + 0.02,
+        "Mistakes are outvoted where they are few. Where a topic has"
+        " lost most of its labels, they are not few: there detection has to help.",
+    ),
+)
+told
 
 # %% tags=["check"]
+told.check(worth["true"])
 assert worth["true"].between(0, 1).all()
 if run.as_given:
     own, every, believed = worth["true"]
@@ -363,8 +414,8 @@ if run.as_given:
 # ## 7. Why "dynamic"
 #
 # The prior is where SiDyP's second stage starts (notebook 08). While the diffusion model learns, it is asked
-# about every text that is not certain, J = 6 times an epoch. If its answer c is a candidate, that
-# candidate's weight grows: w_c ← w_c + (1 − w_c) / J, and all weights are brought to a sum of 1 again. An
+# about every text that is not certain, $J = 6$ times an epoch. If its answer $c$ is a candidate, that
+# candidate's weight grows, $w_c \leftarrow w_c + (1 - w_c) / J$ (`update_prior`), and all weights are brought to a sum of 1 again. An
 # answer that is no candidate changes nothing: the neighbours decide what is possible, the model only what
 # is probable. This is what six equal answers do to three candidates:
 
@@ -383,26 +434,37 @@ moved.rename(columns={"weight": "likeliest, by neighbours", "refined_weight": "l
     2
 )
 
-# %% [markdown]
-# On the real texts: certain ones stay as they are. Of dominant and uncertain ones the likeliest candidate
-# ends up heavier, and most so where the neighbours left most open. Whether this *helps* is another
-# question; notebook 09 compares with a prior that is not moved.
+# %% tags=["finding"]
+gain = moved.iloc[:, 1] - moved.iloc[:, 0]
+told = say(
+    "On the real texts the likeliest candidate's weight changes, on average, by",
+    ", ".join(f"{100 * gain[case]:+.1f} points where the case is {case}" for case in gain.index) + ".",
+    "Certain texts have one candidate, and stay as they are. Whether moving *helps* is another question; notebook 09",
+    "compares with a prior that is not moved.",
+)
+told
 
 # %% tags=["check"]
 assert np.allclose(np.sum(rows, axis=1), 1)
 assert rows[-1].argmax() == 2, "six answers turn the smallest candidate into the largest"
 assert nk.prior.update_prior([0.6, 0.4, 0.0], 2, 6).tolist() == [0.6, 0.4, 0.0]
-gain = moved.iloc[:, 1] - moved.iloc[:, 0]
 assert abs(gain.get("certain", 0.0)) < 1e-3, "certain texts stay"
 if run.as_given:
     assert gain["uncertain"] > gain["dominant"] - 0.02
     assert gain["uncertain"] > 0.05, "open texts move most"
 
-# %%
-setup.write(detection=detection, by_k=by_k.reset_index(), worth=worth.reset_index())
+# %% tags=["result"]
+result = here[["auc", "precision", "recall", "suspect"]].rename(
+    columns={"auc": "AUC", "suspect": "share of suspects"}
+)
+result = result.reset_index()
+setup.write(result=result, detection=detection, by_k=by_k.reset_index(), worth=worth.reset_index())
+result.round(3)
 
 # %% [markdown]
 # ## Takeaways
+#
+# Those of the recorded runs; what yours found stands in the sentences above.
 #
 # - Training dynamics give many wrong labels away, without a single true label. Early epochs tell most.
 # - No score is best at everything. Look at the ranking (AUC) *and* at how many are taken.
@@ -442,7 +504,7 @@ nk.check.dynamic_prior.q2(answer_2)
 # always the `"same"`?
 
 # %% tags=["solution"]
-lower, higher = (prior_with(run, k=neighbours, gamma=value).prior.case for value in (0.9, 1.0))
+lower, higher = (prior_with(run, k=own_k, gamma=value).prior.case for value in (0.9, 1.0))
 assert (higher == "certain").sum() <= (lower == "certain").sum()
 assert (higher == "uncertain").sum() == (lower == "uncertain").sum()
 answer_3 = ("smaller or same", "same")
@@ -485,6 +547,8 @@ nk.check.dynamic_prior.score()
 # %% [markdown]
 # ## Instructor's note
 #
+# Where it speaks of results, they are those of the recorded runs.
+#
 # **Time:** 50 minutes: trajectories and suspicion 20, the explorer 15, the dynamic part and exercises 15.
 #
 # **Misconceptions.** "Suspect means wrong": at the precision above, one suspect in six or so has a right
@@ -498,3 +562,24 @@ nk.check.dynamic_prior.score()
 # ## Next
 #
 # [08_simplex_diffusion](08_simplex_diffusion.ipynb): how the diffusion model turns this prior into labels.
+
+# %% [markdown]
+# <details><summary>Times, places to run this, and the papers' parts in the code</summary>
+#
+# {{measured}}
+#
+# {{places}}
+#
+# **The paper** is SiDyP, [simplex label diffusion with a dynamic prior](https://arxiv.org/abs/2505.19675)
+# (2025); nlkit follows its published description. The scores "margin" and "relative" are nlkit's own.
+#
+# | in the paper | in the code |
+# |---|---|
+# | co-regularised branches, their trajectories | `nlkit.methods.sidyp.branches` |
+# | noise detection: mean + deviation of the distance to the centroid | `nlkit.methods.sidyp.detection.suspicion` |
+# | (ours) early margin; relative distance; both | `nlkit.methods.sidyp.detection.margin`, `nlkit.methods.sidyp.detection.suspects` |
+# | neighbours that are not suspect | `nlkit.methods.sidyp.prior.nearest_trusted` |
+# | certain, dominant, uncertain candidates | `nlkit.methods.sidyp.prior.vote`, `nlkit.methods.sidyp.prior.candidates` |
+# | dynamic prior: an answer c gives w_c ← w_c + (1 − w_c) / J | `nlkit.methods.sidyp.prior.update_prior` |
+#
+# </details>

@@ -1,33 +1,17 @@
 # %% [markdown]
 # # SiDyP whole: better labels, better calibrated
 #
-# **You will learn**
+# SiDyP aims at better labels and at a classifier that knows how sure to be; look who gains, and who pays for it.
 #
-# - how the parts of SiDyP work together, and what each is worth here;
-# - to read five numbers about predictions: accuracy, macro F1, NLL, Brier score and calibration error;
-# - to draw and to doubt a reliability diagram;
-# - what a correction of labels gains and what it harms;
-# - who pays: why accuracy can rise while small classes vanish.
+# **Afterwards you can**
+#
+# - say what each part of SiDyP is worth here, and how one knows;
+# - read five numbers about predictions, and draw and doubt a reliability diagram;
+# - say what a correction of labels gains, and what it harms;
+# - find the classes that pay when accuracy rises.
 #
 # **You need** [07_dynamic_prior](07_dynamic_prior.ipynb) and
 # [08_simplex_diffusion](08_simplex_diffusion.ipynb), which look inside the parts.
-#
-# {{measured}}
-#
-# {{places}}
-#
-# **The papers.** SiDyP: [simplex label diffusion with a dynamic prior](https://arxiv.org/abs/2505.19675)
-# (2025), after its published description. Calibration: *On Calibration of Modern Neural Networks* (Guo et
-# al., [arXiv 1706.04599](https://arxiv.org/abs/1706.04599)).
-#
-# | in the paper | in the code |
-# |---|---|
-# | first stage: co-regularised branches | `nlkit.methods.sidyp.branches` |
-# | noise detection, dynamic prior | `nlkit.methods.sidyp.detection`, `nlkit.methods.sidyp.prior` |
-# | second stage: simplex diffusion | `nlkit.methods.sidyp.refinement`, `nlkit.methods.sidyp.diffusion` |
-# | P(y given x) = (1/M) Σ_m Σ_ỹ P_diff,m(y given ỹ, x) · P_clf,m(ỹ given x) | `nlkit.methods.sidyp.posterior` |
-# | the whole | `nlkit.SiDyP` |
-# | expected calibration error | `nlkit.reliability`, `nlkit.metrics.ece` |
 
 # %% tags=["setup"]
 # {{setup}}
@@ -57,28 +41,29 @@ import numpy as np
 import pandas as pd
 
 import nlkit as nk
+from nlkit.course.saying import amount, compare, gap, listed, ranked, say, when
 
 setup = nk.course.setup(
     profile=profile, seed=seed, dataset=dataset, train_size=train_size, test_size=test_size, noise=noise,
     noise_rate=noise_rate, encoder=encoder, annotator=annotator, recorded=recorded, results=results,
+    recording="sidyp",
 )  # fmt: skip
 setup
 
 # %% [markdown]
 # ## 1. The whole at a glance
 #
-# 1. **Labels.** SmolLM2 labels the training texts. Nearly half of the labels are wrong.
+# 1. **Labels.** SmolLM2 labels the training texts. Many of its labels are wrong.
 # 2. **First stage.** M = 3 branches learn these labels. Their disagreement is punished, which slows the
 #    learning by heart. The way of each text's embedding is its trajectory.
 # 3. **Detection.** Early margin and trajectory say which labels are suspect (notebook 07).
 # 4. **Prior.** The nearest texts that are not suspect leave one, two or more candidates (notebook 07).
 # 5. **Second stage.** A diffusion model learns to turn noise into a label drawn from the prior, and its
 #    answers move the prior (notebooks 07 and 08).
-# 6. **Prediction.** What would the label be, P_clf(ỹ given x), and given that label, what is the truth,
-#    P_diff(y given ỹ, x)? The sum over ỹ is the answer.
+# 6. **Prediction.** What would the label be, $P_{\mathrm{clf}}(\tilde y \mid x)$, and given that label, what is the
+#    truth, $P_{\mathrm{diff}}(y \mid \tilde y, x)$? The sum over $\tilde y$ is the answer (`posterior`).
 #
-# These are the published steps, and `variant="text_space"` takes no others. On news that SmolLM2 labelled they
-# gain much; on other kinds of text neighbours in text space can mislead. By default `nk.SiDyP` therefore weighs
+# These are the published steps, and `variant="text_space"` takes no others. On other kinds of text neighbours in text space can mislead. By default `nk.SiDyP` therefore weighs
 # several spaces, the observed label and the first stage against each other, by labels held out from training
 # (`nlkit.methods.sidyp.evidence`; the [benchmarks page](../benchmarks/README.md) says where it helps and what it
 # costs).
@@ -179,19 +164,52 @@ nk.plots.show(fig, alt)
 columns = ["accuracy", "macro_f1", "nll", "brier", "ece"]
 scores.loc[methods, columns].round(3)
 
-# %% [markdown]
-# SiDyP is far above CE, and most of the gain comes after the first stage. On the likelihood and the Brier
-# score it is better as well: the gain is not bought with false sureness.
-#
-# Now the sober part. **kNN relabelling**, a few lines of code, gets most of the way in accuracy, and in
-# likelihood the two are close. What SiDyP has over it here is a better Brier score and a smaller calibration
-# error. And macro F1 hardly moves for any of them. Keep both in mind for the next sections.
+# %% tags=["finding"]
+rivals = scores.loc[methods]
+RIVAL, STAGE, BOUND = "kNN relabelling, then CE", "SiDyP's first stage", "CE on clean labels"
+accuracy = rivals["accuracy"]
+told = {
+    column: say(f"{words} {compare(rivals[column], 'SiDyP', 'CE', unit)}.")
+    for column, words, unit in (
+        ("accuracy", "In accuracy", "%"),
+        ("macro_f1", "In macro F1", "%"),
+        ("nll", "In NLL, less is better,", ""),
+        ("brier", "In the Brier score, less is better,", ""),
+    )
+}
+rival_told = {
+    column: say(f"{words} {compare(rivals[column], 'SiDyP', RIVAL, unit)}.")
+    for column, words, unit in (
+        ("accuracy", "Now the simple rival, a few lines of code. In accuracy", "%"),
+        ("ece", "in calibration error", "%"),
+    )
+}
+say(
+    told["accuracy"],
+    f"The first stage brings {100 * (accuracy[STAGE] - accuracy['CE']):+.1f} points of it, what comes"
+    f" after {100 * (accuracy['SiDyP'] - accuracy[STAGE]):+.1f}.",
+    told["nll"],
+    told["brier"],
+    when(
+        (rivals.loc["SiDyP", ["nll", "brier"]] < rivals.loc["CE", ["nll", "brier"]]).all()
+        and accuracy["SiDyP"] > accuracy["CE"],
+        "The gain is not bought with false sureness.",
+    ),
+    rival_told["accuracy"],
+    rival_told["ece"][0].upper() + rival_told["ece"][1:],
+    told["macro_f1"],
+    "Keep that in mind for the next sections.",
+)
 
 # %% tags=["check"]
 assert scores[["accuracy", "macro_f1", "ece"]].apply(lambda part: part.between(0, 1)).all(axis=None)
+for column in told:
+    told[column].check(rivals[column], alt if column == "accuracy" else "")
+for column in rival_told:
+    rival_told[column].check(rivals[column])
 assert (scores["n"] > 0).all()
 if run.as_given:
-    accuracy, sidyp = scores["accuracy"], scores.loc["SiDyP"]
+    sidyp = scores.loc["SiDyP"]
     assert 0.3 < (noisy_label != label).mean() < 0.6
     assert accuracy["SiDyP"] > accuracy["CE"] + 0.1, "SiDyP should beat CE by far"
     stage = accuracy["SiDyP's first stage"]
@@ -217,16 +235,30 @@ corrections = run["corrections"].set_index("labels")
 rates = ["changed", "correction_rate", "harm_rate", "accuracy_before", "accuracy_after"]
 corrections[rates].round(2)
 
-# %% [markdown]
-# CE has learnt most of its labels by heart: it repeats the wrong ones and so corrects few. The first stage
-# corrects more; the neighbours make the great step; the diffusion keeps what they found and adds a little
-# here.
+# %% tags=["finding"]
+right_share = corrections["accuracy_after"]
+refined = corrections.loc["SiDyP, refined"]
+repeated = corrections.loc["CE's predictions", "changed"]
+told = say(
+    f"Right are, of the labels by each, {ranked(right_share)}.",
+)
+say(
+    told,
+    f"SiDyP turns {amount(refined['correction_rate'])} of the wrong labels right, and {amount(refined['harm_rate'])} of the"
+    " right ones wrong.",
+    when(
+        repeated < 0.2,
+        "CE changes only"
+        f" {amount(repeated)} of the labels: it has learnt"
+        " most of them by heart, and repeats the wrong ones.",
+    ),
+)
 
 # %% tags=["check"]
 own = corrections.loc["the observed labels"]
 assert own["changed"] == 0
 assert abs(own["accuracy_after"] - own["accuracy_before"]) < 1e-6
-refined = corrections.loc["SiDyP, refined"]
+told.check(right_share)
 if run.as_given:
     found = corrections["accuracy_after"]
     assert refined["correction_rate"] > 0.6, "most wrong labels should be turned right"
@@ -267,34 +299,50 @@ pd.DataFrame(
     }
 ).set_index("class").round(2)
 
+# %% tags=["finding"]
+found_by = pd.DataFrame(
+    {name: recall[name].to_numpy()[order] for name in shown}, index=[names[c] for c in order]
+)
+seen = found_by.dropna()
+largest = seen.index[0]
+gone = seen.index[(seen["SiDyP"] < 0.05) & (seen["CE on clean labels"] > 0.2)]
+kept_by_ce = [name for name in gone if seen.loc[name, "CE"] > 0.05]
+nobody = [name for name in gone if believed[names.index(name)] == 0]
+told = say(
+    f"Of the largest class, {largest}, SiDyP finds {amount(seen.loc[largest, 'SiDyP'])} of the test texts,",
+    f"{gap(seen.loc[largest, 'SiDyP'], seen.loc[largest, 'CE'])} CE.",
+    when(
+        len(gone),
+        f"Of {listed(gone)} it finds next to none, though CE on clean labels finds more than one in five; CE on"
+        f" the same labels finds some of {listed(kept_by_ce)}.",
+        "No class of the figure is lost here that clean labels would find.",
+    ),
+    when(
+        nobody,
+        f'The column "not suspect" tells why for {listed(nobody)}: nobody is left. To suspect all labels of a'
+        " class may be right for each and is fatal for the class. A class that no believed text carries is no candidate"
+        " in anybody's prior, and what is never drawn from the prior the diffusion model never learns to say.",
+    ),
+    "Accuracy hardly tells about small classes; macro F1 does.",
+)
+told
+
 # %% [markdown]
-# The large classes gain much. Three small ones are not found at all by SiDyP, though CE on clean labels finds
-# many of their texts; two of them CE had lost as well, one it had not.
-#
-# The column "not suspect" tells why: nobody is left. SmolLM2 gives the label *money-fx* to two dozen texts,
-# nearly all of them wrongly; to suspect them all is right for each and fatal for the class. A class that no
-# believed text carries is no candidate in anybody's prior, and what is never drawn from the prior the
-# diffusion model never learns to say. Accuracy does not tell, because these classes are small; macro F1
-# does.
-#
-# What could be done? Ask a person, or a better annotator, about a few texts of such classes (notebooks 04
-# and 05 spend a budget), or look at the classes' sizes before and after a correction.
+# What could be done about a class that is lost? Ask a person, or a better annotator, about a few texts of such
+# classes (notebooks 04 and 05 spend a budget), or look at the classes' sizes before and after a correction.
 
 # %% tags=["check"]
-found_by = {name: recall[name].to_numpy() for name in shown}
-weighted = np.nansum(found_by["SiDyP"] * np.bincount(setup.clean["test"]["label"][:], minlength=len(names)))
+weighted = np.nansum(recall["SiDyP"] * np.bincount(setup.clean["test"]["label"][:], minlength=len(names)))
 assert abs(weighted / len(setup.clean["test"]) - scores.loc["SiDyP", "accuracy"]) < 1e-3, (
     "accuracy is the mean recall by the classes' sizes"
 )
+for name in gone:
+    assert recall["SiDyP"][names.index(name)] < 0.05 < recall["CE on clean labels"][names.index(name)]
 if run.as_given:
-    big, small = order[:2], order[2:]
-    assert (found_by["SiDyP"][big] > found_by["CE"][big] + 0.1).all(), "the two largest classes gain"
-    lost = small[found_by["SiDyP"][small] < 0.1]
-    assert len(lost) >= 1, "some small class is not found at all"
-    assert found_by["CE on clean labels"][lost].mean() > 0.4, "with clean labels it would be"
-    assert (believed[lost] == 0).all(), "nobody who is believed carries their label"
-    assert (believed[big] > 20).all()
-    assert (found_by["CE"][lost] > 0.3).any(), "one of them CE had not lost"
+    assert (seen["SiDyP"][:2] > seen["CE"][:2] + 0.1).all(), "the two largest classes gain"
+    assert len(gone) >= 1, "some small class is not found at all"
+    assert nobody, "nobody who is believed carries its label"
+    assert kept_by_ce, "one of them CE had not lost"
 
 # %% [markdown]
 # ## 6. Calibration
@@ -330,17 +378,30 @@ by_bins = pd.DataFrame({
 })  # fmt: skip
 (100 * by_bins).round(1)
 
+# %% tags=["finding"]
+sure = {name: nk.widgets.compute_reliability(p[name], truth) for name in ("CE", "SiDyP", ablations[-1])}
+on_test = scores["ece"]
+told = say(
+    f"On all test texts, in ECE, {compare(on_test, 'SiDyP', 'CE')};",
+    f"{compare(on_test, ablations[-1], 'SiDyP')} (notebook 08 shows what ten steps do).",
+)
+say(
+    told,
+    *(
+        f"{name} says {amount(view.confidence, digits=0)} on average, and is right in {amount(view.accuracy, digits=0)}:"
+        f" {'too sure' if view.confidence > view.accuracy + 0.01 else 'not sure enough' if view.confidence < view.accuracy - 0.01 else 'about as sure as right'}."
+        for name, view in sure.items()
+    ),
+)
+
 # %% [markdown]
-# CE is too sure here (its line is below the diagonal), and right less often. SiDyP is nearer to the
-# diagonal. With ten steps and the weighted loss, as published, it is right as often but close to 100 % sure
-# of nearly everything: notebook 08 shows why.
-#
 # And the number itself? Splitting bins of equal width never makes it smaller, for any model, and mostly makes
-# it larger: a small bin strays from the diagonal by chance. (These are figures for the 400 recorded texts;
-# the tables above are for all test texts.) An ECE without its number of bins, their kind and the number of
-# texts says little, and differences of a point or two say nothing.
+# it larger: a small bin strays from the diagonal by chance. (The figures by bins are for up to 400 recorded
+# texts.) An ECE without its number of bins, their kind and the number of texts says little, and differences of
+# a point or two say nothing.
 
 # %% tags=["check"]
+told.check(on_test)
 assert (by_bins.loc["30 bins"] >= by_bins.loc["15 bins"] - 1e-6).all(), "splitting bins never lowers the ECE"
 assert (by_bins.loc["15 bins"] >= by_bins.loc["5 bins"] - 1e-6).all()
 if run.as_given:
@@ -362,21 +423,29 @@ if run.as_given:
 parts = scores.loc[["SiDyP", *ablations], columns]
 parts.round(3)
 
-# %% [markdown]
-# - **Prior not moved**: about the same. The "dynamic" in the name does little on these texts.
-# - **One branch**: worse in the recorded run, by some points. When the same language model labelled the texts
-#   in another number format (bf16; one label in seventeen was another), it was slightly better; and in three
-#   runs on more texts ([benchmarks page](../benchmarks/README.md)) there is no difference. One run cannot tell a small effect from chance.
-# - **Suspects by distance**, as published: clearly worse, in calibration above all. Notebook 07 showed that
-#   this score finds fewer of the wrong labels. What is done about suspects can be no better than who is
-#   suspected.
-# - **Weighted loss and ten steps**, as published: as often right, and far too sure.
-#
-# So the strength of the method on these labels is in detection and neighbours, and its calibration in asking
-# the diffusion model once instead of ten times. That is our reading of one set of 300 texts, of one language
-# model's labels.
+# %% tags=["finding"]
+changes = parts["accuracy"]
+change_told = {
+    name: say(
+        f"- {compare(changes, name, 'SiDyP')} in accuracy; its ECE is"
+        f" {gap(parts['ece'][name], parts['ece']['SiDyP'])} SiDyP's."
+    )
+    for name in ablations
+}
+largest_loss = changes.drop("SiDyP").idxmin()
+say(
+    *change_told.values(),
+    f'\n\nMost accuracy is lost by "{largest_loss}".'
+    if changes[largest_loss] < changes["SiDyP"] - 0.005
+    else "\n\nNo change costs accuracy here.",
+    "What is done about suspects can be no better than who is suspected (notebook 07). One run cannot tell a small",
+    "effect from chance: a point or two here is nothing, and the [benchmarks page](../benchmarks/README.md) has more",
+    "texts and more seeds. This is one set of texts, and one annotator's labels.",
+)
 
 # %% tags=["check"]
+for sentence in change_told.values():
+    sentence.check(changes)
 if run.as_given:
     change = parts.drop("SiDyP") - parts.loc["SiDyP"]
     assert abs(change.loc["prior not moved", "accuracy"]) < 0.03, "moving the prior does little"
@@ -384,11 +453,27 @@ if run.as_given:
     assert change.loc["suspects by distance, as published", "ece"] > 0.03
     assert abs(change.loc["one branch", "accuracy"]) < 0.1, "one run tells no more"
 
-# %%
+# %% tags=["result"]
+result = (
+    scores[columns]
+    .reset_index()
+    .rename(
+        columns={
+            "accuracy": "test accuracy",
+            "macro_f1": "macro F1",
+            "nll": "NLL",
+            "brier": "Brier score",
+            "ece": "ECE",
+        }
+    )
+)
 setup.write(
-    scores=run["scores"], corrections=run["corrections"],
+    result=result,
+    scores=run["scores"],
+    corrections=run["corrections"],
     recall=recall.assign(**{"class": names}),
-)  # fmt: skip
+)
+result.round(3)
 
 # %% [markdown]
 # ## 8. The method on one page
@@ -410,6 +495,8 @@ Markdown(f"<details><summary>SiDyP, the whole method</summary>\n\n```python\n{pa
 
 # %% [markdown]
 # ## Takeaways
+#
+# Those of the recorded runs; what yours found stands in the sentences above.
 #
 # - SiDyP turns labels of which nearly half are wrong into a classifier far above CE, and better calibrated.
 # - Show the simple rival. Neighbours alone get most of the way.
@@ -493,6 +580,8 @@ nk.check.sidyp.score()
 # %% [markdown]
 # ## Instructor's note
 #
+# Where it speaks of results, they are those of the recorded runs.
+#
 # **Time:** 60 minutes: predictions and corrections 20, who pays 15, calibration with the explorer 15,
 # ablations 10.
 #
@@ -506,3 +595,25 @@ nk.check.sidyp.score()
 # ## Next
 #
 # [10_compare](10_compare.ipynb) runs every method on your own data, with more than one seed.
+
+# %% [markdown]
+# <details><summary>Times, places to run this, and the papers' parts in the code</summary>
+#
+# {{measured}}
+#
+# {{places}}
+#
+# **The papers.** SiDyP: [simplex label diffusion with a dynamic prior](https://arxiv.org/abs/2505.19675)
+# (2025), after its published description. Calibration: *On Calibration of Modern Neural Networks* (Guo et
+# al., [arXiv 1706.04599](https://arxiv.org/abs/1706.04599)).
+#
+# | in the paper | in the code |
+# |---|---|
+# | first stage: co-regularised branches | `nlkit.methods.sidyp.branches` |
+# | noise detection, dynamic prior | `nlkit.methods.sidyp.detection`, `nlkit.methods.sidyp.prior` |
+# | second stage: simplex diffusion | `nlkit.methods.sidyp.refinement`, `nlkit.methods.sidyp.diffusion` |
+# | P(y given x) = (1/M) Σ_m Σ_ỹ P_diff,m(y given ỹ, x) · P_clf,m(ỹ given x) | `nlkit.methods.sidyp.posterior` |
+# | the whole | `nlkit.SiDyP` |
+# | expected calibration error | `nlkit.reliability`, `nlkit.metrics.ece` |
+#
+# </details>

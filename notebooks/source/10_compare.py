@@ -1,31 +1,16 @@
 # %% [markdown]
 # # Compare: every method, and how to report honestly
 #
-# **You will learn**
+# Everyone's own method wins in everyone's own paper; a fair comparison takes the same labels, the same effort, simple rivals and several seeds.
 #
-# - what makes a comparison fair, and what quietly makes it unfair;
-# - how all the methods of nlkit do on the same data, at the last epoch and at one chosen by noisy labels;
-# - what a test set of a few hundred texts allows to say: intervals, and paired differences;
-# - that no method is best everywhere, and that the winner of a comparison looks better than it is;
-# - how to run all this on your own files.
+# **Afterwards you can**
+#
+# - say what makes a comparison fair, and what quietly makes it unfair;
+# - say what a test set of a few hundred texts allows to claim: intervals, and paired differences;
+# - say why the winner of a comparison looks better than it is;
+# - run all methods on your own files.
 #
 # **You need** notebooks 05 (NoiseAL) and 09 (SiDyP); the rivals are explained where they appear.
-#
-# {{measured}}
-#
-# {{places}}
-#
-# | in the papers | in the code |
-# |---|---|
-# | NoiseAL (arXiv 2504.02901) | `nk.NoiseAL` |
-# | SiDyP (arXiv 2505.19675) | `nk.SiDyP` |
-# | generalised cross-entropy, GCE (Zhang and Sabuncu 2018, arXiv 1805.07836) | `nk.Baseline(loss="gce")` |
-# | symmetric cross-entropy, SCE (Wang et al. 2019, arXiv 1908.06112) | `nk.Baseline(loss="sce")` |
-# | early-learning regularisation, ELR (Liu et al. 2020, arXiv 2007.00151) | `nk.Baseline(loss="elr")` |
-# | mixup (Zhang et al. 2018, arXiv 1710.09412), of sentence embeddings | `nk.Baseline(loss="mixup")` |
-# | confident learning (Northcutt et al. 2021, arXiv 1911.00068), by cleanlab | `nk.ConfidentLearning` |
-# | labels of the nearest neighbours | `nk.KNNRelabel` |
-# | bootstrap interval (Efron 1979) | `nk.metrics.bootstrap_interval` |
 
 # %% tags=["setup"]
 # {{setup}}
@@ -57,10 +42,12 @@ import numpy as np
 import pandas as pd
 
 import nlkit as nk
+from nlkit.course.saying import amount, compare, extremes, listed, say, when
 
 setup = nk.course.setup(
     profile=profile, seed=seed, dataset=dataset, train_size=train_size, test_size=test_size, noise=noise,
     noise_rate=noise_rate, encoder=encoder, annotator=annotator, recorded=recorded, results=results,
+    recording="compare_methods",
 )  # fmt: skip
 LAST, BEST = nk.comparing.LAST, nk.comparing.BEST
 draws = range(seed, seed + seeds)
@@ -114,7 +101,7 @@ pd.DataFrame(
 
 
 # %%
-def compare(makers):
+def comparison_of(makers):
     def experiment():
         scores, guess = nk.comparing.compare(by_seed, makers)
         return {"scores": scores, "guess": guess}
@@ -123,14 +110,14 @@ def compare(makers):
 
 
 more = {"query_budget": query_budget, "seeds": seeds} | ({"data": data} if data else {})
-run_plain = setup.run("compare_baselines", compare(plain), **more)
+run_plain = setup.run("compare_baselines", comparison_of(plain), **more)
 run_plain
 
 # %% [markdown]
 # Then the methods with several models. NoiseAL may ask the language model `query_budget` questions a run.
 
 # %%
-run_large = setup.run("compare_methods", compare(large), **more)
+run_large = setup.run("compare_methods", comparison_of(large), **more)
 run_large
 
 # %%
@@ -167,25 +154,58 @@ for ax, (selected, rows) in zip(np.atleast_1d(axes), scores.groupby("selected", 
     ax.set_title(selected)
 nk.plots.show(fig, alt)
 
-# %% [markdown]
-# **What we saw.** At the last epoch the methods lie far apart: CE and label smoothing have memorised. At the
-# best epoch by noisy validation they come much closer, and the order changes: **how an epoch is selected
-# matters as much as the method**. A paper that gives the best epoch to its own method and the last one to
-# its rivals proves nothing.
-#
-# Both methods of this course are well above CE's last epoch, and well calibrated there, with no selection.
-# But so are others that are much simpler: confident learning is within a point or two of NoiseAL at the last
-# epoch, and not behind it at the best one.
+# %% tags=["finding"]
+mean = scores.pivot_table(index="method", columns="selected", values="accuracy")
+ece = scores.pivot_table(index="method", columns="selected", values="ece")
+told = {
+    selected: say(
+        f"{'At the last epoch' if selected == LAST else 'At the best epoch by noisy validation'},"
+        f" {extremes(mean[selected])}."
+    )
+    for selected in mean
+}
+ours_told = {
+    name: say(
+        f"At the last epoch {compare(mean[LAST], name, 'CE')}; its ECE is {amount(ece.loc[name, LAST])}."
+    )
+    for name in OURS
+    if name in mean.index
+}
+ahead = [
+    name
+    for name in mean.index
+    if name not in OURS and mean.loc[name, LAST] >= mean.loc["NoiseAL", LAST] - 0.01
+]
+apart = (mean.max() - mean.min()).dropna()
+say(
+    "**What we saw.**",
+    *told.values(),
+    when(
+        len(apart) > 1
+        and list(mean[LAST].sort_values().index)
+        != list(mean[mean.columns.drop(LAST)[0]].sort_values().index),
+        f"Between best and worst lie {listed(f'{100 * points:.1f} points ({selected})' for selected, points in apart.items())},"
+        " and the order changes: **how an epoch is selected matters**. A paper that gives the best epoch to its own method"
+        " and the last one to its rivals proves nothing.",
+    ),
+    *ours_told.values(),
+    when(
+        ahead,
+        f"Within a point of NoiseAL at the last epoch, or above it, of the others: {listed(ahead)}.",
+        "No other method comes within a point of NoiseAL at the last epoch.",
+    ),
+)
 
 # %% tags=["check"]
-mean = scores.pivot_table(index="method", columns="selected", values="accuracy")
+for selected, sentence in told.items():
+    sentence.check(mean[selected].dropna())
+for sentence in ours_told.values():
+    sentence.check(mean[LAST].dropna())
 assert set(scores["method"]) == set(makers), "every method of nk.METHODS was run"
 assert (scores.groupby(["method", "selected"]).size() == seeds).all()
 assert scores[["accuracy", "macro_f1", "ece"]].apply(lambda column: column.between(0, 1)).all(axis=None)
 assert np.allclose((guess == truth).mean(1), scores["accuracy"], atol=1e-5), "guesses belong to the scores"
 if run_plain.as_given and run_large.as_given:
-    ece = scores.pivot_table(index="method", columns="selected", values="ece")
-    apart = mean.max() - mean.min()
     assert apart[LAST] > apart[BEST] + 0.02, "selection brings the methods together"
     assert list(mean[LAST].sort_values().index) != list(mean[BEST].sort_values().index)
     assert (mean.loc[OURS, LAST] > mean.loc["CE", LAST] + 0.05).all(), "ours beat CE's last epoch"
@@ -220,15 +240,25 @@ alt = nk.plots.draw_differences(
 )
 nk.plots.show(fig, alt)
 
-# %% [markdown]
-# **What we saw.** All methods at their last epoch, beside CE at its best by noisy validation. A full dot says
-# that the interval leaves zero out, a hollow one that it does not. The intervals of the three best methods'
-# accuracies overlap; whether two of them differ, only their own paired difference could tell.
-#
-# An interval that leaves zero out is no proof either. With nine comparisons at 95 %, chance alone gives one
-# such result in a third of all cases (exercise 2). And the interval knows only these texts and these seeds.
+# %% tags=["finding"]
+apart_from_zero = sure_last[(sure_last["difference_low"] > 0) | (sure_last["difference_high"] < 0)]
+top = sure_last.nlargest(3, "accuracy")
+overlap = top["low"].max() < top["high"].min()
+told = say(
+    f"**What we saw.** All methods at their last epoch, beside CE, {against[1]}. A full dot says that the interval leaves",
+    f"zero out, a hollow one that it does not: full are {listed(apart_from_zero['method'])}.",
+    f"The accuracies' intervals of the three best, {listed(top['method'])}, {'overlap' if overlap else 'do not all overlap'};",
+    "whether two of them differ, only their own paired difference could tell.\n\n",
+    f"An interval that leaves zero out is no proof either. With {len(sure_last)} comparisons at 95 %, chance alone gives",
+    f"one such result with a probability of up to {amount(1 - 0.95 ** len(sure_last), digits=0)} (exercise 2). And the interval",
+    "knows only these texts and these seeds.",
+)
+told
 
 # %% tags=["check"]
+for row in sure_last.itertuples():
+    inside = row.difference_low <= 0 <= row.difference_high
+    assert (row.method in set(apart_from_zero["method"])) == (not inside), "full dots leave zero out"
 assert ((sure["low"] <= sure["accuracy"]) & (sure["accuracy"] <= sure["high"])).all()
 reference = sure.set_index(["method", "selected"]).loc[against]
 assert reference["difference"] == reference["difference_low"] == reference["difference_high"] == 0
@@ -239,8 +269,7 @@ if run_plain.as_given and run_large.as_given:
     assert (sure_last["difference_high"] - sure_last["difference_low"] < unpaired).mean() > 0.8, (
         "pairing helps"
     )
-    top = sure_last.nlargest(3, "accuracy")
-    assert top["low"].max() < top["high"].min(), "the intervals of the three best overlap"
+    assert overlap, "the intervals of the three best overlap"
 
 # %% [markdown]
 # ## 4. The winner looks better than it is
@@ -262,10 +291,14 @@ print(f"on the half that chose {100 * halves['chosen_on'].mean():.1f} %,", end="
 print(f"on the other {100 * halves['elsewhere'].mean():.1f} %: {100 * lost:.1f} points less")
 winners.rename("times the winner").rename_axis("method and selection").head(5).to_frame()
 
-# %% [markdown]
-# **What we saw.** The same predictions are better where they won, and it is not always the same one that
-# wins. Part of a winner's lead is luck with the texts on which it was chosen. The remedy is to choose on
-# other data than one reports on, or to say that one did not.
+# %% tags=["finding"]
+say(
+    f"**What we saw.** The winner of one half {'loses' if lost > 0 else 'gains'} {abs(100 * lost):.1f} points on the other, on average,",
+    f"and {len(winners)} of {len(every)} win at least once; most often {winners.index[0]}, in",
+    f"{amount(winners.iloc[0] / len(halves), digits=0)} of the draws.",
+    "Part of a winner's lead is luck with the texts on which it was chosen. The remedy is to choose on other data than one",
+    "reports on, or to say that one did not.",
+)
 
 # %% tags=["check"]
 assert winners.sum() == len(halves)
@@ -322,46 +355,49 @@ places = nk.comparing.ranks(
 )
 places.round(1)
 
+# %% tags=["finding"]
+everything = grid["grid"]
+only = places.drop(columns="mean")
+first, last_rows = only.idxmin(), everything.query("selected == @LAST")
+setting = ["dataset", "noise", "noise_rate"]
+by_setting = last_rows.round({"noise_rate": 2}).groupby([*setting, "method"])["accuracy"].mean()
+best_of = by_setting.groupby(setting).max()
+chosen = nk.comparing.ranks(everything.query("selected != @LAST").round({"noise_rate": 2}), setting)["mean"]
+hardest = " ".join(map(str, best_of.idxmin()))
+told = say(
+    "**What we saw.**",
+    f"- The {only.shape[1]} settings have **{first.nunique()} different winners** at the last epoch:"
+    f" {listed(f'{name} ({(first == name).sum()})' for name in first.value_counts().index)}.",
+    f"- On the whole {places.index[0]} has the best place at the last epoch ({places['mean'].iloc[0]:.1f} on average), then"
+    f" {listed(f'{name} ({place:.1f})' for name, place in places['mean'].iloc[1:3].items())}. NoiseAL and SiDyP were developed"
+    " on these two corpora here, with noise made like this. It may be no accident, and it is why a comparison needs data"
+    " on which nobody has tuned.",
+    f"- Where noisy validation labels choose the epoch, NoiseAL is number {list(chosen.index).index('NoiseAL') + 1} of"
+    f" {len(chosen)}, and {chosen.index[0]} is first.",
+    f"- The hardest setting, where the best method has least ({amount(best_of.min())}), is {hardest}.",
+)
+told
+
 # %% [markdown]
-# **What we saw.**
-#
-# - Different settings have **different winners**.
-# - By their last epoch SiDyP has the best place on the whole, and NoiseAL the next. Both were developed on these
-#   two corpora here, with noise made like this. It may be no accident, and it is why a comparison needs data on
-#   which nobody has tuned.
-# - **Confident learning** comes third, is a simple thing, and is first where most of the noise looks like a
-#   rule: 20 Newsgroups, asymmetric noise of 0.4.
-# - Where noisy validation labels choose the epoch, NoiseAL is in the middle: early stopping takes from its
-#   rivals what it corrects, and from it what it has learnt since.
-# - Asymmetric noise of 0.4 is the hardest: two in five texts of a class carry the same wrong label, and what
-#   has a rule looks right.
-#
-# This holds for this size and this profile. The [benchmarks page](../benchmarks/README.md)
-# has more training texts, profile `class`, and labels
-# by a language model, where the order is another one.
+# This holds for this size and this profile. The [benchmarks page](../benchmarks/README.md) has more training texts,
+# profile `class`, and labels by a language model, where the order is another one.
 
 # %% tags=["check"]
-everything = grid["grid"]
 runs_of = everything.groupby(["dataset", "noise", "noise_rate", "method"]).size()
 assert len(runs_of) == 8 * everything["method"].nunique()
 assert (runs_of == 2 * len(GRID["seeds"])).all(), "all methods in all settings, at both epochs"
 n = everything["method"].nunique()
-only = places.drop(columns="mean")
 assert np.allclose(only.sum(), n * (n + 1) / 2), "places of a setting sum to 1 + … + n"
-first = only.idxmin()
-assert first.nunique() >= 3, "different settings have different winners"
+for column in only:
+    assert only.loc[first[column], column] == only[column].min(), "a winner has the first place"
 if not grid.live:
+    assert first.nunique() >= 3, "different settings have different winners"
     assert places.index[:3].tolist() == ["SiDyP", "NoiseAL", "ConfidentLearning"]
     assert first["20ng asymmetric 0.4"] == "ConfidentLearning"
-    chosen = everything.query("selected != @LAST").round({"noise_rate": 2})
-    chosen = nk.comparing.ranks(chosen, ["dataset", "noise", "noise_rate"]).index.tolist()
-    assert 3 <= chosen.index("NoiseAL") <= n - 3, "in the middle"
-    last = everything.query("selected == @LAST")
-    means = last.groupby(["dataset", "noise", "noise_rate", "method"])["accuracy"].mean()
-    best = means.groupby(["dataset", "noise", "noise_rate"]).max().reset_index()
-    hardest = best.loc[best.groupby("dataset")["accuracy"].idxmin()]
-    assert set(hardest["noise"]) == {"asymmetric"}
-    assert (hardest["noise_rate"] > 0.3).all()
+    assert 3 <= list(chosen.index).index("NoiseAL") <= n - 3, "in the middle"
+    for dataset in GRID["datasets"]:
+        kind, rate = best_of[dataset].idxmin()
+        assert (kind, rate) == ("asymmetric", 0.4), "the hardest"
 
 # %% [markdown]
 # ## 6. A report to be proud of
@@ -376,7 +412,7 @@ if not grid.live:
 # - What it **cost**: time, memory, questions to a language model.
 # - Who the **annotator** was. A simulated one is called simulated.
 
-# %%
+# %% tags=["result"]
 table = (
     scores.groupby(["method", "selected"], sort=False)
     .agg(
@@ -388,8 +424,10 @@ table = (
     )
     .reset_index()
 )  # fmt: skip
-setup.write(table=table, differences=sure, data=data or dataset, query_budget=query_budget)
-table.drop(columns="seconds").round(3)
+result = table.assign(method=table["method"] + ", " + table["selected"])
+result = result.drop(columns=["selected", "seconds", "seeds"])
+setup.write(result=result, table=table, differences=sure, data=data or dataset, query_budget=query_budget)
+result.round(3)
 
 # %% [markdown]
 # ## 7. On your data
@@ -409,6 +447,8 @@ table.drop(columns="seconds").round(3)
 # these methods helps you. (`nk.load_dataset` reads files with other names of columns.)
 #
 # ## Takeaways
+#
+# Those of the recorded runs; what yours found stands in the sentences above.
 #
 # - Same data, same models, same selection, simple rivals, several seeds. Otherwise it is no comparison.
 # - How an epoch is selected matters as much as the method.
@@ -485,6 +525,8 @@ nk.check.compare.score()
 # %% [markdown]
 # ## Instructor's note
 #
+# Where it speaks of results, they are those of the recorded runs.
+#
 # - **Timing**: 60 minutes. Sections 1 and 2 take 20, sections 3 and 4 take 20, the explorer 10, the report
 #   10.
 # - **Misconceptions**: that overlapping intervals of two methods prove them equal (look at the paired
@@ -499,3 +541,24 @@ nk.check.compare.score()
 # - Set `noise = "llm"`: the language model's labels, and all methods on them. It asks for every text once.
 # - Add a method of your own to `nlkit/methods/registry.py` (see [CONTRIBUTING.md](../CONTRIBUTING.md)): it appears
 #   here by itself.
+
+# %% [markdown]
+# <details><summary>Times, places to run this, and the papers' parts in the code</summary>
+#
+# {{measured}}
+#
+# {{places}}
+#
+# | in the papers | in the code |
+# |---|---|
+# | NoiseAL (arXiv 2504.02901) | `nk.NoiseAL` |
+# | SiDyP (arXiv 2505.19675) | `nk.SiDyP` |
+# | generalised cross-entropy, GCE (Zhang and Sabuncu 2018, arXiv 1805.07836) | `nk.Baseline(loss="gce")` |
+# | symmetric cross-entropy, SCE (Wang et al. 2019, arXiv 1908.06112) | `nk.Baseline(loss="sce")` |
+# | early-learning regularisation, ELR (Liu et al. 2020, arXiv 2007.00151) | `nk.Baseline(loss="elr")` |
+# | mixup (Zhang et al. 2018, arXiv 1710.09412), of sentence embeddings | `nk.Baseline(loss="mixup")` |
+# | confident learning (Northcutt et al. 2021, arXiv 1911.00068), by cleanlab | `nk.ConfidentLearning` |
+# | labels of the nearest neighbours | `nk.KNNRelabel` |
+# | bootstrap interval (Efron 1979) | `nk.metrics.bootstrap_interval` |
+#
+# </details>

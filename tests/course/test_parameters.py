@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -113,6 +114,26 @@ def test_both_models_dynamics_are_one_run_for_both_notebooks():
     assert (run["noisy_label"] == made.noisy_label).all()
     assert run["issues"].dtype == bool
     assert set(run["history"]["model"]) == {"strong", "weak"}
+
+
+def test_other_settings_than_the_recorded_ones_are_told():
+    made = course.setup(**GOOD, recording="dynamics")
+    assert made.changed["train_size"] == (600, 120)
+    assert "noise_rate" not in made.changed
+    assert "other settings than the recorded run's: " in repr(made)
+    assert "train_size 120 (recorded: 600)" in repr(made)
+
+
+@pytest.mark.parametrize("injected", ["noise_rte = 0.2", "noise_rate = 0.2"])
+def test_a_misspelt_parameter_of_papermill_fails_in_the_set_up(injected, monkeypatch):
+    cells = ["", "import os", "noise_rate = 0.4\nseed = 0", f"# Parameters\n{injected}\n", "setup(…)"]
+    shell = SimpleNamespace(user_ns={"In": cells})
+    monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: shell)
+    if injected.startswith("noise_rate"):
+        assert course.setup(**GOOD).noise_rate == 0.4
+    else:
+        with pytest.raises(ValueError, match=r"'noise_rte' is no parameter .*did you mean 'noise_rate'\?"):
+            course.setup(**GOOD)
 
 
 def test_shows_what_runs(good):

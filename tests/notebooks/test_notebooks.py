@@ -134,9 +134,9 @@ class TestParts:
             rest = with_note[0][with_note[0].index("## Next") :]
             assert rest in [cell.source for cell in student.cells]
 
-    def test_checks_and_setup_are_folded(self):
+    def test_what_is_no_reading_matter_is_folded(self):
         for cell in committed(START).cells:
-            folded = bool({"check", "setup"} & set(cell.metadata.get("tags", [])))
+            folded = bool(sources.FOLDED & set(cell.metadata.get("tags", [])))
             assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == folded
 
     def test_two_versions(self):

@@ -197,6 +197,10 @@ class TestCourse:
             running.run(["03_splitting"], {"trainsize": 3}, tmp_path)
         with pytest.raises(ValueError, match="name='99' is not allowed: one of 00_start_here"):
             running.run(["99"], {}, tmp_path)
+        assert main(["course", "-p", "seed=1", "-p", "seed=2"]) == 2
+        assert "-p='seed' is not allowed: given as 1 and as 2" in capsys.readouterr().err
+        assert main(["course", "-p", "profile=class", "--profile", "paper"]) == 2
+        assert "--profile='paper' is not allowed" in capsys.readouterr().err
         assert main(["course", "-p", "seed"]) == 2
         assert "NAME=VALUE" in capsys.readouterr().err
         assert not executed.given
@@ -209,6 +213,10 @@ class TestCourse:
             assert parameters.get("recorded", False) is False
             assert parameters | {"profile": "class", "dataset": "r52", "seed": 3} == parameters, name
         assert f"{len(NAMES)} of {len(NAMES)} notebooks done" in capsys.readouterr().out
+
+    def test_a_profile_may_be_a_parameter(self, executed, tmp_path):
+        assert main(["course", "03_splitting", "-p", "profile=class", "--out", str(tmp_path)]) == 0
+        assert executed.given["03_splitting"]["profile"] == "class"
 
     def test_the_demo_prints_tables_and_place(self, executed, tmp_path, capsys, monkeypatch):
         rows = [{"method": "CE", "selected": "last epoch", "test accuracy": 0.5, "macro F1": 0.25}]

@@ -40,7 +40,7 @@ def executed(monkeypatch):
             raise PapermillExecutionError(1, 1, "boom()", "NameError", "boom", [])
         rows = [{"method": m, "test accuracy": 0.9 - parameters["noise_rate"] / n}
                 for n, m in enumerate(("CE", "NoiseAL"), start=1)]  # fmt: skip
-        Path(parameters["results"]).write_text(json.dumps({"settings": {}, "table": rows, "n": 3}))
+        Path(parameters["results"]).write_text(json.dumps({"settings": {}, "result": rows, "n": 3}))
 
     monkeypatch.setattr(running, "execute", execute)
     return given
@@ -113,6 +113,13 @@ class TestSweep:
             ({"dataset": "r8"}, {}, "dataset='r8' is not allowed: a list"),
             ({"seed": [1]}, {"seed": 2}, "either in grid or in parameters"),
             ({}, {}, "at least one parameter"),
+            ({"noiserate": [0.1]}, {}, r"did you mean 'noise_rate'\?"),
+            ({"noise_rate": ["much"]}, {}, "noise_rate='much' is not allowed: float, such as 0.4"),
+            ({"noise_rate": [0.1, 1.5]}, {}, "noise_rate=1.5 is not allowed"),
+            ({"noise": ["symmetric", "loud"]}, {}, "noise='loud' is not allowed: one of symmetric"),
+            ({"seed": [0, True]}, {}, "seed=True is not allowed: int"),
+            ({"dataset": ["r8", "r9"]}, {}, "source='r9' is not allowed"),
+            ({"train_size": [100, 10**6]}, {}, "train_size=1000000 is not allowed"),
         ],
     )  # fmt: skip
     def test_bad_requests_fail_before_anything_runs(self, executed, tmp_path, grid, parameters, message):
@@ -121,7 +128,7 @@ class TestSweep:
         assert not executed
 
     def test_a_table_that_is_not_written(self, executed, tmp_path):
-        with pytest.raises(ValueError, match=r"table='n' is not allowed: .*: table"):
+        with pytest.raises(ValueError, match=r"table='n' is not allowed: .*: result"):
             notebooks.sweep(NAME, {"noise_rate": [0.1]}, tmp_path, table="n")
 
 
@@ -161,11 +168,31 @@ class TestCommand:
         assert (tmp_path / f"{NAME}.png").exists()
         assert (tmp_path / f"{NAME}.txt").exists()
 
+    def test_values_of_one_name_are_joined(self, executed, tmp_path):
+        given = ["sweep", NAME, "-p", "noise_rate=0.1", "-p", "seed=1", "-p", "noise_rate=0.2"]
+        assert main([*given, "--out", str(tmp_path)]) == 0
+        assert [row["noise_rate"] for row in executed] == [0.1, 0.2]
+
+    def test_a_value_that_the_notebook_has_not_is_refused_before_anything_runs(
+        self, executed, tmp_path, capsys
+    ):
+        given = ["sweep", NAME, "-p", "seed=1", "--value", "acuracy", "--out", str(tmp_path)]
+        assert main(given) == 2
+        assert "--value='acuracy' is not allowed: one of test accuracy" in capsys.readouterr().err
+        assert not executed
+
     def test_failures(self, executed, tmp_path, capsys):
         assert main(["sweep", NAME, "-p", "seed=13", "--out", str(tmp_path)]) == 1
         assert "1 of 1 runs failed" in capsys.readouterr().err
         assert main(["sweep", NAME, "-p", "seeds=1", "--out", str(tmp_path)]) == 2
         assert "nlkit sweep: 'seeds' cannot be set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_every_notebook_shows_the_result_that_a_sweep_collects(name):
+    by, *numbers = sweeping.result_columns(name)
+    assert numbers
+    assert not {by, *numbers} & set(notebooks.parameters_of(running.committed(name)))
 
 
 @pytest.mark.slow

@@ -11,7 +11,11 @@ from math_core import LatexError, LatexToMathML
 from sphinx.util import logging
 
 PNG = "image/png"
-FOLDED = {"check": "Check: what the text claims, as code", "setup": "Set-up: only Colab needs it"}
+FOLDED = {
+    "check": "Check: what the text claims, as code",
+    "finding": "How the sentence is made",
+    "setup": "Set-up: only Colab needs it",
+}
 # The picture of the first page is the one of notebook 00 whose words begin so.
 FIRST_PAGE, FIRST_NOTEBOOK = "notebooks/build/site/index", "notebooks/00_start_here"
 FIRST_PICTURE = "Accuracy over the epochs"

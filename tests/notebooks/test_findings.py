@@ -1,0 +1,94 @@
+"""Sentences that state findings, in worlds that nobody tuned: names of what was recorded change places.
+
+Nothing is trained, so a world costs seconds. What was recorded of one method or kind of noise is said to
+be another's; a sentence that is true of the recorded run only is false there, and a check cell must find it.
+"""
+
+from __future__ import annotations
+
+import re
+from unittest.mock import patch
+
+import matplotlib as mpl
+import pytest
+
+import nlkit as nk
+from nlkit.course.parameters import Setup
+from nlkit.course.saying import Said
+from notebooks import build as notebooks
+
+SKIPPED = {"setup", "machine", "solution", "score"}
+# For each notebook: a recorded run, a table of it, and the column of names whose order is turned
+# round, except those that follow.
+TURNED = {
+    "00_start_here": [("start_noiseal", "scores", "method"), ("start_sidyp", "scores", "method"),
+                      ("start_sidyp", "cases", "case")],
+    "01_label_noise": [("label_noise", "costs", "kind")],
+    "02_memorisation": [("dynamics", "history", "model")],
+    "04_llm_annotator": [("llm_budget", "scores", "test accuracy")],
+    "05_noiseal": [("noiseal", "scores", "method"), ("noiseal_ablations", "runs", "method"),
+                   ("noiseal_sizes", "recall", "method")],
+    "06_llm_noise": [("llm_noise_pace", "curves", "noise")],
+    "07_dynamic_prior": [("dynamic_prior", "detection", "score", "both")],
+    "08_simplex_diffusion": [("simplex_diffusion", "believed", "shown"),
+                             ("simplex_diffusion", "heard", "observed label"),
+                             ("simplex_diffusion", "steps", "steps")],
+    "09_sidyp": [("sidyp", "corrections", "labels", "the observed labels")],
+    "10_compare": [("compare_baselines", "scores", "selected"), ("compare_methods", "scores", "selected")],
+}  # fmt: skip
+
+
+def turned(values, *kept):
+    """Let the names in a column change places: the first becomes the last, and some stay."""
+    names = [name for name in dict.fromkeys(values) if name not in kept]
+    return values.replace(dict(zip(names, reversed(names), strict=True)))
+
+
+def play(name, change, **parameters):
+    """Execute a notebook's cells here, without pictures; return its variables, and all that it said."""
+    read, said = Setup.run, []
+
+    def run(self, experiment, compute, **more):
+        found = read(self, experiment, compute, **more)
+        for table, column, *kept in (rest for own, *rest in change if own == experiment):
+            found.data[table] = found[table].assign(**{column: turned(found[table][column], *kept)})
+        found.as_given = not change
+        return found
+
+    nothing = lambda *anything, **more: None  # noqa: E731
+    explorers = [found for found in dir(nk.widgets) if found.endswith("_explorer") or found == "explore"]
+    space: dict = {"__name__": "notebook"}
+    with (
+        patch.object(Setup, "run", run),
+        patch.object(nk.plots, "show", nothing),
+        patch.multiple(nk.widgets, **dict.fromkeys(explorers, nothing)),
+        mpl.rc_context(),
+    ):
+        for cell in notebooks.read_solutions(name).cells:
+            tags = set(cell.metadata.get("tags", []))
+            if cell.cell_type == "code" and not tags & SKIPPED:
+                exec(compile(cell.source, f"{name}:{cell.id}", "exec"), space)
+                said += [value for value in space.values() if isinstance(value, Said) and value not in said]
+                if "parameters" in tags:
+                    space.update(parameters)
+    return space, said
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_no_sentence_is_false_where_names_have_changed_places(name):
+    space, said = play(name, TURNED.get(name, []))
+    assert len(said) >= 3
+    assert not [text for text in said if re.search(r"\bnan\b|\binf\b| None\b", text)]
+    by, *_ = space["result"].columns
+    assert space["result"][by].is_unique
+
+
+def test_a_false_sentence_is_found():
+    """The check cells themselves: a finding that is not told by this run's numbers stops the notebook."""
+    with (
+        patch(
+            "nlkit.course.saying.compare", lambda values, a, b, unit="%", near=0: f"{a} (99.9 %) is above {b}"
+        ),
+        pytest.raises(AssertionError, match=r"the text says 99\.9"),
+    ):
+        play("05_noiseal", [])
