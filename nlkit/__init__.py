@@ -41,6 +41,7 @@ _NAMES = {
     "noise_report": "noise.report",
     "reliability": "metrics.predictions",
     "review": "course.widgets.review",
+    "sweep": "study.sweeps.running",
     "to_csv": "data.writing",
     "transition_matrix": "noise.making",
 }

@@ -18,7 +18,7 @@ COMMANDS = {
     "answers": "list, export or delete the stored answers of language models",
     "clean": "look for wrong labels in a file of yours, mend what is sure, and report",
     "course": "execute the notebooks with papermill",
-    "sweep": "execute one notebook for many settings, and draw what it found",
+    "sweep": "run methods on a grid of settings (--grid), or one notebook for many settings",
     "demo": "execute the first notebook and print its tables",
 }
 
@@ -45,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         return answers.main(chosen.arguments)
     if chosen.command == "clean":
         return _clean(chosen.arguments)
+    if chosen.command == "sweep" and any(given.startswith("--grid") for given in chosen.arguments):
+        return _sweep(chosen.arguments)
     root = Path(__file__).resolve().parents[1]
     if not (root / "notebooks" / "build").is_dir():
         parser.error(f"{chosen.command} runs notebooks: it works in a clone of the repository (make setup)")
@@ -92,6 +94,40 @@ def _clean(arguments: list[str]) -> int:
     print(found)
     print(f"{Path(given.out) / 'report.html'} says more")
     return 0
+
+
+def _sweep(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser("nlkit sweep", description=COMMANDS["sweep"])
+    parser.add_argument("--grid", required=True, help="YAML: a value or a list of values for each field")
+    parser.add_argument("--results", default="outputs/sweep", help="folder of the records; %(default)s")
+    parser.add_argument("--engine", default="local", help="local (processes) or ray (a cluster); %(default)s")
+    parser.add_argument("--workers", type=int, help="processes at once (local); as there are cores")
+    parser.add_argument("--cores", type=int, default=1, help="threads a cell; %(default)s")
+    parser.add_argument("--gpus", type=float, default=0.0, help="share of a GPU a cell (ray); %(default)s")
+    parser.add_argument("--questions", type=int, help="most questions to an API, all cells together")
+    parser.add_argument("--money", type=float, help="most money for them, in the currency of their price")
+    parser.add_argument("--retry", action="store_true", help="run cells anew that failed")
+    given = parser.parse_args(arguments)
+    from nlkit import Budget, sweep
+    from nlkit.study.sweeps.grid import read_grid
+
+    limits = {name: most for name in ("questions", "money") if (most := getattr(given, name)) is not None}
+    try:
+        found = sweep(
+            read_grid(given.grid), given.engine, given.results, workers=given.workers, cores=given.cores,
+            gpus=given.gpus, budget=Budget(**limits) if limits else None, retry=given.retry,
+        )  # fmt: skip
+    except (ImportError, OSError, ValueError) as error:
+        parser.error(str(error))
+    shown = ["method", "dataset", "noise", "rate", "accuracy", "best_accuracy"]
+    mean = found[shown].groupby(shown[:4], sort=False, dropna=False).mean().mul(100).round(1)
+    print(mean.reset_index().to_string(index=False))
+    bad = found[found["status"] == "failed"]
+    for _, row in bad.iterrows():
+        why = row["error"].splitlines()[0]
+        print(f"\nfailed: {row['method']} on {row['dataset']}, seed {row['seed']}: {why}")
+    print(f"\n{len(found) - len(bad)} of {len(found)} cells done; records: {Path(given.results) / 'cells'}")
+    return int(len(bad) > 0)
 
 
 def _label_map(given: str | None) -> Any:

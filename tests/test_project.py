@@ -35,8 +35,7 @@ def test_one_version():
 
 
 def test_every_requirement_is_pinned_to_a_version_it_allows():
-    # Ray is for sweeps over many machines, and installed there.
-    assert {*EXTRAS, "ray"} == PROJECT["optional-dependencies"].keys()
+    assert {*EXTRAS} == PROJECT["optional-dependencies"].keys()
     extras = [line for extra in EXTRAS for line in PROJECT["optional-dependencies"][extra]]
     pins = pinned("constraints.txt")
     for requirement in map(Requirement, PROJECT["dependencies"] + extras):
@@ -117,13 +116,17 @@ class TestMake:
         planned = make("--dry-run", "lint").stdout
         assert "--no-deps -r requirements/offline.txt" in planned
         # torch first: what comes later finds it there.
-        parts = ("-c constraints.txt torch", '-e ".[notebooks,api,baselines]"', '-e ".[site,serving,dev]"')
+        parts = (
+            "-c constraints.txt torch",
+            '-e ".[notebooks,api,baselines]"',
+            '-e ".[site,serving,ray,dev]"',
+        )
         places = [planned.index(part) for part in parts]
         assert places == sorted(places)
 
     def test_the_course_goes_without_the_tools_of_its_makers(self, make):
         (make.folder / ".venv" / ".ready").unlink()
-        assert "[site,serving,dev]" not in make("--dry-run", "setup", "demo", "lab").stdout
+        assert "[site,serving,ray,dev]" not in make("--dry-run", "setup", "demo", "lab").stdout
 
     @pytest.mark.parametrize(
         ("fails_on", "message"),

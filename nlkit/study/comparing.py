@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from nlkit.methods.base import Method
 
-__all__ = ["BEST", "LAST", "compare", "contestants", "intervals", "optimism", "own_data", "ranks"]
+__all__ = ["BEST", "LAST", "compare", "contestants", "entries", "intervals", "optimism", "own_data", "ranks"]
 
 LAST, BEST = "last epoch", "best by noisy validation"
 """What was selected: nothing, or the epoch that fits the noisy validation labels best."""
@@ -55,23 +55,28 @@ def contestants(
         Each takes a seed and returns a new method, not fitted. A method that is added to `nlkit.METHODS` is
         among them.
     """
+
+    def maker(method: type[Any], settings: dict[str, Any]) -> Maker:
+        asks = "annotator" in inspect.signature(method).parameters
+        given = shared | settings | ({"annotator": annotator, "query_budget": query_budget} if asks else {})
+        return lambda seed: method(seed=seed, **given)
+
+    return {name: maker(method, settings) for name, (method, settings) in entries().items()}
+
+
+def entries() -> dict[str, tuple[type[Any], dict[str, Any]]]:
+    """Return every method of `nlkit.METHODS`, and every loss of `nlkit.Baseline`: name → class, settings."""
     from nlkit.methods.baselines import LOSSES, Baseline
     from nlkit.methods.registry import METHODS
 
-    def maker(method: type[Any], **settings: Any) -> Maker:
-        return lambda seed: method(seed=seed, **shared, **settings)
-
-    makers: dict[str, Maker] = {}
+    found: dict[str, tuple[type[Any], dict[str, Any]]] = {}
     for name, method in METHODS.items():
-        if method is Baseline:
-            for loss in LOSSES:
-                shown = loss.upper() if loss in ABBREVIATED else loss.replace("_", " ")
-                makers[shown] = maker(method, loss=loss)
-        elif "annotator" in inspect.signature(method).parameters:
-            makers[name] = maker(method, annotator=annotator, query_budget=query_budget)
+        if method is not Baseline:
+            found[name] = method, {}
         else:
-            makers[name] = maker(method)
-    return makers
+            shown = {loss: loss.upper() if loss in ABBREVIATED else loss.replace("_", " ") for loss in LOSSES}
+            found |= {shown[loss]: (method, {"loss": loss}) for loss in LOSSES}
+    return found
 
 
 def compare(
