@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
+from unittest.mock import MagicMock
 
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ import pytest
 import nlkit as nk
 from nlkit.annotate.plan import Cost
 from nlkit.annotate.purse import STALE_SECONDS, Purse
+from nlkit.study.sweeps import tracking
 from nlkit.study.sweeps.cells import run_cell
 from nlkit.study.sweeps.grid import cells_of, key_of, read_grid
 from nlkit.study.sweeps.records import SCHEMA, read_records, table_of
@@ -178,3 +181,39 @@ class TestPurse:
         assert left.reserve(Cost(2)) is False
         assert left.reserve(Cost(1))
         assert left.spent == Cost(2, 5, 0.0)
+
+
+class TestTracking:
+    @pytest.fixture
+    def record(self):
+        return run_cell(
+            {"cell": cells_of({**GRID, "size": 40, "noise": "clean", "seed": 0})[0], "purse": None}
+        )
+
+    def test_tensorboard_reads_what_is_written(self, record, tmp_path):
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        tracking.tensorboard(tmp_path)(record)
+        read = EventAccumulator(str(tmp_path / record["key"])).Reload()
+        loss = [row["loss"] for row in json.loads(record["history"])]
+        assert [(e.step, e.value) for e in read.Scalars("epoch/loss")] == [
+            (1, pytest.approx(loss[0])), (2, pytest.approx(loss[1]))
+        ]  # fmt: skip
+        assert read.Scalars("test/accuracy")[0].value == pytest.approx(record["accuracy"])
+
+    @pytest.mark.parametrize("name", ["mlflow", "wandb"])
+    def test_a_client_is_told_settings_epochs_and_figures(self, record, monkeypatch, name):
+        client = MagicMock()
+        monkeypatch.setitem(sys.modules, name, client)
+        getattr(tracking, name)()({**record, "accuracy": None})
+        if name == "mlflow":
+            settings, logged = client.log_params.call_args.args[0], client.log_metrics.call_args_list
+        else:
+            run = client.init.return_value
+            settings, logged = client.init.call_args.kwargs["config"], run.log.call_args_list
+            logged = [*logged, *run.summary.update.call_args_list]
+        assert (settings["method"], settings["rate"], settings["seed"]) == ("cheap", 0.0, 0)
+        assert [call.kwargs.get("step") for call in logged] == [1, 2, None]
+        assert set(logged[0].args[0]) == {"loss"}
+        assert "test_ece" in logged[2].args[0]
+        assert "test_accuracy" not in logged[2].args[0], "a figure that is missing is not told"
