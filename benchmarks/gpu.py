@@ -85,9 +85,9 @@ def new_encoder(folder: Path, texts: Sequence[str], **sizes: Any) -> str:
     return str(folder)
 
 
-def matrix_peak(device: torch.device, size: int) -> float:
-    """Return TFLOP/s of products of square matrices in bf16, the mean of ten."""
-    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+def matrix_peak(device: torch.device, size: int, kind: torch.dtype = torch.bfloat16) -> float:
+    """Return TFLOP/s of products of square matrices, by default in bf16, the mean of ten."""
+    a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     for _ in range(3):
         a @ b
     with _clock(device) as seconds:

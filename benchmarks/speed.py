@@ -1,18 +1,12 @@
 """Ratios of speed, each of two ways measured in one run, with the check that both give the same.
 
 Absolute times are orientation; what else the machine was doing changes them, and the ratios much less.
-
-    python benchmarks/speed.py    # by itself: fits alone and beside two busy processes, on an idle machine
+Fits alone and beside busy processes are `busy.py`'s.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
-import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,51 +21,6 @@ from benchmarks.tables import markdown
 from nlkit.models.batching import Batch, bucketed_batches, padding_share
 from nlkit.models.device import choose_device
 from nlkit.models.encoder import TextEncoder
-
-FITS: dict[str, tuple[str, dict[str, Any]]] = {
-    "SiDyP, quick": ("SiDyP", {"profile": "quick"}),
-    "NoiseAL, quick, nobody asked": ("NoiseAL", {"profile": "quick", "annotator": None, "query_budget": 0}),
-    "SiDyP, class, 3 + 3 epochs": ("SiDyP", {"profile": "class", "epochs": 3, "diffusion_epochs": 3}),
-}
-# A process of its own that imports nlkit before torch, as notebooks do.
-FIT = """
-import json, sys, time, warnings
-import nlkit as nk
-from nlkit.models.encoder import TextEncoder
-
-warnings.simplefilter("ignore")
-method, settings = json.loads(sys.argv[1])
-ds = nk.load_dataset("r8", 256, 178, test_size=256, seed=0)
-ds = nk.add_noise(ds, kind="symmetric", rate=0.4, seed=0)
-TextEncoder("minilm", device="cpu")  # the process keeps what it loads
-began = time.perf_counter()
-nk.METHODS[method](device="cpu", **settings).fit(ds).evaluate(ds["test"])
-print(time.perf_counter() - began)
-"""
-
-
-def fit_s(name: str, busy: int) -> float:
-    """Return the seconds of fit and evaluation, beside so many processes that never rest; empty cache."""
-    with ExitStack() as stack:
-        place = stack.enter_context(tempfile.TemporaryDirectory())
-        for _ in range(busy):
-            other = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
-            stack.callback(other.kill)
-        command = [sys.executable, "-c", FIT, json.dumps(FITS[name])]
-        environment = {**os.environ, "NLKIT_CACHE": place}
-        return float(subprocess.check_output(command, env=environment, text=True))
-
-
-def beside_others(rounds: int = 3) -> str:
-    """Measure all fits in turns, alone and beside two busy processes; return medians as a Markdown table."""
-    taken = [[[fit_s(name, busy) for busy in (0, 2)] for name in FITS] for _ in range(rounds)]
-    alone, beside = np.median(taken, axis=0).T
-    ratio = np.median([np.divide(*np.transpose(turn)[::-1]) for turn in taken], axis=0)
-    rows = [
-        [name, f"{a:.1f} s", f"{b:.1f} s", f"{r:.1f}"]
-        for name, a, b, r in zip(FITS, alone, beside, ratio, strict=True)
-    ]
-    return markdown(["256 + 178 + 256 texts of R8", "alone", "beside two busy processes", "ratio"], rows)
 
 
 def frozen_against_full(train_size: int, epochs: int, test_size: int | None) -> dict[str, Any]:
@@ -153,7 +102,3 @@ def summarise(result: dict[str, Any]) -> str:
         *annotator.ratios(result["annotator"]),
     ]  # fmt: skip
     return "\n\n".join([markdown(annotator.RATIOS, rows), annotator.accuracies(result["annotator"])])
-
-
-if __name__ == "__main__":
-    print(beside_others())

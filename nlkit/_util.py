@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,9 +24,11 @@ __all__ = [
     "count_cores",
     "expanded",
     "invalid",
+    "keep",
     "matrix_speed",
     "named",
     "progress",
+    "recalled",
     "unit_rows",
 ]
 
@@ -73,6 +76,24 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def recalled(name: str) -> dict[str, Any]:
+    """Return what `keep` kept in a file of the cache folder; nothing if it is not there or damaged."""
+    try:
+        known = json.loads((cache_folder() / name).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def keep(name: str, found: dict[str, Any]) -> None:
+    """Keep JSON values, measured at some cost, in a file of the cache folder, if it can be written.
+
+    Two processes may write at once: the later one wins whole, and what it lost is only measured once more.
+    """
+    with suppress(OSError), atomic_write(cache_folder() / name) as temporary:
+        temporary.write_text(json.dumps(found, indent=1, sort_keys=True), "utf-8")
 
 
 def content_hash(*parts: str) -> str:

@@ -84,7 +84,7 @@ class Method:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return every argument of the constructor with its value, also those that the profile chose."""
-        return self.config.to_dict() | self._arguments()
+        return self._arguments() | self.config.to_dict()
 
     def set_params(self, **params: Any) -> Self:
         """Change some arguments of the constructor; what was not given by name follows the profile.
@@ -180,7 +180,10 @@ class Method:
     def _text_embedding(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the pre-trained encoder's embeddings of n texts, (n, D), rows of length 1."""
         c = self.config
-        encoder = TextEncoder(c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device)
+        encoder = TextEncoder(
+            c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device,
+            precision=c.mixed_precision,
+        )  # fmt: skip
         return encoder.embed(list(texts))
 
     def _selection(
@@ -323,8 +326,9 @@ def new_strong(config: TrainingConfig, n_classes: int) -> StrongClassifier:
     c = config
     with torch.random.fork_rng():
         encoder = TextEncoder(
-            c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device
-        )
+            c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device,
+            precision=c.mixed_precision,
+        )  # fmt: skip
         torch.manual_seed(c.seed)
         return StrongClassifier(encoder, n_classes, dropout=c.dropout)
 

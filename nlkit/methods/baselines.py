@@ -159,7 +159,7 @@ class Baseline(Method):
     config: BaselineConfig
 
     def __init__(
-        self, loss: str = "ce", encoder: str = "minilm", profile: str = "class", seed: int = 0,
+        self, loss: str = "ce", encoder: str = "auto", profile: str = "class", seed: int = 0,
         **settings: Any,
     ) -> None:  # fmt: skip
         self._configure(loss=loss, encoder=encoder, profile=profile, seed=seed, **settings)

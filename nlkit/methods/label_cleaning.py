@@ -39,9 +39,7 @@ Floats = NDArray[np.float64]
 class LabelCleaner(Baseline):
     """A baseline that first changes or drops labels; the loss is CE unless a setting says otherwise."""
 
-    def __init__(
-        self, encoder: str = "minilm", profile: str = "class", seed: int = 0, **settings: Any
-    ) -> None:
+    def __init__(self, encoder: str = "auto", profile: str = "class", seed: int = 0, **settings: Any) -> None:
         self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
 
 

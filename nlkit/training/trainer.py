@@ -91,7 +91,7 @@ class Trainer:
         Epochs that are finished.
     history : DataFrame
         One row a finished epoch: epoch, the parts of the loss (means over samples), what the caller added,
-        and seconds, which count all that was done in the epoch.
+        seconds, which count all that was done in the epoch, and the precision that was chosen.
 
     Examples
     --------
@@ -184,7 +184,7 @@ class Trainer:
     @property
     def history(self) -> pd.DataFrame:
         """One row a finished epoch."""
-        return pd.DataFrame(self.rows)
+        return pd.DataFrame(self.rows).assign(precision=self.precision)
 
     @contextmanager
     def running(
@@ -235,6 +235,7 @@ class Trainer:
             self.epoch += 1
             self.rows.append(row)
             # An interruption in the middle of the next epoch goes back to these.
+            self._whole = {}  # before the new ones are made: they may be most of the memory there is
             self._whole = {name: copied_weights(model) for name, model in self.models.items()}
             yield row
             row["seconds"] = time.perf_counter() - started
@@ -323,6 +324,16 @@ class Trainer:
                 self.models[name], self.inputs[name] if inputs is None else inputs, self.device,
                 batch_size=batch_size, precision=self.precision,
             )  # fmt: skip
+
+    def release(self) -> None:
+        """Let go of what only further training needs: gradients and what the optimizers remember.
+
+        An optimizer is part of a circle, so its memory would come back at some later time.
+        """
+        self._whole = {}
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+            optimizer.state.clear()
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """Return all that a later process needs to go on after the last whole epoch."""

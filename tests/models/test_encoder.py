@@ -237,7 +237,7 @@ def test_other_families(name: str, tmp_path: Path) -> None:
             with pytest.raises(ValueError, match=r"cannot be cut.*trainable_layers='all' or 0"):
                 TextEncoder(folder, trainable_layers=layers, max_length=38)  # type: ignore[arg-type]
             continue
-        encoder = TextEncoder(folder, trainable_layers=layers, max_length=38)  # type: ignore[arg-type]
+        encoder = TextEncoder(folder, trainable_layers=layers, max_length=38, precision="no")  # type: ignore[arg-type]
         assert encoder.width == 32
         np.testing.assert_allclose(encoder.embed(TEXTS, batch_size=3), wanted, atol=TOLERANCE)
 
@@ -274,6 +274,36 @@ def test_the_cache_knows_weights_settings_and_tokenizer_apart(tmp_path: Path) ->
     with torch.no_grad():
         model.bert.encoder.layer[0].output.dense.bias.add_(1)
     assert key() != first
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+def test_precisions_are_cached_apart_and_near(layers: int) -> None:
+    texts = [f"{i} tonnes of {t}" for i, t in enumerate(TEXTS)]
+    rows = {}
+    for precision in ("no", "bf16"):
+        encoder = TextEncoder(trainable_layers=layers, precision=precision)
+        assert encoder.precision == precision
+        with counted_layers(encoder) as calls:
+            rows[precision] = np.concatenate(encoder.prepare(texts).arrays).astype(float)
+        assert len(calls) == 6 - layers  # what the other precision gave is not taken
+        again = TextEncoder(trainable_layers=layers, precision=precision).prepare(texts)
+        assert np.array_equal(np.concatenate(again.arrays), rows[precision])
+    assert not np.array_equal(rows["no"], rows["bf16"])
+    error = np.linalg.norm(rows["bf16"] - rows["no"]) / np.linalg.norm(rows["no"])
+    assert error < 0.02
+    assert 0 < encoder.rounding < 0.02  # of other texts
+    assert TextEncoder(trainable_layers=layers, precision="no").rounding == 0
+
+
+@pytest.mark.parametrize(("bound", "wanted"), [(0.02, "bf16"), (1e-9, "no")])
+def test_auto_stays_with_float32_where_activations_would_be_off(
+    monkeypatch: pytest.MonkeyPatch, bound: float, wanted: str
+) -> None:
+    monkeypatch.setattr("nlkit.models.device.bf16_gain", lambda: 3.0)
+    monkeypatch.setattr("nlkit.models.encoder.LEAST_PRECISE", bound)
+    assert TextEncoder(trainable_layers=0).precision == wanted
+    assert TextEncoder(trainable_layers=0, precision="bf16").precision == "bf16"
+    assert TextEncoder(trainable_layers="all").rounding == 0  # nothing is frozen
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,7 @@ class NoiseAL(Method):
 
     def __init__(
         self,
-        encoder: str = "minilm",
+        encoder: str = "auto",
         annotator: str | Annotator | None = "smollm2",
         query_budget: int = 150,
         profile: str = "class",

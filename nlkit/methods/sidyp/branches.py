@@ -89,8 +89,9 @@ def new_branches(config: SiDyPConfig, n_classes: int) -> BranchedClassifier:
     c = config
     with torch.random.fork_rng():
         encoder = TextEncoder(
-            c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device
-        )
+            c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device,
+            precision=c.mixed_precision,
+        )  # fmt: skip
         torch.manual_seed(c.seed)
         return BranchedClassifier(encoder, n_classes, c.branches, dropout=c.dropout)
 

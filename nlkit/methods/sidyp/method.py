@@ -112,7 +112,7 @@ class SiDyP(Inside):
 
     def __init__(
         self,
-        encoder: str = "minilm",
+        encoder: str = "auto",
         branches: int = 3,
         noise_rate: float | str | None = None,
         profile: str = "class",
@@ -164,9 +164,9 @@ class SiDyP(Inside):
         recorder, history = self._first_stage(ds, data, learnt, texts, len(names), eval_splits, checkpoint)
         # Each of these is large or takes time, so it is made once.
         trajectory = {split: recorder.trajectory(split) for split in texts}
+        recorder.embedding.clear()  # copied, and the largest thing there is
         embedding = {split: self._text_embedding(part) for split, part in texts.items()}
         dynamics = recorder.dynamics("train")
-        recorder.embedding.clear()  # copied, and the largest thing there is
 
         self.label_names_, self._trained_on = names, data.identity()
         suspect, self.noise_rate_, suspicion = suspects(
@@ -174,7 +174,7 @@ class SiDyP(Inside):
             noise_rate=self._noise_rate(embedding["train"], data.noisy_label),
             margin_epochs=c.margin_epochs, normalise=c.normalise, agreement=c.agreement, seed=c.seed,
         )  # fmt: skip
-        at = [e - 1 for e in sorted(recorder.weights)]
+        at = [e - 1 for e in snapshot_epochs(c.epochs, c.trajectory_points)]
         early = {split: early_space(z[:, at]) for split, z in trajectory.items()}
         self.weighing_ = Weighing(c, len(names), len(at))
         judged = [recorder.probability[judge.split][e] for e in at]
@@ -193,7 +193,10 @@ class SiDyP(Inside):
             seen = Seen(condition[of], p_observed, embedding[of], early[of], last)
             self._weigh_stages(judge, n, seen)
             self.history_ = pd.concat(
-                [history.assign(stage="classifier"), pd.DataFrame(refinement.rows).assign(stage="diffusion")],
+                [
+                    history.assign(stage="classifier"),
+                    pd.DataFrame(refinement.rows).assign(stage="diffusion", precision="no"),
+                ],
                 ignore_index=True,
             )
             self.history_.insert(0, "stage", self.history_.pop("stage"))
@@ -243,8 +246,10 @@ class SiDyP(Inside):
                 f"SiDyP was interrupted in epoch {trainer.epoch + 1} of {c.epochs} of its first stage; {kept}"
             ) from None  # the trainer's message speaks of epochs that are lost with it
         self.branches_ = model
-        self.branches_.load_state_dict(recorder.weights[max(recorder.weights)])
-        self.snapshots_ = Snapshots([recorder.weights[e] for e in sorted(recorder.weights)[:-1]])
+        trainer.release()
+        *earlier, last = (recorder.weights.pop(epoch) for epoch in sorted(recorder.weights))
+        self.branches_.load_state_dict(last)
+        self.snapshots_ = Snapshots(earlier)
         return recorder, trainer.history
 
     def _noise_rate(self, text: NDArray[np.float32], noisy_label: NDArray[np.int64]) -> float | str:

@@ -45,13 +45,16 @@ def conditions(trajectory: ArrayLike, text_embedding: ArrayLike) -> Tensor:
         The trajectory's mean and its drift (last minus first), of embeddings at unit length, and the text
         embedding at unit length; each part times the root of its width, so that entries are about 1.
     """
-    z, text = (
-        nn.functional.normalize(torch.as_tensor(np.asarray(part)).float(), dim=-1)
-        for part in (trajectory, text_embedding)
-    )
-    width, text_width = math.sqrt(z.shape[-1]), math.sqrt(text.shape[-1])
-    parts = [width * z.mean(1), width * (z[:, -1] - z[:, 0]), (text_width * text).expand(len(z), *text.shape)]
-    return torch.cat(parts, -1)
+    z = np.asarray(trajectory)
+    text = nn.functional.normalize(torch.as_tensor(np.asarray(text_embedding)).float(), dim=-1)
+    width, size = z.shape[-1], text.shape[-1]
+    found = torch.empty(len(z), len(text), 2 * width + size)
+    for part, branch in zip(found, z, strict=True):  # all at once would take several times the memory
+        states = nn.functional.normalize(torch.as_tensor(branch).float(), dim=-1)
+        part[:, :width] = math.sqrt(width) * states.mean(0)
+        part[:, width:-size] = math.sqrt(width) * (states[-1] - states[0])
+        part[:, -size:] = math.sqrt(size) * text
+    return found
 
 
 def new_denoiser(branches: int, n_classes: int, condition_size: int, config: SiDyPConfig) -> Denoiser:

@@ -36,6 +36,9 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
+AT_ONCE = 2048
+"""Queries whose neighbours are looked for together: a copy of them in float64 is made."""
+
 CASES = ("certain", "dominant", "uncertain")
 """How many labels the neighbours leave: one, two, or more."""
 
@@ -141,7 +144,12 @@ def nearest(
             "Give a lower noise_rate, or more labels"
         )
     found: Any = NearestNeighbors(n_neighbors=min(k + 1, len(x))).fit(x)
-    distance, place = found.kneighbors(np.asarray(query, np.float64))
+    asked = np.asarray(query)
+    parts = [
+        found.kneighbors(asked[i : i + AT_ONCE].astype(np.float64))
+        for i in range(0, max(1, len(asked)), AT_ONCE)
+    ]
+    distance, place = (np.concatenate(part) for part in zip(*parts, strict=True))
     # One more than wanted was asked for: the sample itself, or else the farthest, goes last and is cut off.
     itself = place == np.asarray(own)[:, None]
     order = np.argsort(itself, axis=1, kind="stable")[:, :k]
