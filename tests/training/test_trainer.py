@@ -130,7 +130,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_samples() -> None:
             return loss, {"loss": torch.tensor(float(len(arguments[3])))}  # shows the batch's size
 
     history = run(make(1, names=("a",), batch_size=13, loss=One(samples()[1]))).history
-    assert list(history.columns) == ["epoch", "loss", "seconds"]  # of one model: without its name
+    assert list(history.columns) == ["epoch", "loss", "seconds", "bits"]  # of one model: without its name
     assert history["loss"][0] == pytest.approx((6 * 13 * 13 + 12 * 12) / 90)
 
 
@@ -311,6 +311,8 @@ def test_the_recorder_keeps_every_sample_of_every_epoch() -> None:
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_learns_and_keeps_weights_in_float32(tmp_path: Path, precision: str) -> None:
     half, again = (run(make(8, mixed_precision=precision)) for _ in range(2))
+    assert set(half.history["bits"]) == {16}
+    assert set(make(1).history["bits"]) <= {32}
     single = run(make(8))
     label = samples()[1]
     for trainer in (half, single):

@@ -195,7 +195,7 @@ class SiDyP(Inside):
             self.history_ = pd.concat(
                 [
                     history.assign(stage="classifier"),
-                    pd.DataFrame(refinement.rows).assign(stage="diffusion", precision="no"),
+                    pd.DataFrame(refinement.rows).assign(stage="diffusion", bits=32),
                 ],
                 ignore_index=True,
             )
