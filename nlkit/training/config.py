@@ -121,7 +121,8 @@ class TrainingConfig:
                 raise ValueError(
                     f"{name!r} is not a setting of {cls.__name__}: one of {', '.join(sorted(known))}"
                 )
-        if overrides.get("encoder", "auto") == "auto":
+        encoder = overrides.get("encoder", "auto")
+        if isinstance(encoder, str) and encoder == "auto":
             overrides["encoder"] = "mpnet" if profile == "paper" and installed("mpnet") else "minilm"
         return cls(**{**cls.profiles.get(profile, {}), **overrides, "profile": profile})
 
