@@ -59,7 +59,11 @@ def _clean(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("nlkit clean", description=COMMANDS["clean"])
     parser.add_argument("file", help="CSV, TSV, JSON, JSONL or Parquet, also as .gz")
     parser.add_argument("--text", help="column of the texts (text)")
-    parser.add_argument("--label", help="column of the labels to look at (noisy_label)")
+    parser.add_argument(
+        "--label", action="append",
+        help="column of the labels to look at (noisy_label); given again, of another annotator: then it is "
+        "their consensus",
+    )  # fmt: skip
     parser.add_argument("--gold", help="column of true labels, to say how good the result is")
     parser.add_argument(
         "--out", required=True, help="folder for cleaned.csv, review.csv, report.html and model"
@@ -76,8 +80,9 @@ def _clean(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     from nlkit import clean, load_dataset
 
+    labels = given.label or ["noisy_label"]
     # A column `label` is often what is to be looked at, or another's labels: only --gold is true.
-    columns = {"noisy_label": given.label, "label": given.gold or given.label or "noisy_label"}
+    columns = {"noisy_label": labels if labels[1:] else labels[0], "label": given.gold or labels[0]}
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".* were left out")  # all of them are shown below
@@ -88,9 +93,13 @@ def _clean(arguments: list[str]) -> int:
         if len(left_out):
             print(f"Left out:\n{left_out[['row', 'reason', 'content']].to_string(index=False)}")
         ds = ds if given.gold else ds.remove_columns("label")
-        found = clean(ds, out=given.out, profile=given.profile, seed=given.seed)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(message)  # what `nlkit.look` finds
+            found = clean(ds, out=given.out, profile=given.profile, seed=given.seed)
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
+    if found.agreement:
+        print(found.agreement)
     print(found)
     print(f"{Path(given.out) / 'report.html'} says more")
     return 0

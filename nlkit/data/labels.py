@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,8 @@ class Part:
     def strata(self) -> NDArray[np.int64]:
         """Labels by which splits are drawn alike."""
         # What a method may see comes first; true labels are only read when there is nothing else.
-        return self.labels["noisy_label"] if "noisy_label" in self.labels else self.labels["label"]
+        observed = [values for use, values in self.labels.items() if use != "label"]
+        return observed[0] if observed else self.labels["label"]
 
 
 def check_columns(tables: Mapping[str, Table], text: str, labels: Mapping[str, str | None]) -> None:
@@ -122,7 +123,8 @@ def coding_of(
         meaning.setdefault("-1", None)
     open_ = {raw: n for raw, n in count.items() if raw not in meaning and raw not in found}
     known = {name for name in meaning.values() if name}
-    pairs = Counter(chain(*(zip(*uses.values(), strict=True) for uses in held.values() if len(uses) == 2)))
+    two = chain(*(combinations(uses.values(), 2) for uses in held.values()))
+    pairs = Counter(chain(*(zip(*values, strict=True) for values in two)))
     if found := suspicious(open_, order, known, closed, pairs) | found:
         raise LabelError(_question(found, count, tables, held), file)
     classes = order + sorted({*known, *open_} - set(order))

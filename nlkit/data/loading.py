@@ -61,7 +61,7 @@ def load_dataset(
     test_size: int | None = None,
     text: str | None = None,
     label: str | None = None,
-    noisy_label: str | None = None,
+    noisy_label: str | Sequence[str] | None = None,
     id: str | None = None,
     split: str | None = None,
     label_names: Sequence[str] | None = None,
@@ -91,7 +91,8 @@ def load_dataset(
     text, label, noisy_label
         Names of the columns in your data; None means "text", "label" and "noisy_label". Train and validation
         need at least one of the two label columns, test needs `label`. A label column that is given by name
-        must be in at least one of the splits.
+        must be in at least one of the splits. `noisy_label` may be several columns, of as many annotators:
+        they become ``noisy_label_`` and their names, and `nlkit.agreement` makes one of them.
     id
         Column that tells your rows apart; None means "id" if there is one that does, else the row's number:
         in a file as an editor counts (with several files after the file's name), from 0 in frames.
@@ -136,7 +137,7 @@ def load_dataset(
         A setting that is not allowed.
     """
     _check_settings(train_size, validation, seed, test_size)
-    given = {"text": text, "label": label, "noisy_label": noisy_label}
+    given = {"text": text, "label": label, **_by_annotator(noisy_label)}
     own = {"id": id, "split": split, "delimiter": delimiter, "encoding": encoding}
     packaged = isinstance(source, str) and (source in OFFLINE or source in HUB)
     _check_own_settings(source, packaged, given | own, {"label_names": label_names, "label_map": label_map})
@@ -160,6 +161,16 @@ def load_dataset(
     others = Others(id, text_column, columns, keep_labels=bool(label_map))
     result = to_datasets(parts, coding.names, others)
     return (result, _report(parts)) if return_report else result
+
+
+def _by_annotator(noisy_label: Any) -> dict[str, Any]:
+    """Return the columns of observed labels by what they become."""
+    if noisy_label is None or isinstance(noisy_label, str):
+        return {"noisy_label": noisy_label}
+    columns = list(noisy_label) if isinstance(noisy_label, list | tuple) else []
+    if len(set(map(str, columns))) < max(len(columns), 2):
+        invalid("noisy_label", noisy_label, "a column, a list of at least two different ones, or None")
+    return {f"noisy_label_{column}": column for column in columns}
 
 
 def _check_settings(train_size: int | None, validation: float, seed: int, test_size: int | None) -> None:

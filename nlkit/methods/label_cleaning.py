@@ -102,12 +102,15 @@ class KNNRelabel(LabelCleaner):
             self._text_embedding(data.texts), data.noisy_label, nobody, n_classes, k=self.config.k,
             gamma=1.0, delta=1.0,
         ).weight  # fmt: skip
-        label = votes.argmax(1).astype(np.int64)
+        label = np.where(data.checked, data.noisy_label, votes.argmax(1)).astype(np.int64)
         table = pd.DataFrame({
             "index": np.arange(len(label)), "noisy_label": data.noisy_label, "label": label,
-            "changed": label != data.noisy_label, "share": votes.max(1),
+            "changed": label != data.noisy_label,
+            "share": votes[np.arange(len(label)), label],
         })  # fmt: skip
-        return self._fit_on(Observed(data.texts, label), ds, eval_splits, checkpoint, relabelled_=table)
+        return self._fit_on(
+            Observed(data.texts, label, data.checked), ds, eval_splits, checkpoint, relabelled_=table
+        )
 
 
 # -- confident learning ------------------------------------------------------------------------------------
@@ -179,15 +182,13 @@ class ConfidentLearning(LabelCleaner):
             self._text_embedding(data.texts), data.noisy_label, len(label_names(ds)), folds=c.folds,
             seed=c.seed,
         )  # fmt: skip
-        issue = label_issues(find_label_issues, probability, data.noisy_label)
+        issue = label_issues(find_label_issues, probability, data.noisy_label) & ~data.checked
         table = pd.DataFrame({
             "index": known, "noisy_label": data.noisy_label, "issue": issue,
             "confidence": probability[np.arange(len(known)), data.noisy_label],
             "suggestion": probability.argmax(1),
         })  # fmt: skip
-        kept = np.flatnonzero(~issue)
-        rest = Observed([data.texts[i] for i in kept], data.noisy_label[kept])
-        return self._fit_on(rest, ds, eval_splits, checkpoint, pruned_=table)
+        return self._fit_on(data.take(np.flatnonzero(~issue)), ds, eval_splits, checkpoint, pruned_=table)
 
 
 def out_of_fold_probabilities(

@@ -3,6 +3,7 @@
 What a method learns from never comes from here: these functions read true labels.
 """
 
+from nlkit.metrics.agreement import alt_test, class_shares, krippendorff_alpha, pairwise_agreement
 from nlkit.metrics.labels import (
     annotation_report,
     correction_report,
@@ -24,7 +25,8 @@ from nlkit.metrics.predictions import (
 )
 
 __all__ = [
-    "accuracy", "annotation_report", "bootstrap_interval", "brier", "calibration_error", "correction_report",
-    "coverage_report", "detection_report", "ece", "evaluate_probabilities", "nll", "partition_report",
+    "accuracy", "alt_test", "annotation_report", "bootstrap_interval", "brier", "calibration_error",
+    "class_shares", "correction_report", "coverage_report", "detection_report", "ece",
+    "evaluate_probabilities", "krippendorff_alpha", "nll", "pairwise_agreement", "partition_report",
     "prior_report", "recall_by_class", "reliability",
 ]  # fmt: skip

@@ -22,8 +22,10 @@ from nlkit.methods.label_cleaning import confident_learning, label_issues, out_o
 from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.methods.sidyp.method import SiDyP
 from nlkit.methods.sidyp.prior import nearest_trusted, vote_shares
-from nlkit.metrics.labels import correction_report
+from nlkit.metrics import class_shares, correction_report
 from nlkit.models.saving import check_replaceable, whole_folder
+from nlkit.study.annotators import agreement, annotators_of
+from nlkit.study.looking import look
 from nlkit.study.report import Report, report_html
 from nlkit.study.suspects import Findings, too_thin
 
@@ -32,34 +34,17 @@ __all__ = ["Cleaned", "clean"]
 NEIGHBOURS = 20
 
 
-@dataclass(frozen=True)
-class Cleaned:
-    """What `clean` found.
+@dataclass(frozen=True, kw_only=True)
+class Cleaned(Report):
+    """What `clean` found; the other attributes are those of `nlkit.study.report.Report`.
 
     Attributes
     ----------
     dataset : Dataset
         All texts with every column of theirs, in their order, and ``cleaned_label``.
-    table : DataFrame
-        One row a text: id, text, noisy_label, cleaned_label and proposal (names; "" is missing), changed,
-        finders (how many propose the same), confidence and reason.
-    unchanged_because : list of str
-        Why no label was changed; empty where some were.
-    findings : Findings
-        What each finder says.
-    method : SiDyP
-        Fitted to the labels as they were found.
-    gold : dict or None
-        `nlkit.metrics.correction_report` where there are true labels; they had no part in the rest.
     """
 
     dataset: Dataset
-    table: pd.DataFrame
-    unchanged_because: list[str]
-    findings: Findings
-    method: SiDyP
-    gold: dict[str, float] | None
-    not_looked_at: dict[str, int]
 
     def __repr__(self) -> str:
         rate, (low, high) = self.findings.noise_rate, self.findings.interval
@@ -67,22 +52,6 @@ class Cleaned:
         if self.unchanged_because:
             what = "no label changed, because " + "; ".join(self.unchanged_because)
         return f"Cleaned: about {rate:.0%} seem to be wrong ({low:.0%} to {high:.0%}); {what}"
-
-    @property
-    def suspects(self) -> pd.DataFrame:
-        """The rows of `table` for which at least two finders propose the same other label, surest first."""
-        few = self.table[self.table["finders"] >= 2]
-        return few.sort_values(["finders", "confidence"], ascending=False, kind="stable")
-
-    def report(self) -> Report:
-        """Return what `nlkit.study.report` makes a page of."""
-        encoder = self.method.branches_.encoder
-        chosen = f"{encoder.precision} (activations off by {encoder.rounding:.1%})"
-        settings = {**self.method.config.to_dict(), "precision of the frozen layers": chosen}
-        return Report(
-            self.table, self.suspects, self.findings, self.method.label_names_, self.unchanged_because,
-            self.gold, self.not_looked_at, settings,
-        )  # fmt: skip
 
     def save(self, folder: str | Path) -> Path:
         """Write cleaned.csv, review.csv, report.html and the model; the folder appears as a whole.
@@ -103,7 +72,7 @@ class Cleaned:
         with whole_folder(target) as place:
             to_csv(rows, place / "cleaned.csv")
             write_csv(review, place / "review.csv")
-            (place / "report.html").write_text(report_html(self.report()), "utf-8")
+            (place / "report.html").write_text(report_html(self), "utf-8")
             self.method.save(place / "model")
         return target
 
@@ -118,7 +87,9 @@ def clean(
     ----------
     ds : DatasetDict
         Splits with ``text`` and ``noisy_label``, which are looked at together; without ``id`` the rows are
-        numbered from 1. A ``label`` (−1: none) is true, and tells how good the result is; nothing else.
+        numbered from 1. Where there are columns ``noisy_label_…`` of several annotators instead, it is their
+        consensus (`nlkit.agreement`). A ``label`` (−1: none) is true, and tells how good the result is;
+        nothing else.
     out : path, optional
         Folder for the files of `Cleaned.save`.
     encoder, profile, seed
@@ -135,6 +106,11 @@ def clean(
     OSError
         If `out` cannot be written.
 
+    Warns
+    -----
+    UserWarning
+        For each finding of `nlkit.look` that matters.
+
     Examples
     --------
     >>> import nlkit as nk
@@ -144,12 +120,18 @@ def clean(
     confident_learning()  # and whether the result can be written: before anything that takes time
     if out is not None:
         check_replaceable(out)
+    shared = {"encoder": encoder, "profile": profile, "seed": seed, **settings}
+    method = SiDyP(**shared)
+    said = None
+    if "noisy_label" not in ds["train"].column_names and annotators_of(ds["train"]):
+        said = agreement(ds)
+        ds = said.dataset(ds)
     names = label_names(ds)
+    seen = look(ds, encoder=encoder, max_length=method.config.max_length)
     rows = _together(ds, names)
     whole = DatasetDict({"train": rows})
     data = observe(whole, "train")
-    shared = {"encoder": encoder, "profile": profile, "seed": seed, **settings}
-    method = SiDyP(**shared).fit(whole)
+    method.fit(whole)
     findings = _find(method, NoiseAL(annotator=None, query_budget=0, **shared).fit(whole), whole)
     table = findings.table()
     reasons = too_thin(findings, table, names)
@@ -163,13 +145,17 @@ def clean(
         ("text", data.texts), ("id", ids),
     ):  # fmt: skip
         table.insert(0, column, values)
-    gold = None
-    if "label" in rows.column_names:
-        truth = np.array(rows["label"][:], np.int64)
-        gold = correction_report(data.noisy_label, label, truth) if (truth >= 0).any() else None
+    gold = shares = None
+    if "label" in rows.column_names and ((truth := np.array(rows["label"][:], np.int64)) >= 0).any():
+        gold = correction_report(data.noisy_label, label, truth)
+        if 1 < gold["n"] < len(truth):
+            shares = class_shares(data.noisy_label, truth, len(names)).set_axis(pd.Index(names, name="class"))
     rows = with_column(rows, "cleaned_label", label.tolist(), ClassLabel(names=names))
     others = {split: len(part) for split, part in ds.items() if "noisy_label" not in part.column_names}
-    cleaned = Cleaned(rows, table, reasons, findings, method, gold, others)
+    cleaned = Cleaned(
+        dataset=rows, table=table, unchanged_because=reasons, findings=findings, method=method, look=seen,
+        agreement=said, gold=gold, shares=shares, not_looked_at=others,
+    )  # fmt: skip
     if out is not None:
         cleaned.save(out)
     return cleaned
@@ -215,4 +201,5 @@ def _find(sidyp: SiDyP, noiseal: NoiseAL, ds: DatasetDict) -> Findings:
     proposal = probability.argmax(2)
     proposal[0] = label
     proposal[1, ~purified], proposal[2, ~issue] = z[~purified], z[~issue]
+    proposal[:, data.checked] = z[data.checked]  # a person has decided
     return Findings(z, proposal, probability, sidyp.noise_rate_, sidyp.noise_rate_interval_, near)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from datasets import Dataset
 
 from nlkit._util import atomic_write, content_hash, expanded, invalid
-from nlkit.data.observed import with_column
+from nlkit.data.observed import CHECKED, with_column
 from nlkit.study.cleaned import Cleaned
 
 __all__ = ["Decisions"]
@@ -76,10 +77,14 @@ class Decisions:
 
     def decide(self, place: int, label: str | None) -> None:
         """Keep a decision: a class name, or None to skip."""
-        names = self.found.method.label_names_
+        names = self.found.names
         if label is not None and label not in names:
             invalid("label", label, f"one of {', '.join(names)}, or None to skip")
         self._keep([*self.made, (place, label)])
+
+    def decide_all(self, made: Sequence[tuple[int, str]]) -> None:
+        """Keep many decisions at once, all or none; `undo` takes them back one by one."""
+        self._keep([*self.made, *made])
 
     def undo(self) -> int | None:
         """Take back the last decision; return its place, None where there is none."""
@@ -97,11 +102,12 @@ class Decisions:
     def dataset(self) -> Dataset:
         """Return the data to train on: decided labels, and elsewhere the cleaned ones, as ``noisy_label``.
 
-        A column ``checked`` tells which a person has decided on.
+        A column ``label_checked`` tells which a person has decided on: methods trust those
+        (`nlkit.data.observed.observe`).
         """
-        rows, names = self.found.dataset, self.found.method.label_names_
+        rows, names = self.found.dataset, self.found.names
         label, checked = np.array(rows["cleaned_label"][:], np.int64), np.zeros(len(rows), bool)
         for place, name in self.decided.items():
             label[place], checked[place] = names.index(name), True
         rows = with_column(rows, "noisy_label", label.tolist(), rows.features["cleaned_label"])
-        return with_column(rows.remove_columns("cleaned_label"), "checked", checked.tolist())
+        return with_column(rows.remove_columns("cleaned_label"), CHECKED, checked.tolist())

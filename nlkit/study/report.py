@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from nlkit import __version__
+from nlkit.methods.sidyp.method import SiDyP
+from nlkit.study.annotators import Agreement
 from nlkit.study.suspects import FINDERS, LEAST_FOUND, LEAST_WRONG, MOST, Findings
 
 __all__ = ["Report", "report_html", "suspect_card"]
@@ -40,6 +42,7 @@ th, td { padding: .28rem .55rem; text-align: left; vertical-align: top; overflow
   border-bottom: 1px solid var(--line); }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 th, td { white-space: nowrap; }
+.wide { white-space: normal; min-width: 14rem; overflow-wrap: anywhere; }
 .heat thead th { writing-mode: vertical-rl; transform: rotate(180deg); vertical-align: bottom; }
 .heat td { min-width: 2.2rem; }
 .bar { position: relative; height: 1.1rem; background: var(--card); border: 1px solid var(--line); }
@@ -61,23 +64,58 @@ blockquote { margin: .4rem 0; padding-left: .8rem; border-left: 3px solid var(--
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
-    """What the page tells; the tables are those of `nlkit.study.cleaned.Cleaned`."""
+    """What the page tells.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a text: id, text, noisy_label, cleaned_label and proposal (names; "" is missing), changed,
+        finders (how many propose the same), confidence and reason.
+    unchanged_because : list of str
+        Why no label was changed; empty where some were.
+    findings : Findings
+        What each finder says.
+    method : SiDyP
+        Fitted to the labels as they were found.
+    look : DataFrame
+        What `nlkit.look` says of the data.
+    agreement : Agreement or None
+        Of several annotators; their consensus is what was looked at.
+    gold : dict or None
+        `nlkit.metrics.correction_report` where there are true labels; they had no part in the rest.
+    shares : DataFrame or None
+        `nlkit.metrics.class_shares`, where some texts have true labels and others do not.
+    not_looked_at : dict of str to int
+        Splits without labels to look at, and their texts.
+    """
 
     table: pd.DataFrame
-    suspects: pd.DataFrame
-    findings: Findings
-    names: list[str]
     unchanged_because: list[str]
+    findings: Findings
+    method: SiDyP
+    look: pd.DataFrame
+    agreement: Agreement | None
     gold: dict[str, float] | None
+    shares: pd.DataFrame | None
     not_looked_at: dict[str, int]
-    settings: dict[str, Any]
+
+    @property
+    def suspects(self) -> pd.DataFrame:
+        """The rows of `table` for which at least two finders propose the same other label, surest first."""
+        few = self.table[self.table["finders"] >= 2]
+        return few.sort_values(["finders", "confidence"], ascending=False, kind="stable")
+
+    @property
+    def names(self) -> list[str]:
+        """The class names."""
+        return self.method.label_names_
 
 
 def report_html(r: Report) -> str:
     """Return the page. Every text and name of the data is escaped; nothing is loaded from elsewhere."""
-    parts = (_head, _wrong, _gold, _classes, _confusion, _texts, _done, _made)
+    parts = (_head, _wrong, _gold, _annotators, _look, _classes, _confusion, _texts, _done, _made)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Labels, reviewed</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -118,7 +156,59 @@ def _gold(r: Report) -> str:
         f"<h2>Against the true labels</h2>\n<p>Of {n:,} texts with a true label {round(before * n):,} "
         f"({before:.1%}) were labelled right before and {round(after * n):,} ({after:.1%}) are now. The "
         "true labels had no part in the decisions.</p>\n"
+    ) + _shares(r)
+
+
+def _shares(r: Report) -> str:
+    if r.shares is None:
+        return ""
+    order = r.shares.sort_values("estimate", ascending=False, kind="stable").head(CLASSES)
+    shown = ("as_labelled", "gold_alone", "estimate")
+    rows = "".join(
+        f"<tr>{_name(str(name))}{''.join(_share(row[column]) for column in shown)}"
+        f"<td>{row['low']:.1%} to {row['high']:.1%}{_bar(*row[['low', 'high', 'estimate']])}</td></tr>\n"
+        for name, row in order.iterrows()
     )
+    head = "".join(f"<th class=number>{name}</th>" for name in ("as found", "true ones alone", "estimate"))
+    return (
+        "<p>How many texts are of each class, by all labels and the true ones of some (prediction-powered "
+        "inference); valid if the latter were drawn at random.</p>\n"
+        f"{_table(f'<th>class</th>{head}<th>95 % interval</th>', rows)}"
+    )
+
+
+def _annotators(r: Report) -> str:
+    if r.agreement is None:
+        return ""
+    (low, high), people = r.agreement.interval, r.agreement.annotators
+    kinds = {"labelled": _number} | dict.fromkeys(("with_consensus", "advantage", "right"), _share)
+    shown = {name: kind for name, kind in kinds.items() if name in people and people[name].notna().any()}
+    rows = "".join(
+        f"<tr>{_name(str(who))}{''.join(kind(row[name]) for name, kind in shown.items())}"
+        f"<td>{ {True: 'yes', False: 'no'}.get(row['replaces'], '') }</td></tr>\n"
+        for who, row in people.iterrows()
+    )
+    head = "".join(f"<th class=number>{name.replace('_', ' ')}</th>" for name in shown)
+    return (
+        f"<h2>Annotators</h2>\n<p>Krippendorff's α of {len(people)} annotators is "
+        f"<strong>{r.agreement.alpha:.2f}</strong> ({low:.2f} to {high:.2f}; 1: all agree, 0: as by chance). "
+        "What was looked at is their consensus by Dawid and Skene's model, which takes their mistakes for "
+        f"independent.</p>\n{_table(f'<th>annotator</th>{head}<th>may replace the others</th>', rows)}"
+        "<p class=soft>Advantage: on how many texts it agrees with the others at least as well as one of "
+        "them who is left out does. May replace: the alternative annotator test, ε 0.1.</p>\n"
+    )
+
+
+def _look(r: Report) -> str:
+    found = r.look[r.look["count"] > 0]
+    rows = "".join(
+        f"<tr>{_name(row['split'])}{_name(row['finding'])}{_number(row['count'])}<td class=wide>"
+        f"{escape(row['advice'])} Ids: {_cut(', '.join(map(str, row['ids'])), NAME * 3)}</td></tr>\n"
+        for _, row in found.iterrows()
+    )
+    head = "<th>split</th><th>finding</th><th class=number>texts</th><th>what to do</th>"
+    body = _table(head, rows) if rows else "<p>Nothing that would spoil learning was found.</p>\n"
+    return f"<h2>A look at the data</h2>\n{body}"
 
 
 def _classes(r: Report) -> str:
@@ -210,12 +300,15 @@ def _done(r: Report) -> str:
 
 
 def _made(r: Report) -> str:
+    encoder = r.method.branches_.encoder
+    chosen = f"{encoder.precision} (activations off by {encoder.rounding:.1%})"
+    settings: Any = {**r.method.config.to_dict(), "precision of the frozen layers": chosen}
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "cleanlab", "scikit-learn"))
-    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in r.settings.items())
+    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in settings.items())
     return (
         f"<h2>Settings and versions</h2>\n<p>nlkit {__version__}, Python {platform.python_version()}, "
-        f"{packages}; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; profile {escape(r.settings['profile'])}, seed "
-        f"{r.settings['seed']}.</p>\n<details><summary>All settings</summary>{_table('', rows)}</details>\n"
+        f"{packages}; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; profile {escape(settings['profile'])}, seed "
+        f"{settings['seed']}.</p>\n<details><summary>All settings</summary>{_table('', rows)}</details>\n"
     )
 
 
@@ -234,6 +327,10 @@ def _cut(text: str, most: int) -> str:
 
 def _number(value: float) -> str:
     return f"<td class=number>{value:,.0f}</td>"
+
+
+def _share(value: float) -> str:
+    return f"<td class=number>{'' if np.isnan(value) else f'{value:.1%}'}</td>"
 
 
 def _bar(low: float, high: float, mark: float | None = None) -> str:

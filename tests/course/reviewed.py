@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 from datasets import ClassLabel
 
 from nlkit.data.observed import with_column
@@ -33,4 +34,7 @@ def cleaned(n=500):
     rows = labelled_split(NAMES, text=texts, noisy_label=noisy.tolist())
     rows = with_column(rows, "cleaned_label", label.tolist(), ClassLabel(names=NAMES))
     method = SimpleNamespace(label_names_=NAMES, config=SimpleNamespace(to_dict=dict))
-    return Cleaned(rows, table, [], found, method, None, {})
+    return Cleaned(
+        dataset=rows, table=table, unchanged_because=[], findings=found, method=method, look=pd.DataFrame(),
+        agreement=None, gold=None, shares=None, not_looked_at={},
+    )  # fmt: skip

@@ -40,7 +40,7 @@ def test_decisions_are_those_of_a_plain_list_after_every_reopening(tmp_path_fact
     wanted = {place: label for place, label, _ in made if label is not None}
     assert last.decided == wanted
     data = last.dataset()
-    for place, (label, checked) in enumerate(zip(data["noisy_label"], data["checked"], strict=True)):
+    for place, (label, checked) in enumerate(zip(data["noisy_label"], data["label_checked"], strict=True)):
         assert checked == (place in wanted)
         assert label == (NAMES.index(wanted[place]) if checked else few().dataset["cleaned_label"][place])
 

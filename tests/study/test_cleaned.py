@@ -148,7 +148,14 @@ def test_the_command_says_what_is_too_thin(r8_small, tmp_path, capsys):
     out = tmp_path / "out"
     call = ["clean", str(tmp_path / "my.csv"), "--text", "body", "--label", "label", "--out", str(out)]
     assert main(call) == 0
-    assert "no label changed, because there are 60 labels" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "no label changed, because there are 60 labels" in printed
+    # What `nlkit.look` finds is told before anything is trained, and stands in the report.
+    small = [name for name in names if 0 < table["label"].value_counts().get(name, 0) < 5]
+    count = table["label"].isin(small).sum()
+    assert re.search(rf"train: class of fewer than 5: {count} of 60 rows.*{small[0]} \(", printed)
+    page = Page((out / "report.html").read_text("utf-8"))
+    assert re.search(rf"class of fewer than 5{count}Nothing sure", page.said)
     rows = pd.read_csv(out / "cleaned.csv")
     assert rows["id"].nunique() == 60
     assert rows["cleaned_label"].equals(rows["noisy_label"])

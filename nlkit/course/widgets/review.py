@@ -60,7 +60,7 @@ class Review:
     """
 
     def __init__(self, found: Cleaned, file: str | Path) -> None:
-        self.decisions, self._report = Decisions(found, file), found.report()
+        self.decisions, self._found = Decisions(found, file), found
         self.card, self.error, self.said = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.labels = ipywidgets.Dropdown(options=found.method.label_names_, layout={"width": "14em"})
         self.buttons = {}
@@ -94,7 +94,7 @@ class Review:
         return self.decisions.dataset()
 
     def _label(self, name: str) -> str | None:
-        row: Any = self._report.table.loc[self.place]
+        row: Any = self._found.table.loc[self.place]
         choice = {"keep": row["noisy_label"], "accept": row["proposal"], "other": self.labels.value}
         return choice.get(name) or None  # a missing label cannot be kept: it is skipped
 
@@ -109,11 +109,11 @@ class Review:
         if place is None:
             self.card.value = "<p>All suspects are decided.</p>"
             return
-        self.card.value = suspect_card(self._report, place)
+        self.card.value = suspect_card(self._found, place)
         # Neither of the two that have buttons of their own, if there is a third.
-        row: Any = self._report.table.loc[place]
-        likely = self._report.findings.probability[:, place].mean(0).argsort()[::-1]
-        names = [self._report.names[c] for c in likely]
+        row: Any = self._found.table.loc[place]
+        likely = self._found.findings.probability[:, place].mean(0).argsort()[::-1]
+        names = [self._found.names[c] for c in likely]
         taken = (row["noisy_label"], row["proposal"])
         self.labels.value = next((name for name in names if name not in taken), names[0])
 

@@ -151,8 +151,9 @@ class NoiseAL(Method):
         loss = NoiseALLoss(n_samples, n_classes, c)
         loss.set_observed(data.noisy_label)  # the warm-up: CE on every observed label
         threshold = DynamicThreshold(
-            n_samples, n_classes, momentum=c.momentum, margin=c.margin, cap=c.cap, class_floor=c.class_floor
-        )
+            n_samples, n_classes, momentum=c.momentum, margin=c.margin, cap=c.cap,
+            class_floor=c.class_floor, checked=data.checked,
+        )  # fmt: skip
         rectification = Rectification(data, names, c, annotator, space)
         recorder, selection = DynamicsRecorder(), self._selection(ds, strong, "strong", eval_splits)
         trainer = Trainer.from_config(

@@ -47,10 +47,11 @@ REASONS = {
     "confident_other": "neither trusts the observed label, and their mean is confident of another answer",
     "nobody_sure": "neither trusts the observed label, and their mean is not confident either",
     "most_trusted": "not trusted by both models, but more than most texts of its observed label",
+    "checked": "a person has decided on the label",
 }
 
 _REASON_NAMES = tuple(REASONS)
-_REASON_SET = np.array(["R", "H", "H", "P", "H", "R"])
+_REASON_SET = np.array(["R", "H", "H", "P", "H", "R", "R"])
 _NUMBERS = ("trust_strong", "trust_weak", "tau_strong", "tau_weak")
 
 Float = NDArray[np.float64]
@@ -164,10 +165,14 @@ def keep_classes(partition: Partition, noisy_label: ArrayLike, least: int) -> Pa
     count = np.bincount(label + 1)  # from 0, the missing ones
     rank = np.empty(len(label), np.int64)
     rank[order] = np.arange(len(label)) - (np.cumsum(count) - count)[label[order] + 1]
-    kept = (label >= 0) & (rank < least) & (partition.set != "R")
+    return _in_clean(partition, (label >= 0) & (rank < least) & (partition.set != "R"), "most_trusted")
+
+
+def _in_clean(partition: Partition, which: NDArray[np.bool_], reason: str) -> Partition:
+    """Return the partition with these samples in R, for this reason."""
     return dataclasses.replace(
         partition,
-        set=np.where(kept, "R", partition.set), reason=np.where(kept, "most_trusted", partition.reason),
+        set=np.where(which, "R", partition.set), reason=np.where(which, reason, partition.reason),
     )  # fmt: skip
 
 
@@ -192,6 +197,8 @@ class DynamicThreshold:
     class_floor : int
         See `keep_classes`; 0, the rule as it is, keeps nothing. `nlkit.methods.noiseal.config.NoiseALConfig`
         holds the defaults of NoiseAL.
+    checked : array of bool, shape (N,), optional
+        Samples that are in R whatever the models say: a person has decided on their labels.
 
     Attributes
     ----------
@@ -201,7 +208,7 @@ class DynamicThreshold:
 
     def __init__(
         self, n_samples: int, n_classes: int, *, momentum: float, margin: float, cap: float,
-        class_floor: int = 0,
+        class_floor: int = 0, checked: NDArray[np.bool_] | None = None,
     ) -> None:  # fmt: skip
         if not 0.0 <= momentum < 1.0:
             invalid("momentum", momentum, "0 <= momentum < 1")
@@ -210,6 +217,7 @@ class DynamicThreshold:
         if not 0.0 < cap < 1.0:
             invalid("cap", cap, "strictly between 0 and 1")
         self.momentum, self.margin, self.cap, self.class_floor = momentum, margin, cap, class_floor
+        self.checked = np.zeros(n_samples, bool) if checked is None else checked
         self.tau_strong: Float = np.full(n_samples, 1.0 / n_classes)
         self.tau_weak: Float = np.full(n_samples, 1.0 / n_classes)
         self.last: Partition | None = None
@@ -219,7 +227,8 @@ class DynamicThreshold:
         found = partition_samples(
             p_strong, p_weak, noisy_label, self.tau_strong, self.tau_weak, margin=self.margin, cap=self.cap
         )
-        self.last = keep_classes(found, noisy_label, self.class_floor) if self.class_floor else found
+        found = keep_classes(found, noisy_label, self.class_floor) if self.class_floor else found
+        self.last = _in_clean(found, self.checked, "checked")
         self.tau_strong = update_thresholds(self.tau_strong, p_strong, self.momentum)
         self.tau_weak = update_thresholds(self.tau_weak, p_weak, self.momentum)
         return self.last

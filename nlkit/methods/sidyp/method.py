@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from nlkit._util import invalid
 from nlkit.data.checks import check_texts, numbers_of
-from nlkit.data.observed import Observed, label_names, observe, with_column
+from nlkit.data.observed import Observed, checked_labels, label_names, observe, with_column
 from nlkit.methods.selection import eval_parts
 from nlkit.methods.sidyp.branches import (
     BranchedClassifier,
@@ -174,6 +174,7 @@ class SiDyP(Inside):
             noise_rate=self._noise_rate(embedding["train"], data.noisy_label),
             margin_epochs=c.margin_epochs, normalise=c.normalise, agreement=c.agreement, seed=c.seed,
         )  # fmt: skip
+        suspect &= ~data.checked
         at = [e - 1 for e in snapshot_epochs(c.epochs, c.trajectory_points)]
         early = {split: early_space(z[:, at]) for split, z in trajectory.items()}
         self.weighing_ = Weighing(c, len(names), len(at))
@@ -395,9 +396,9 @@ class SiDyP(Inside):
         DatasetDict
             With ``refined_label`` (a ClassLabel) and ``refined_probability``: the likeliest class under
             P(y | x, ỹ), and its probability; an observed label is kept unless another one is `CHANGE` times
-            as likely. ``refined_reason``: "kept", "filled" (a missing label: under P(y | x)), or which
-            of "first stage", "neighbours" and "diffusion" name the new label by themselves ("all
-            together": none does).
+            as likely, and always if a person has checked it. ``refined_reason``: "kept", "checked", "filled"
+            (a missing label: under P(y | x)), or which of "first stage", "neighbours" and "diffusion" name
+            the new label by themselves ("all together": none does).
         """
         self._check_fitted()
         result = type(ds)(ds)
@@ -407,6 +408,11 @@ class SiDyP(Inside):
             texts = check_texts(part["text"][:], f"ds[{split!r}]['text']")
             label = numbers_of(part, "noisy_label", f"ds[{split!r}]", self.label_names_)
             p, why = self._refined(texts, label)
+            checked = checked_labels(part, label)
+            p[checked], why = (
+                np.eye(len(self.label_names_))[label[checked]],
+                np.where(checked, "checked", why),
+            )
             names = ClassLabel(names=self.label_names_)
             part = with_column(part, "refined_label", p.argmax(1).tolist(), names)
             part = with_column(part, "refined_probability", p.max(1).astype(float).tolist())
