@@ -54,7 +54,7 @@ def test_observe_sees_texts_and_observed_labels_only(ds: DatasetDict) -> None:
     data = observe(ds, "train")
     assert data.texts == list(ds["train"]["text"])
     assert data.noisy_label.tolist() == ds["train"]["noisy_label"][:]
-    assert set(vars(data)) == {"texts", "noisy_label"}
+    assert set(vars(data)) == {"texts", "noisy_label", "checked"}
     assert label_names(ds) == NAMES
 
 
