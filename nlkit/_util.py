@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,6 +32,7 @@ __all__ = [
     "progress",
     "recalled",
     "unit_rows",
+    "watched",
 ]
 
 
@@ -159,8 +162,105 @@ def progress(iterable: Any = None, **settings: Any) -> Any:
     """Return a tqdm bar that is drawn in a terminal or a notebook and silent when output goes to a file."""
     from tqdm.auto import tqdm
 
+    if (stages := _stages.get()) is not None and not settings.get("disable"):
+        return Stage(stages, iterable, **settings)
     # tqdm's own disable=None asks the stream, and a notebook's stream says it is not a terminal.
     settings.setdefault("disable", False if _in_notebook() else None)
     settings.setdefault("leave", False)
     settings.setdefault("dynamic_ncols", True)
     return tqdm(iterable, **settings)
+
+
+class Stage:
+    """A bar of `progress` that draws nothing: it tells how far it is, and stops when it is told to."""
+
+    def __init__(
+        self, stages: Stages, iterable: Any = None, *, total: int | None = None, initial: int = 0,
+        desc: str = "", unit: str = "it", **_: Any,
+    ) -> None:  # fmt: skip
+        known = iterable is not None and hasattr(iterable, "__len__")
+        self._stages, self._iterable, self.desc, self.unit = stages, iterable, desc, unit
+        self.total = len(iterable) if total is None and known else total
+        self.n = self._initial = initial
+        self._began = time.monotonic()
+        stages.under_way.append(self)
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self._iterable:
+            yield item
+            self.update()
+        self.close()
+
+    def update(self, n: float = 1) -> None:
+        """Count, or stop."""
+        self.n += n  # type: ignore[assignment]
+        if self._stages.stop.is_set():
+            raise KeyboardInterrupt
+
+    def close(self) -> None:
+        """End this stage."""
+        if self in self._stages.under_way:
+            self._stages.under_way.remove(self)
+
+    def set_postfix(self, *_: object, **values: object) -> None:
+        """Show no values."""
+
+    def set_postfix_str(self, _: str) -> None:
+        """Show no words."""
+
+    def share(self, inner: float = 0.0) -> float:
+        """Return the share that is done, where `inner` of the present item is."""
+        return min(1.0, (self.n + inner) / self.total) if self.total else 0.0
+
+    def seconds_left(self, inner: float = 0.0) -> float | None:
+        """Return the seconds that the rest takes at the speed until now; None before there is one."""
+        done = self.n + inner - self._initial
+        if not self.total or done <= 0:
+            return None
+        return max(0.0, self.total - self.n - inner) * (time.monotonic() - self._began) / done
+
+
+class Stages:
+    """What a watched computation is at, the outermost stage first, and the request to stop it.
+
+    Attributes
+    ----------
+    under_way : list of Stage
+    stop : threading.Event
+        Once it is set, the next step of a bar raises KeyboardInterrupt, as the notebook's stop button does.
+    """
+
+    def __init__(self) -> None:
+        self.under_way: list[Stage] = []
+        self.stop = threading.Event()
+
+    def told(self) -> tuple[str, float | None]:
+        """Return the stages with how far they are and the seconds left of the first, and its share done."""
+        stages, inner = list(self.under_way), 0.0
+        if not stages:
+            return "", None
+        for stage in reversed(stages[1:]):
+            inner = stage.share(inner)
+        words = " › ".join(f"{s.desc} ({s.n:g} of {s.total or '?'} {s.unit})" for s in stages)
+        left = stages[0].seconds_left(inner)
+        words += "" if left is None else f"; about {left:.0f} s left of {stages[0].desc}"
+        return words, stages[0].share(inner)
+
+
+_stages: ContextVar[Stages | None] = ContextVar("nlkit_stages", default=None)
+
+
+@contextmanager
+def watched(stages: Stages) -> Iterator[None]:
+    """Let the bars of `progress` made inside the block, in this thread, tell `stages` how far they are."""
+    token = _stages.set(stages)
+    try:
+        yield
+    finally:
+        _stages.reset(token)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -59,6 +60,8 @@ class Run:
         Tables (DataFrame) and arrays by name.
     live
         Whether it was computed here.
+    computing
+        Held while it is computed in a thread, so that no second one begins.
     as_given
         Whether `settings` are those of the recording: those that the notebook's prose speaks of.
     when, seconds, version
@@ -74,6 +77,7 @@ class Run:
     when: datetime = field(default_factory=lambda: datetime.now(UTC))
     seconds: float = 0.0
     version: str = __version__
+    computing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __getitem__(self, key: str) -> Any:
         if key not in self.data:

@@ -59,6 +59,24 @@ PALE = """area => {
     .map(e => `${e.tagName} ${e.className} ${e.textContent.slice(0, 30)}`)
 }"""
 
+# The time from a key to the picture that it leads to, in milliseconds: when it is decoded and painted. All
+# pictures that come while the mouse drags are counted too.
+WATCH = """box => {
+  const seen = window.nlkitSeen = {redraws: [], pictures: 0, heights: new Set()}
+  let began = 0
+  box.addEventListener('keydown', () => { began = performance.now() }, true)
+  new MutationObserver(async () => {
+    const since = began, picture = box.querySelector('img')
+    await picture?.decode()
+    requestAnimationFrame(() => setTimeout(() => {
+      seen.pictures += 1
+      seen.heights.add(box.offsetHeight)
+      if (since) seen.redraws.push(performance.now() - since)
+      if (since === began) began = 0
+    }))
+  }).observe(box.querySelector('img').parentElement, {childList: true})
+}"""
+
 # Waits until an element has stood still for ten frames: cells above it move it when JupyterLab draws them.
 STILL = """element => new Promise(done => {
   let before = '', frames = 0
@@ -292,7 +310,11 @@ class Notebook:
         """Return the slider's lowest, highest and present value, as a screen reader has them."""
         # In ipywidgets 8.1 aria-valuenow is rounded to tenths; the text is exact.
         low, high, now = (self.slider.get_attribute(f"aria-value{end}") for end in ("min", "max", "text"))
-        return float(low), float(high), float(now)
+        return float(low), float(high), float(now.split()[0])
+
+    def serious(self, *parts: str) -> list[str]:
+        """Return what axe-core finds serious or critical in parts of the page, by their selectors."""
+        return serious(self.page, *parts)
 
     def drag(self) -> None:
         """Drag the slider by mouse to the farther quarter of its track."""
@@ -320,6 +342,18 @@ class Notebook:
         cell.evaluate("cell => cell.scrollIntoView()")
         area.screenshot(path=path)
         self.page.set_viewport_size(size)
+
+
+def serious(page: Page, *parts: str) -> list[str]:
+    """Return what axe-core finds serious or critical on a page, or in parts of it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    there = [[part] for part in parts if page.locator(part).count()]
+    found = Axe().run(page, {"include": there} if parts else None).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:200]}"
+        for rule in found if rule["impact"] in ("serious", "critical") for node in rule["nodes"]
+    ]  # fmt: skip
 
 
 def _number(prompt: str) -> bool:

@@ -9,10 +9,14 @@ import re
 import pytest
 from PIL import Image
 
-from tests.browser.lab import CUT, PALE
+from nlkit.course.widgets.explorer import PICTURE
+from tests.browser.lab import CUT, PALE, STILL, WATCH, wait_for
 
 BROWSED = ("01_label_noise", "03_splitting", "08_simplex_diffusion")
-LAYOUTS = {"1280": (1280, True), "800": (800, True), "800-without-files": (800, False)}
+LAYOUTS = {
+    "1920": (1920, False), "1280": (1280, True), "800": (800, True), "800-without-files": (800, False),
+}  # fmt: skip
+OURS = (".jp-OutputArea", ".jp-RenderedMarkdown")  # what JupyterLab itself shows is not ours
 
 pytestmark = [
     pytest.mark.browser,
@@ -58,6 +62,27 @@ def test_a_screen_reader_can_name_every_control(ran):
             expect(control).to_have_accessible_name(words)
 
 
+def test_one_picture_an_explorer(ran):
+    cells = ran.explorer_cells()
+    assert cells
+    for cell in cells:
+        shown = cell.locator("img").evaluate_all("all => all.filter(i => i.getClientRects().length)")
+        assert len(shown) == cell.locator(".nlkit-explorer").count()
+        assert cell.locator(".jp-RenderedImage img").count() == 1, "the static copy is kept in the file"
+        assert not cell.locator("details summary").filter(has_text="in words").is_visible()
+
+
+def test_a_screen_reader_has_units_and_no_binary_numbers(ran):
+    said = ran.page.get_by_role("slider").evaluate_all("all => all.map(s => s.ariaValueText)")
+    assert said
+    for value in said:
+        assert re.fullmatch(r"-?\d+(\.\d{1,4})?( [a-z]+.*)?", value), value
+
+
+def test_nothing_serious_for_axe(ran):
+    assert ran.serious(*OURS) == []
+
+
 def test_the_mouse_moves_the_slider(ran):
     before = ran.position()[2]
     with ran.redrawn():
@@ -88,16 +113,74 @@ def test_nothing_is_cut_or_pale(ran, theme):
         ran.keep(f"{layout}-{theme.lower()}-page")
         for number, cell in enumerate(cells, 1):
             ran.keep(f"{layout}-{theme.lower()}-explorer-{number}", cell)
+            picture, room = (
+                cell.locator(place).first.bounding_box()["width"]
+                for place in (".nlkit-explorer img", ".jp-OutputArea-output")
+            )
+            assert min(PICTURE, room) - 30 < picture <= PICTURE
             assert cell.locator(".jp-OutputArea").first.evaluate(CUT) == []
             assert cell.locator(".jp-OutputArea").first.evaluate(PALE) == []
+
+
+def test_pictures_follow_the_slider_at_one_height(ran, capsys):
+    """Keys first, one picture after another; then the mouse, which does not wait for them."""
+    page = ran.page
+    ran.explorer.scroll_into_view_if_needed()
+    ran.slider.evaluate(STILL)
+    ran.explorer.evaluate(WATCH)
+    ran.slider.focus()
+    key = "ArrowRight" if ran.position()[2] < ran.position()[1] / 2 else "ArrowLeft"
+    for number in range(1, 13):
+        page.keyboard.press(key if number % 6 else "Home")
+        wait_for(lambda n=number: page.evaluate("nlkitSeen.redraws.length") >= n, f"picture {number}")
+    took = page.evaluate("nlkitSeen.redraws.sort((a, b) => a - b)")
+    track = ran.explorer.locator(".noUi-base").first.bounding_box()
+    ran.slider.hover()
+    page.mouse.down()
+    before = page.evaluate("nlkitSeen.pictures")
+    for step in range(100):
+        share = abs(step % 50 - 25) / 25
+        page.mouse.move(track["x"] + share * track["width"], track["y"] + track["height"] / 2)
+        page.wait_for_timeout(15)
+    came = page.evaluate("nlkitSeen.pictures") - before
+    page.mouse.up()
+    ran.idle()
+    assert came > 1, "no picture while the slider moved"
+    assert len(page.evaluate("[...nlkitSeen.heights]")) == 1
+    with capsys.disabled():
+        half, most = took[len(took) // 2], took[int(0.95 * len(took))]
+        print(f"\n{ran.name}: redraw {half:.0f} ms, 95th percentile {most:.0f}; {came / 1.5:.0f} a second")
+
+
+def test_a_live_run_tells_how_far_it_is_and_is_cancelled(ran):
+    buttons = ran.page.get_by_role("button", name="Recompute live")
+    assert buttons.count() == sum("nk.widgets.explore(" in cell.source for cell in ran.save().cells)
+    if ran.name == BROWSED[0]:  # which trains nothing
+        return
+    live = ran.page.locator(".widget-vbox", has=buttons).last
+    button, told = live.get_by_role("button", name="Recompute live"), live.locator("progress")
+    button.scroll_into_view_if_needed()
+    button.click()
+    told.wait_for()
+    assert button.is_disabled()
+    with ran.redrawn():
+        ran.drag()
+    live.get_by_text(re.compile(r"\d+ of \d+")).wait_for(timeout=120_000)
+    ran.keep("live")
+    live.get_by_role("button", name="Cancel").click()
+    live.get_by_text("Cancelled.").wait_for(timeout=120_000)
+    assert button.is_enabled()
+    assert told.count() == 0
 
 
 def test_figures_bring_their_own_white_ground(ran):
     read = "images => images.map(i => i.src)"
     static, live = (shown.evaluate_all(read) for shown in (ran.figures, ran.explorers.locator("img")))
     assert static
-    assert live
-    for source in static + live:
+    for source in live:
+        drawn = base64.b64decode(source.removeprefix("data:image/svg+xml;base64,")).decode()
+        assert re.search(r'id="patch_1">\s*<path[^>]*fill: #ffffff', drawn), drawn[:500]
+    for source in static:
         found = re.fullmatch("data:image/png;base64,(.*)", source, re.DOTALL)
         assert found, source[:100]
         picture = Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("RGBA")

@@ -126,6 +126,17 @@ class TestGround:
         assert first.startswith(b"\x89PNG")
         assert b"Matplotlib" not in first
 
+    def test_sharp_pictures_are_the_same_each_time(self):
+        def make():
+            fig, ax = plots.figure(width=2, height=2)
+            plots.draw_accuracy({"a": [0.1, 0.5]}, ax)
+            return plots.svg(fig)
+
+        first = make()
+        assert first == make()
+        assert "<svg" in first
+        assert "font-family" not in first, "letters are outlines: no font of the reader's changes them"
+
     def test_show_gives_picture_and_words(self, monkeypatch):
         shown = []
         monkeypatch.setattr(IPython.display, "display", shown.append)
@@ -267,6 +278,12 @@ class TestNoiseAL:
         assert len({c.get_paths()[0].vertices.tobytes() for c in ax.collections}) == 3
         assert "2 are in R" in alt
         assert legend(ax) == ["R clean: 2", "H hard: 1", "P purified: 1"]
+        assert "Crosses" not in alt
+        wrong = [False, True, False, True]
+        alt = plots.draw_partition(self.partition, ax, wrong=wrong)
+        assert "1 in R, 0 in H, 1 in P" in alt
+        np.testing.assert_allclose(ax.lines[0].get_xydata(), [[0.8, 0.9], [0.1, 0.1]])
+        assert legend(ax)[-1] == "wrong label: 2"
         assert "0 in H" in plots.draw_partition(self.partition[self.partition["set"] != "H"], ax)
 
     def test_quality(self, ax):
@@ -406,6 +423,8 @@ class TestComparison:
         assert alt == "Test accuracy in percent: CE 80.0, bound (upper bound) 95.0."
         assert [patch.get_x() + patch.get_width() for patch in ax.patches] == pytest.approx([80, 95])
         assert "the axis begins at 70" in ax.get_xlabel()
+        assert [text.get_text() for text in ax.texts] == ["80.0 %", "95.0 %"]
+        assert all(text.get_bbox_patch().get_facecolor() == to_rgba("white") for text in ax.texts)
         assert apart(ax.patches, "hatch")
         assert rows(ax) == ["CE", "bound"]
         assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first on top
@@ -418,6 +437,16 @@ class TestComparison:
         assert [bar.get_x() + bar.get_width() for bar in ax.patches] == pytest.approx([60, 90])
         assert apart(ax.patches, "hatch")
         assert [len(line.get_xdata()) for line in ax.lines] == [2, 1]
+        assert legend(ax) == ["mean", "one run"]
+
+    def test_settings_have_a_mark_each(self, ax):
+        means = pd.DataFrame({"s 0.2": [0.9, 0.8], "s 0.4": [0.5, 0.7]}, index=["A", "B"])
+        alt = plots.draw_settings(means, ax, title="r8")
+        np.testing.assert_allclose([line.get_xdata() for line in ax.lines], [[90, 80], [50, 70]])
+        assert rows(ax) == ["A", "B"]
+        assert legend(ax) == ["s 0.2", "s 0.4"]
+        assert alt.startswith("r8. Lowest")
+        assert "s 0.4 from A 50.0 to B 70.0" in alt
 
     def test_differences_tell_where_zero_is_within(self, ax):
         table = {
@@ -547,6 +576,16 @@ class TestPrior:
         assert apart([c.patches[0] for c in ax.containers], "hatch")
         assert [label.get_text() for label in ax.get_xticklabels()] == list(CASES)
         assert "certain 75 percent, 90 percent of them true; dominant 0 percent, none" in alt
+
+    def test_cases_over_a_setting(self, ax):
+        few = pd.DataFrame({"case": CASES, "n": [2, 1, 1], "right": [1.0, 0.0, 1.0]})
+        all_certain = pd.DataFrame({"case": [CASES[0]], "n": [4], "right": [0.5]})
+        alt = plots.draw_case_shares({1: few, 9: all_certain}, ax, symbol="K", mark=1)
+        np.testing.assert_allclose(
+            [line.get_ydata() for line in ax.lines[:4]], [[50, 100], [25, 0], [25, 0], [75, 50]]
+        )
+        assert apart(ax.lines[:4], "linestyle", "marker", "color")
+        assert "K = 9: certain 100, dominant 0, uncertain 0, likeliest is true 50" in alt
 
     def test_suspicion(self, ax):
         score = [0.1, 0.2, 0.3, 0.9, 1.0, np.nan]

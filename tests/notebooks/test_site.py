@@ -16,6 +16,8 @@ from sphinx.search.en import SearchEnglish
 
 from notebooks.build import folder, names
 from tests.browser.conftest import browser  # noqa: F401
+from tests.browser.lab import serious
+from tests.browser.test_in_jupyterlab import BROWSED
 
 ROOT = folder().parent
 stem = SearchEnglish({}).stem
@@ -183,6 +185,10 @@ def test_search_and_colours_from_a_file(site, own_words, browser):  # noqa: F811
     assert found.count() == 1
     found.click()
     page.wait_for_url(f"**/{name}.html*")
+    assert serious(page) == []
     page.locator(".theme-toggle:visible").click()
     assert min(page.evaluate(ground)[:3]) > 192
+    for path in (FIRST, *(f"notebooks/{name}.html" for name in BROWSED)):
+        page.goto((site / path).as_uri())
+        assert serious(page) == [], path
     assert {urlsplit(url).scheme for url in loaded} <= {"file", "data"}

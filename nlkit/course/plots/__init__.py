@@ -10,6 +10,7 @@ from nlkit.course.plots.comparison import (
     draw_differences,
     draw_methods,
     draw_recalls,
+    draw_settings,
     draw_spread,
     draw_sweep,
 )
@@ -20,7 +21,7 @@ from nlkit.course.plots.diffusion import (
     draw_noised,
     draw_schedule,
 )
-from nlkit.course.plots.figures import figure, panels, png, show
+from nlkit.course.plots.figures import figure, panels, png, show, svg
 from nlkit.course.plots.llm import draw_answer, draw_coverage, draw_label_shares, draw_questions, draw_shots
 from nlkit.course.plots.look import PALETTE
 from nlkit.course.plots.memorisation import (
@@ -49,6 +50,7 @@ from nlkit.course.plots.noiseal import (
 )
 from nlkit.course.plots.prior import (
     draw_candidates,
+    draw_case_shares,
     draw_cases,
     draw_suspicion,
     draw_trajectories,
@@ -57,11 +59,12 @@ from nlkit.course.plots.prior import (
 
 __all__ = [
     "PALETTE", "draw_accuracy", "draw_answer", "draw_answers", "draw_branches", "draw_candidates",
-    "draw_cases", "draw_chain_bars", "draw_confidences", "draw_coverage", "draw_differences", "draw_finders",
-    "draw_fitted", "draw_fitted_pace", "draw_label_histogram", "draw_label_shares", "draw_label_truth",
-    "draw_lessons", "draw_methods", "draw_noise_cost", "draw_noised", "draw_partition", "draw_questions",
-    "draw_rate_spread", "draw_recalls", "draw_reliability", "draw_right_lessons", "draw_sample_path",
-    "draw_schedule", "draw_separation", "draw_set_losses", "draw_set_quality", "draw_shots", "draw_spread",
-    "draw_suspicion", "draw_sweep", "draw_threshold_path", "draw_trajectories", "draw_transition_matrix",
-    "figure", "fitted_shares", "panels", "png", "project_trajectories", "show",
+    "draw_case_shares", "draw_cases", "draw_chain_bars", "draw_confidences", "draw_coverage",
+    "draw_differences", "draw_finders", "draw_fitted", "draw_fitted_pace", "draw_label_histogram",
+    "draw_label_shares", "draw_label_truth", "draw_lessons", "draw_methods", "draw_noise_cost",
+    "draw_noised", "draw_partition", "draw_questions", "draw_rate_spread", "draw_recalls",
+    "draw_reliability", "draw_right_lessons", "draw_sample_path", "draw_schedule", "draw_separation",
+    "draw_set_losses", "draw_set_quality", "draw_settings", "draw_shots", "draw_spread", "draw_suspicion",
+    "draw_sweep", "draw_threshold_path", "draw_trajectories", "draw_transition_matrix", "figure",
+    "fitted_shares", "panels", "png", "project_trajectories", "show", "svg",
 ]  # fmt: skip

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from nlkit.course.plots import look
@@ -31,7 +34,9 @@ def draw_methods(table: pd.DataFrame, ax: Axes, *, bound: str | None = None, low
             style, kind = style | {"color": "0.85"}, " (upper bound)"
             ax.axvline(value, color="0.3", linestyle=":", linewidth=1)
         ax.barh(number, value - start, left=start, **style, **look.EDGE)
-        ax.text(value, number, f" {value:.1f} %", va="center", fontweight="bold")
+        beside: dict[str, Any] = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # the bound's line ends at a number
+        ax.annotate(f"{value:.1f} %", (value, number), **beside, bbox=ground, fontweight="bold")
         words.append(f"{name}{kind} {value:.1f}")
     look.name_rows(ax, list(table["method"]))
     look.finish(ax, grid=False, xlim=(start, 112 - 0.12 * start), xlabel=_from("test accuracy (%)", start))
@@ -54,24 +59,49 @@ def draw_spread(
     low, high : float
         Ends of the axis, shares; a low end that is not 0 is said in the axis label.
     size : float
-        Of the letters; below 7 there are no numbers at the bars.
+        Of the letters.
     """
     names, words, low, high = [], [], 100 * low, 100 * high
+    dot: dict[str, Any] = {"color": "black", "marker": "D", "markersize": 0.45 * size, "linestyle": ""}
     for number, (name, rows) in enumerate(runs.groupby("method", sort=False)):
         values = 100 * rows[value].to_numpy(np.float64)
         mean = values.mean()
         style = look.bars(1) if name in marked else {"color": "0.8"}
         ax.barh(number, mean - low, left=low, height=0.75, **style, **look.EDGE)
-        ax.plot(values, np.full(len(values), number), "D", color="black", markersize=0.45 * size, alpha=0.7)
-        if size >= 7:
-            ax.text(max(values.max(), low), number, f"  {mean:.1f}", va="center", fontsize=size)
+        ax.plot(values, np.full(len(values), number), **dot)
+        ax.text(max(values.max(), low), number, f"  {mean:.1f}", va="center", fontsize=size)
         ends = f" ({values.min():.1f} to {values.max():.1f})" if len(values) > 1 else ""
         names.append(str(name))
         words.append(f"{name} {mean:.1f}{ends}")
     look.name_rows(ax, names, fontsize=size)
     ax.tick_params(axis="x", labelsize=size)
     look.finish(ax, grid=False, xlim=(low, high + 0.08 * (high - low)), xlabel=_from(xlabel, low))
+    keys = [Patch(facecolor="0.8", **look.EDGE, label="mean"), Line2D([], [], **dot, label="one run")]
+    ax.legend(handles=keys, **look.ABOVE, fontsize=size)
     return f"Means over runs and their range, {xlabel or value}: {'; '.join(words)}."
+
+
+def draw_settings(
+    means: pd.DataFrame, ax: Axes, *, title: str = "", legend: bool = True, **settings: Any
+) -> str:
+    """Draw a row a method, with a mark for each setting.
+
+    Parameters
+    ----------
+    means : DataFrame, one row a method and one column a setting
+        Shares; the first method on top.
+    **settings
+        Of the axes, such as its ends.
+    """
+    look.side_by_side(ax, {str(name): 100 * column for name, column in means.items()}, list(means.index), 6)
+    for number in range(1, len(means), 2):
+        ax.axhspan(number - 0.5, number + 0.5, color="0.95", zorder=0)
+    look.finish(ax, title=title, legend=legend and look.BESIDE, **settings)
+    ends = (
+        f"{name} from {v.idxmin()} {100 * v.min():.1f} to {v.idxmax()} {100 * v.max():.1f}"
+        for name, v in means.items()
+    )
+    return f"{f'{title}. ' if title else ''}Lowest and highest method by setting: {'; '.join(ends)}."
 
 
 def draw_differences(table: pd.DataFrame, ax: Axes, *, against: str) -> str:

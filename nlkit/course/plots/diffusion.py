@@ -51,7 +51,7 @@ def draw_noised(
         # Dotted, from the middle to the middle of each side: where another class takes the lead.
         ax.plot(*np.stack([CORNERS.mean(0), CORNERS[[c, c - 1]].mean(0)]).T, ":", color="0.6", linewidth=1)
         style = {"color": look.PALETTE[c], "marker": look.MARKERS[c], "s": size}
-        ax.scatter(*(p[lead == c] @ CORNERS).T, alpha=0.5, linewidths=0, **style)
+        ax.scatter(*(p[lead == c] @ CORNERS).T, alpha=0.75, linewidths=0, **style)
         up, at = ("bottom", y + 0.03) if y else ("top", y - 0.05)
         named = look.short(name, 20) + (f"\n{share[c]:.0f} %" if numbers else "")
         ax.text(x, at, named, ha="center", va=up, fontweight="bold", **look.plain())

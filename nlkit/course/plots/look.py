@@ -38,6 +38,7 @@ DIAGONAL: dict[str, Any] = {"color": "0.4", "linewidth": 1, "linestyle": (0, (1,
 # Places of a legend: where it covers least, or to the right of the axes, where it covers nothing.
 INSIDE: dict[str, Any] = {"loc": "best"}
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": 2, "frameon": False}
 
 
 # Fonts for what matplotlib's own lacks, Chinese, Japanese and Korean above all, where a system has them.

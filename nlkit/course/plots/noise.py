@@ -25,7 +25,7 @@ def name_size(n_classes: int) -> float:
 
 def draw_transition_matrix(
     matrix: ArrayLike, label_names: Sequence[str], ax: Axes, *, title: str = "", numbers: bool = True,
-    mark: tuple[int, int] | None = None,
+    mark: tuple[int, int] | None = None, **image: Any,
 ) -> str:  # fmt: skip
     """Draw T, shape (C, C): T[i, j] = P(noisy label = j | true label = i), rows sum to 1 (or are NaN).
 
@@ -36,9 +36,12 @@ def draw_transition_matrix(
     title : str
         Above it.
     numbers : bool
-        Names at the axes, and percents in the cells where there is room for them. False: a small picture.
+        Names at the axes, percents in the cells where there is room for them, and what the colours mean.
+        False: a small picture.
     mark : tuple of two ints, optional
         Row and column of a cell that is framed.
+    **image
+        Settings of ``imshow``, such as the aspect of the cells.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def draw_transition_matrix(
     """
     C = len(label_names)
     T = look.array("matrix", matrix, C, C)
-    ax.imshow(np.nan_to_num(T), cmap="cividis", vmin=0, vmax=1)
+    shown = ax.imshow(100 * np.nan_to_num(T), cmap="cividis", vmin=0, vmax=100, **image)
     ax.set(xticks=[], yticks=[], title=title)
     if numbers:
         for i, j in np.argwhere(T >= 0.005) if C <= MOST_NUMBERS else ():
@@ -57,7 +60,9 @@ def draw_transition_matrix(
         names = list(map(look.short, label_names))
         ax.set_xticks(range(C), names, fontsize=name_size(C), **turned, **look.plain())
         ax.set_yticks(range(C), names, fontsize=name_size(C), **look.plain())
-        ax.set(xlabel="noisy label (percent of each row)", ylabel="true label")
+        ax.set(xlabel="noisy label", ylabel="true label")
+        figure: Any = ax.figure
+        figure.colorbar(shown, ax=ax, label="percent of the row", fraction=0.046, pad=0.02)
     marked = ""
     if mark is not None:
         i, j = mark

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from nlkit.course.plots import look
 
@@ -21,20 +22,29 @@ EMPTY = "none (the set is empty)"
 
 
 def draw_partition(
-    partition: pd.DataFrame, ax: Axes, *, title: str = "", legend: bool = True, size: float = 12.0
-) -> str:
+    partition: pd.DataFrame, ax: Axes, *, wrong: ArrayLike | None = None, title: str = "",
+    legend: bool = True, size: float = 12.0,
+) -> str:  # fmt: skip
     """Draw what both models give the observed label: p_s across, p_w up, marked by set.
 
     Parameters
     ----------
     partition : DataFrame, one row a sample
         Columns set (R, H or P), p_s and p_w, as in ``NoiseAL.partition_``.
+    wrong : array of bool, shape (N,), optional
+        Which observed labels are wrong: those samples get a cross.
     """
     counts = partition["set"].value_counts().reindex(list(SETS), fill_value=0)
     for name, style in SETS.items():
         rows = partition[partition["set"] == name]
         label = f"{name} {SET_NAMES[name]}: {counts[name]}"
         ax.scatter(rows["p_s"], rows["p_w"], s=size, alpha=0.55, linewidths=0, label=label, **style)
+    crosses = ""
+    if wrong is not None:
+        rows = partition[np.asarray(wrong, bool)]
+        ax.plot(rows["p_s"], rows["p_w"], "kx", markersize=0.4 * size, label=f"wrong label: {len(rows)}")
+        inside = rows["set"].value_counts().reindex(list(SETS), fill_value=0)
+        crosses = f" Crosses mark wrong labels: {', '.join(f'{n} in {name}' for name, n in inside.items())}."
     if legend:
         ax.set(xlabel="p_s: the strong model's trust in the label", ylabel="p_w: the weak model's trust")
     else:
@@ -45,7 +55,7 @@ def draw_partition(
     return (
         f"Scatter of {len(partition)} samples{f' ({title})' if title else ''} by the strong (across) and the "
         f"weak model's (up) trust in the observed label. {counts['R']} are in R (clean, top right), "
-        f"{counts['H']} in H (hard), {counts['P']} in P (purified, bottom left)."
+        f"{counts['H']} in H (hard), {counts['P']} in P (purified, bottom left).{crosses}"
     )
 
 

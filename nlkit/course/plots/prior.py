@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -207,15 +207,13 @@ def draw_candidates(
     return f"Candidates for the label of one text, with their neighbours: {'; '.join(words)}.{nearest}"
 
 
-def draw_cases(report: pd.DataFrame, ax: Axes, *, title: str = "", names: bool = True) -> str:
+def draw_cases(report: pd.DataFrame, ax: Axes, *, title: str = "") -> str:
     """Draw the share of texts in each case, and how many of them have the true label as likeliest candidate.
 
     Parameters
     ----------
     report : DataFrame
         Columns case, n and right, from `nlkit.metrics.prior_report`.
-    names : bool
-        Whether axis, numbers and legend are written.
 
     Returns
     -------
@@ -227,15 +225,48 @@ def draw_cases(report: pd.DataFrame, ax: Axes, *, title: str = "", names: bool =
     true = ("likeliest is true", share * right, look.RIGHT)
     top = look.stack(ax, place, true, ("likeliest is wrong", share * (1 - right), look.WRONG))
     said = [f"{100 * r:.0f} % true" if s else "none" for s, r in zip(share, right, strict=True)]
-    if names:
-        ax.bar_label(top, said, padding=3)
-        ax.set_ylabel("texts (%)")
-    ax.set_xticks(place, CASES if names else [case[0] for case in CASES])
+    ax.bar_label(top, said, padding=3)
+    ax.set_ylabel("texts (%)")
+    ax.set_xticks(place, CASES)
     ax.set_axisbelow(True)
-    legend = names and {"loc": "upper right"}
-    look.finish(ax, ylim=(0, 112), yticks=range(0, 101, 25), title=title, legend=legend)
+    look.finish(ax, ylim=(0, 112), yticks=range(0, 101, 25), title=title, legend={"loc": "upper right"})
     words = [
         f"{case} {s:.0f} percent, {told.replace('% true', 'percent of them true')}"
         for case, s, told in zip(CASES, share, said, strict=True)
     ]
     return f"Cases of the prior{f' ({title})' if title else ''}: {'; '.join(words)}."
+
+
+def draw_case_shares(
+    reports: Mapping[float, pd.DataFrame], ax: Axes, *, symbol: str, mark: float, legend: bool = True
+) -> str:
+    """Draw the share of texts in each case, and the share whose likeliest candidate is true, over a setting.
+
+    Parameters
+    ----------
+    reports : mapping of float to DataFrame
+        For each value of the setting the report that `draw_cases` draws.
+    symbol : str
+        The setting.
+    mark : float
+        The value that gets a vertical line.
+
+    Returns
+    -------
+    str
+        The figure in words.
+    """
+    rows = {}
+    for value, report in reports.items():
+        n, right = report.set_index("case").reindex(list(CASES))[["n", "right"]].fillna(0).to_numpy(float).T
+        rows[value] = [*n, n @ right] / np.maximum(1.0, n.sum()) * 100
+    at, names = list(rows), [*CASES, "likeliest is true"]
+    for number, (name, share) in enumerate(zip(names, np.transpose(list(rows.values())), strict=True)):
+        ax.plot(at, share, label=name, **look.line(number))
+    look.finish(ax, xlabel=symbol, xticks=at, ylim=(-3, 103), mark=mark, legend=legend and look.BESIDE)
+    ends = (at[0], at[-1])
+    said = (
+        f"{symbol} = {v:g}: {', '.join(f'{n} {s:.0f}' for n, s in zip(names, rows[v], strict=True))}"
+        for v in ends
+    )
+    return f"Percent of the texts over {symbol}. {'; '.join(said)}."

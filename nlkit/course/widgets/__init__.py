@@ -2,8 +2,8 @@
 
 Each explorer has a ``compute_*`` function (settings → data) and draws with `nlkit.course.plots`; `Explorer`
 takes a table of its controls and binds them. An explorer also leaves a static picture, the default position
-and a strip over the sliders' range, for readers without a running kernel: on GitHub, in HTML, under
-papermill, with a screen reader.
+and a strip over the sliders' range, for readers without a running kernel: on GitHub, in HTML, in print. Where
+the live one is on the page, the static one is hidden.
 
 Nothing fails in silence: an explorer that cannot be drawn raises where it is made, and an error at a later
 slider position is shown in the explorer and raised.

@@ -92,7 +92,7 @@ def budget_explorer(
 
     def draw(rule: str, n: int) -> Drawn:
         view = compute_budget(questions, y, rule, n)
-        fig, ax = plots.figure(width=7.4, height=3.6, margins=(0.09, 0.68, 0.15, 0.9))
+        fig, ax = plots.figure(width=8.6, height=3.8, margins=(0.08, 0.72, 0.15, 0.9))
         alt = plots.draw_questions(view.shares, ax, at=n)
         ax.set_title(rule)
         said = SAID.format(n=n, **view.counts)
@@ -117,6 +117,6 @@ def budget_explorer(
     most = int(questions["rule"].value_counts().min())
     controls = {
         "rule": ("acquisition rule", rule, rules),
-        "n": ("questions n", max(1, most // 2) if n is None else n, range(1, most + 1)),
+        "n": ("questions n", max(1, most // 2) if n is None else n, range(1, most + 1), "questions"),
     }
-    return Explorer(controls, draw, static)
+    return Explorer(controls, draw, static, lines=12)

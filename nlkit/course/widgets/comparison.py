@@ -53,7 +53,9 @@ def compute_comparison(
     found = found.sort_values("mean", ascending=measure == "ece", kind="stable")
     summary = found.reset_index().set_axis(["method", "mean", "sd"], axis=1)
     summary["behind"] = (summary["mean"] - summary["mean"].iloc[0]).abs()
-    return _in_order(rows, summary)[["method", "seed", measure]], summary
+    place = {name: number for number, name in enumerate(summary["method"])}
+    rows = rows.sort_values("method", key=lambda names: names.map(place), kind="stable")
+    return rows[["method", "seed", measure]], summary
 
 
 def compare_explorer(
@@ -82,17 +84,15 @@ def compare_explorer(
     lowest, highest = 10 * grid[list(MEASURES)].min() - 0.2, 10 * grid[list(MEASURES)].max()
     low, high = (np.floor(lowest) / 10).clip(lower=0.0), (np.ceil(highest) / 10).clip(upper=1.0)
 
-    def picture(runs: pd.DataFrame, ax: Axes, title: str, measure: str, size: float = 9.0) -> str:
-        alt = plots.draw_spread(
-            runs, ax, value=measure, xlabel=MEASURES[measure] if size >= 7 else "", marked=marked,
-            low=low[measure], high=high[measure], size=size,
-        )  # fmt: skip
-        ax.set_title(title, fontsize=size + 1)
+    def picture(runs: pd.DataFrame, ax: Axes, title: str, measure: str) -> str:
+        ends = {"low": low[measure], "high": high[measure]}
+        alt = plots.draw_spread(runs, ax, value=measure, xlabel=MEASURES[measure], marked=marked, **ends)
+        ax.set_title(title, fontsize=10, loc="left")
         return f"{title}. {alt}"
 
     def draw(**at: Any) -> Drawn:
         runs, summary = views[tuple(at.values())]
-        fig, ax = plots.figure(width=7.2, height=4.4, margins=(0.23, 0.98, 0.13, 0.92))
+        fig, ax = plots.figure(width=9.0, height=4.2, margins=(0.18, 0.98, 0.13, 0.92))
         alt = picture(runs, ax, _title(**at), at["measure"])
         rows = [(name, *(f"{100 * v:.1f}" for v in values)) for name, *values in summary.to_numpy()]
         seeds, best = runs["seed"].nunique(), summary["method"].iloc[0]
@@ -102,19 +102,25 @@ def compare_explorer(
 
     def static(**at: Any) -> Still:
         """Draw the first position, and below it every setting, its methods in the first one's order."""
-        n, rows = len(noises) * len(rates), len(datasets)
-        fig, ((top,), *strips) = plots.panels([1] + [n] * rows, [1.9] + [1] * rows, 10, 4.2 + 2.1 * rows)
+        fig, ((top,), strip) = plots.panels((1, len(datasets)), (1, 1), 10, 8)
         (runs, order), measure = views[tuple(at.values())], at["measure"]
-        alt, words = picture(runs, top, _title(**at), measure), []
-        for number, where in enumerate(product(datasets, noises, rates)):
-            (runs, summary), ax = views[*where, measure, at["selected"]], strips[number // n][number % n]
-            title = f"{where[0]}, {where[1]} {where[2]:g}"
-            picture(_in_order(runs, order), ax, title, measure, size=6.5)
-            if number % n:
+        alt, words, methods = picture(runs, top, _title(**at), measure), [], list(order["method"])
+        for number, (name, ax) in enumerate(zip(datasets, strip, strict=True)):
+            columns = {
+                f"{noise} {rate:g}": views[name, noise, rate, measure, at["selected"]][1]
+                for noise, rate in product(noises, rates)
+            }
+            means = pd.DataFrame(
+                {k: v.set_index("method")["mean"].reindex(methods) for k, v in columns.items()}
+            )
+            ends = (100 * low[measure], 100 * high[measure])
+            last = number + 1 == len(datasets)
+            words.append(
+                plots.draw_settings(means, ax, title=name, legend=last, xlabel=MEASURES[measure], xlim=ends)
+            )
+            if number:
                 ax.set_yticklabels([])
-            best = summary.iloc[0]
-            words.append(f"{title}: {best['method']} {100 * best['mean']:.1f}")
-        return fig, f"{alt} Below it all settings in small; the best of each: {'; '.join(words)}."
+        return fig, f"{alt} Below it the means in all settings. {' '.join(words)}"
 
     controls = {
         "dataset": ("data set", dataset, datasets),
@@ -123,14 +129,8 @@ def compare_explorer(
         "measure": ("measure", measure, [(name.partition(" (")[0], m) for m, name in MEASURES.items()]),
         "selected": ("epoch", selected, shown),
     }
-    return Explorer(controls, draw, static)
+    return Explorer(controls, draw, static, lines=13)
 
 
 def _title(dataset: str, noise: str, noise_rate: float, measure: str, selected: str) -> str:
     return f"{dataset}, {noise} noise {noise_rate:g}, {selected}"
-
-
-def _in_order(runs: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """Return runs in the order of the methods in a summary."""
-    place = {name: number for number, name in enumerate(summary["method"])}
-    return runs.sort_values("method", key=lambda names: names.map(place), kind="stable")

@@ -116,11 +116,11 @@ def demonstration_explorer(
 
     def draw(query: int, k: int, way: str) -> Drawn:
         view = look(query, way, k)
-        fig, ax = plots.figure(width=6.4, height=3.6, margins=(0.36, 0.97, 0.15, 0.9))
+        fig, ax = plots.figure(width=8.6, height=3.8, margins=(0.27, 0.97, 0.15, 0.9))
         alt = picture(view, title(k, way), ax)
-        style = "white-space: pre-wrap; max-height: 22em; overflow-y: auto; line-height: 1.3"
+        style = "white-space: pre-wrap; line-height: 1.3"
         words = escape((prompt or plain)(queries[query], view.shown))
-        return fig, alt, f'<p>What the model reads:</p><pre tabindex="0" style="{style}">{words}</pre>'
+        return fig, alt, f'<p>What the model reads:</p><pre style="{style}">{words}</pre>'
 
     def static(query: int, k: int, way: str) -> Still:
         """Draw the first position, and below it the same query with every number of demonstrations."""
@@ -142,4 +142,4 @@ def demonstration_explorer(
         "k": ("demonstrations k", k, shots),
         "way": ("taken from", way, ways),
     }
-    return Explorer(controls, draw, static)
+    return Explorer(controls, draw, static, lines=16)

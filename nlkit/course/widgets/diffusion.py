@@ -92,14 +92,14 @@ def diffusion_explorer(
         return fig, alt, table([row], head, "A label at this time")
 
     def static(step: int, label: int, scale: float) -> Still:
-        """Draw the first position, and below it the cloud at six times."""
-        fig, (top, strip) = plots.panels((2, 6), (2, 1), 9, 5.8)
+        """Draw the first position, and below it the cloud at four times."""
+        fig, (top, strip) = plots.panels((2, 4), (1.6, 1), 9, 6.4)
         start, words = compute_noised(label, step, T=T, scale=scale, seed=seed), []
         alt = plots.draw_noised(start.points, label, label_names, top[0])
         alt += " " + plots.draw_schedule(level, kept, top[1], mark=step)
-        for t, ax in zip(np.linspace(0, T, 6).round().astype(int).tolist(), strip, strict=True):
+        for t, ax in zip(np.linspace(0, T, 4).round().astype(int).tolist(), strip, strict=True):
             view = compute_noised(label, t, T=T, scale=scale, seed=seed)
-            plots.draw_noised(view.points, label, ["", "", ""], ax, numbers=False, size=4)
+            plots.draw_noised(view.points, label, ["", "", ""], ax, numbers=False)
             ax.set_title(f"t = {t}: {share(view.leads[label])}", fontsize=9)
             words.append(f"t = {t} {100 * view.leads[label]:.0f} percent")
         name = label_names[label]
@@ -107,11 +107,11 @@ def diffusion_explorer(
         return fig, alt
 
     controls = {
-        "step": ("time t", T // 2 if step is None else step, range(T + 1)),
+        "step": ("time t", T // 2 if step is None else step, range(T + 1), f"of {T}"),
         "label": ("class", label, [(name, c) for c, name in enumerate(label_names)]),
         "scale": ("scale k", scale, Span(1.0, 10.0, 0.5)),
     }
-    return Explorer(controls, draw, static)
+    return Explorer(controls, draw, static, lines=5)
 
 
 def chain_explorer(
@@ -176,6 +176,11 @@ def chain_explorer(
     controls = {
         "text": ("text", 0, [(f"{i + 1}. {shorten(t, 60)}", i) for i, t in enumerate(texts)]),
         "branch": ("branch", 0, [(f"branch {m + 1}", m) for m in range(p.shape[1])]),
-        "step": ("reverse step", (len(p) - 1) // 2 if step is None else step, range(len(p))),
+        "step": (
+            "reverse step",
+            (len(p) - 1) // 2 if step is None else step,
+            range(len(p)),
+            f"of {len(p) - 1}",
+        ),
     }
-    return Explorer(controls, draw, static)
+    return Explorer(controls, draw, static, lines=5)

@@ -125,10 +125,10 @@ def dynamics_explorer(
         return fig, f"{alt} Below it the same at other epochs. {' '.join(words)}"
 
     controls = {
-        "epoch": ("epoch", epoch, range(1, last + 1)),
+        "epoch": ("epoch", epoch, range(1, last + 1), f"of {last}"),
         "measure": ("what is shown", measure, [(name, key) for key, name in MEASURES.items()]),
     }
-    explorer = Explorer(controls, draw, static)
+    explorer = Explorer(controls, draw, static, lines=5)
     # The browser moves the slider: no step waits for the kernel, and each redraws once.
     play = ipywidgets.Play(value=epoch, min=1, max=last, interval=900, description="play the epochs")
     ipywidgets.jslink((play, "value"), (explorer.controls["epoch"], "value"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -22,28 +24,49 @@ Still = tuple[Figure, str]
 Drawn = tuple[Figure, str, str]
 
 _MADE: weakref.WeakSet[Explorer] = weakref.WeakSet()
+# A live run ends in a thread of its own, and matplotlib draws one figure at a time.
+_DRAWING = threading.RLock()
 LABEL = {"description_width": "11em"}
 WIDTH = {"width": "30em", "max_width": "calc(100% - 4px)"}  # a control has margins of 2 px
+PICTURE = 1100  # CSS pixels: no wider, however wide the cell is
 
 CELL = "text-align: left; padding: 0 1em 0 0"
-SCROLLS = "width: 0; min-width: 100%; overflow-x: auto"
+LINE = 1.6  # em
+
+# Where these rules are in force, a live explorer is on the page, and the two outputs that follow it in
+# JupyterLab, its static copy and the copy's words, say the same again: they are hidden. Without a kernel the
+# explorer is not there, nor are the rules.
+RULES = """<style>
+.jp-OutputArea-child:has(.nlkit-explorer) + .jp-OutputArea-child,
+.jp-OutputArea-child:has(.nlkit-explorer) + .jp-OutputArea-child + .jp-OutputArea-child { display: none }
+.nlkit-explorer { max-width: WIDTHpx }
+.nlkit-explorer img { display: block; width: 100%; height: auto }
+.nlkit-below { width: 0; min-width: 100%; overflow: auto }
+.nlkit-explorer :focus-visible { outline: 3px solid var(--jp-brand-color1, #1976d2); outline-offset: 2px }
+@media (prefers-reduced-motion: reduce) {
+  .nlkit-explorer * { animation: none !important; transition: none !important }
+}
+</style>""".replace("WIDTH", str(PICTURE))
 
 # ipywidgets 8.1 draws a slider's description beside it, but the slider itself has no name that a screen
 # reader could read: it gets its description. Its value is announced as it is in binary (7.499999 for 7.5):
-# rounded instead, here and after each move. When the picture is on the page, the controls are there too.
+# rounded and with its unit instead, here and after each move. The picture may be there before its sliders.
 NAME_SLIDERS = """
-new ResizeObserver((_, watch) => {
-  watch.disconnect();
-  for (const handle of this.closest('.nlkit-explorer').querySelectorAll('[role=slider]:not([aria-label])')) {
-    handle.setAttribute('aria-label', handle.closest('.widget-slider').querySelector('label').textContent);
-    const round = () => {
-      const said = handle.getAttribute('aria-valuetext'), rounded = String(+(+said).toFixed(4));
-      if (rounded !== said) handle.setAttribute('aria-valuetext', rounded);
+const picture = this, units = JSON.parse(this.dataset.units);
+(function name(tries) {
+  const handles = picture.closest('.nlkit-explorer')?.querySelectorAll('[role=slider]') ?? [];
+  for (const handle of handles) {
+    if (handle.ariaLabel) continue;
+    const name = handle.ariaLabel = handle.closest('.widget-slider').querySelector('label').textContent;
+    const tell = () => {
+      const told = `${+parseFloat(handle.ariaValueText).toFixed(4)} ${units[name]}`.trim();
+      if (told !== handle.ariaValueText) handle.ariaValueText = told;
     };
-    round();
-    new MutationObserver(round).observe(handle, {attributeFilter: ['aria-valuetext']});
+    tell();
+    new MutationObserver(tell).observe(handle, {attributeFilter: ['aria-valuetext']});
   }
-}).observe(this)
+  if (handles.length < Object.keys(units).length && tries) setTimeout(name, 100, tries - 1);
+})(100)
 """
 
 
@@ -61,13 +84,17 @@ class Explorer:
     Parameters
     ----------
     controls : mapping of str to tuple
-        By name, in this order: description, first value, and the values allowed. A ``range`` gives a slider
-        over whole numbers, a `Span` one over real numbers, a list (of values or of (shown, value) pairs) a
-        list to choose from, whose first value None stands for.
+        By name, in this order: description, first value, the values allowed, and for a slider the unit that a
+        screen reader announces, if there is one. A ``range`` gives a slider over whole numbers, a `Span` one
+        over real numbers, a list (of values or of (shown, value) pairs) a list to choose from, whose first
+        value None stands for.
     draw : callable
         Takes the controls' values by name; returns a figure, its words, and HTML to stand below it.
     static : callable
         Takes the first values by name; returns the static copy, a figure and its words.
+    lines : float
+        Room for what stands below the picture, in lines; what needs more scrolls there, so that nothing on
+        the page moves with a slider.
 
     Attributes
     ----------
@@ -82,13 +109,16 @@ class Explorer:
     """
 
     def __init__(
-        self, controls: Mapping[str, tuple[str, Any, Any]], draw: Callable[..., Drawn],
-        static: Callable[..., Still],
+        self, controls: Mapping[str, tuple[Any, ...]], draw: Callable[..., Drawn],
+        static: Callable[..., Still], *, lines: float = 9,
     ) -> None:  # fmt: skip
-        self.controls = {name: _widget(name, *control) for name, control in controls.items()}
+        self.controls = {name: _widget(name, *control[:3]) for name, control in controls.items()}
+        self._units = {c[0]: "".join(c[3:]) for c in controls.values() if isinstance(c[2], range | Span)}
+        self._lines = lines
         self._draw, self.static = draw, static(**self._at())
         self.picture, self.table, self.error = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
-        self.box = ipywidgets.VBox([*self.controls.values(), self.error, self.picture, self.table])
+        rules = ipywidgets.HTML(RULES, layout={"display": "none"})
+        self.box = ipywidgets.VBox([rules, *self.controls.values(), self.error, self.picture, self.table])
         self.box.add_class("nlkit-explorer")
         self.update()
         for control in self.controls.values():
@@ -119,11 +149,21 @@ class Explorer:
 
     def update(self) -> None:
         """Draw for the controls' present values."""
-        fig, alt, below = self._draw(**self._at())
-        source = base64.b64encode(plots.png(fig, dpi=80)).decode("ascii")
-        code = f'style="max-width: 100%" onload="{escape(NAME_SLIDERS)}"'
-        self.picture.value = f'<img alt="{escape(alt)}" src="data:image/png;base64,{source}" {code}>'
-        self.table.value, self.error.value = below, ""
+        with _DRAWING:
+            fig, alt, below = self._draw(**self._at())
+            source = base64.b64encode(plots.svg(fig).encode()).decode("ascii")
+        # Its height is known before it is decoded: nothing moves when one picture follows another.
+        height = PICTURE * fig.get_figheight() / fig.get_figwidth()
+        self.picture.value = (
+            f'<img alt="{escape(alt)}" width="{PICTURE}" height="{height:.0f}" decoding="sync" '
+            f'data-units="{escape(json.dumps(self._units))}" onload="{escape(NAME_SLIDERS)}" '
+            f'src="data:image/svg+xml;base64,{source}">'
+        )
+        # What scrolls has a name, and can be reached by keyboard.
+        region = 'class="nlkit-below" role="region" aria-label="Below the picture" tabindex="0"'
+        height = self._lines * LINE
+        self.table.value = f'<div {region} style="height: {height:.1f}em">{below}</div>' if below else ""
+        self.error.value = ""
 
     def _changed(self, change: Any) -> None:
         try:
@@ -167,10 +207,10 @@ def check(field: str, value: Any, allowed: range | Span | Sequence[Any]) -> None
 def _widget(name: str, description: str, value: Any, allowed: range | Span | Sequence[Any]) -> Any:
     settings: dict[str, Any] = {"description": description, "style": LABEL, "layout": WIDTH}
     if isinstance(allowed, range):
-        settings |= {"min": allowed.start, "max": allowed.stop - 1, "continuous_update": False}
+        settings |= {"min": allowed.start, "max": allowed.stop - 1, "continuous_update": True}
         kind = ipywidgets.IntSlider
     elif isinstance(allowed, Span):
-        settings |= {"min": allowed.low, "max": allowed.high, "continuous_update": False}
+        settings |= {"min": allowed.low, "max": allowed.high, "continuous_update": True}
         settings |= {"step": allowed.step, "readout_format": ".2f"}
         kind = ipywidgets.FloatSlider
     else:
@@ -181,7 +221,7 @@ def _widget(name: str, description: str, value: Any, allowed: range | Span | Seq
 
 
 def display(shown: Any) -> None:
-    """Display the box of an explorer, then its static copy."""
+    """Display the box of an explorer, then its static copy for readers without a kernel (see `RULES`)."""
     import IPython.display
 
     send: Any = IPython.display.display
@@ -202,9 +242,7 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str], caption: str) -
     body = "".join(f"<tr>{row}</tr>" for row in cells)
     # A caption is as wide as its table, which may be narrow: it stays on one line all the same.
     said = f'<caption style="text-align: left; white-space: nowrap">{escape(caption)}</caption>'
-    # As wide as the place it is in, not as the table: what is wider scrolls, and is not cut.
-    inside = f"{said}<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
-    return f'<div style="{SCROLLS}"><table>{inside}</table></div>'
+    return f"<table>{said}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def shorten(text: str, length: int = 110) -> str:

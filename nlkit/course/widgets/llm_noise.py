@@ -92,6 +92,7 @@ def answer_noise_explorer(
         alt = plots.draw_transition_matrix(
             view.matrix, names, ax, title=f"{way}: {100 * view.rate:.0f} % wrong",
             mark=(chosen, int(mistakes.argmax())) if frame and mistakes.any() else None,
+            aspect="auto" if frame else "equal",
         )  # fmt: skip
         most = [c for c in np.argsort(-view.gone, kind="stable")[:3] if view.gone[c]]
         goes = ", ".join(f"{names[c]} {view.gone[c]}" for c in most) or "none was answered"
@@ -125,4 +126,4 @@ def answer_noise_explorer(
         "way": ("way of asking", way, ways),
         "chosen": ("true class", chosen, [(name, c) for c, name in enumerate(names)]),
     }
-    return Explorer(controls, draw, static)
+    return Explorer(controls, draw, static, lines=12)

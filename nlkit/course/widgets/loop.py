@@ -175,4 +175,5 @@ def loop_explorer(
 
     if epoch is None:
         epoch = int(questions["epoch"].min()) if len(questions) else min(warmup, last)
-    return Explorer({"epoch": ("epoch", epoch, range(1, last + 1))}, draw, static)
+    controls = {"epoch": ("epoch", epoch, range(1, last + 1), f"of {last}")}
+    return Explorer(controls, draw, static, lines=12)

@@ -105,7 +105,7 @@ def noise_explorer(
     def picture(view: NoiseView, ax: Axes, kind: str, rate: float, true: int, noisy: int) -> str:
         return plots.draw_transition_matrix(
             view.matrix, names, ax, title=f"{kind} {rate:g}: {100 * view.achieved:.1f} % wrong",
-            mark=None if ANY in (true, noisy) else (true, noisy),
+            mark=None if ANY in (true, noisy) else (true, noisy), aspect="auto",
         )  # fmt: skip
 
     def draw(**at: Any) -> Drawn:
@@ -125,7 +125,7 @@ def noise_explorer(
     classes = [("any", ANY), *((name, number) for number, name in enumerate(names))]
     controls = {
         "kind": ("kind of noise", kind, KINDS),
-        "rate": ("noise rate", rate, Span(0.0, 1.0, 0.05)),
+        "rate": ("noise rate", rate, Span(0.0, 1.0, 0.05), "of the labels"),
         "true": ("true class i", pair[0], classes),
         "noisy": ("noisy label j", pair[1], classes),
     }
@@ -134,9 +134,9 @@ def noise_explorer(
 
 def matrix_figure(names: Sequence[str]) -> tuple[Figure, Axes]:
     """Return a figure for a matrix, with margins that leave room for the class names."""
-    width, height = 5.6, 5.0  # inches
-    longest = 0.6 * name_size(len(names)) * max(len(name) for name in names) / 72
-    margins = (0.08 + longest / width, 0.97, 0.11 + longest / height, 0.93)
+    width, height = 9.4, 4.4  # inches
+    longest = 0.6 * name_size(len(names)) * min(24, max(len(name) for name in names)) / 72
+    margins = (0.05 + longest / width, 0.94, 0.13 + 0.75 * longest / height, 0.93)
     return plots.figure(width=width, height=height, margins=margins)
 
 

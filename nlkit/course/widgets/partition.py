@@ -110,10 +110,12 @@ def threshold_explorer(
     def compute(momentum: float, margin: float, epoch: int) -> PartitionView:
         return compute_partition(partitions(momentum, margin), epoch, noisy_label, label)
 
+    wrong = None if label is None else (labels["true label"] >= 0) & (labels["true label"] != noisy_label)
+
     def draw(momentum: float, margin: float, epoch: int) -> Drawn:
         view = compute(momentum, margin, epoch)
-        fig, ax = plots.figure(width=6.4, height=4.0, margins=(0.1, 0.72, 0.13, 0.92))
-        alt = plots.draw_partition(view.partition, ax, title=f"after epoch {epoch}")
+        fig, ax = plots.figure(width=8.6, height=4.0, margins=(0.08, 0.79, 0.13, 0.92))
+        alt = plots.draw_partition(view.partition, ax, wrong=wrong, title=f"after epoch {epoch}")
         below = _sets(view, epoch)
         if texts is not None:
             below += _samples(view.partition, texts, labels, label_names, examples)
@@ -124,7 +126,7 @@ def threshold_explorer(
         at: dict[str, Any] = {"momentum": momentum, "margin": margin, "epoch": epoch}
         fig, ((top,), *rows) = plots.panels((1, 4, 4), (2.2, 1, 1), 7.5, 8.5)
         title, view = f"m = {momentum:g}, σ = {margin:g}, epoch {epoch}", compute(**at)
-        alt, words = plots.draw_partition(view.partition, top, title=title), []
+        alt, words = plots.draw_partition(view.partition, top, wrong=wrong, title=title), []
         if view.report is not None:
             quality = [f"{k} precision {p}, recall {r}" for k, _, p, r in _quality(view.report)]
             alt += f" Quality: {'; '.join(quality)}."
@@ -133,7 +135,7 @@ def threshold_explorer(
             for value, ax in zip(values, axes, strict=True):
                 view = compute(**at | {field: value})
                 sizes = [f"{name} {size}" for name, size in view.sizes.items()]
-                plots.draw_partition(view.partition, ax, legend=False, size=3)
+                plots.draw_partition(view.partition, ax, legend=False, size=5)
                 ax.set_title(f"{symbol} = {value:g}\n{'  '.join(sizes)}", fontsize=9)
                 words.append(f"{field} {value:g}: {', '.join(sizes)}")
         return fig, f"{alt} Below it the same scatter at other settings. {'; '.join(words)}."
@@ -142,9 +144,9 @@ def threshold_explorer(
     controls = {
         "momentum": ("momentum m", momentum, Span(0.0, 0.99, 0.01)),
         "margin": ("margin σ", margin, Span(0.0, 1.0, 0.05)),
-        "epoch": (what, last if epoch is None else epoch, range(1, last + 1)),
+        "epoch": (what, last if epoch is None else epoch, range(1, last + 1), f"of {last}"),
     }
-    return Explorer(controls, draw, static)
+    return Explorer(controls, draw, static, lines=10 + 6 * (texts is not None))
 
 
 def _quality(report: pd.DataFrame) -> list[tuple[str, int, str, str]]:

@@ -106,30 +106,24 @@ def prior_explorer(
         return fig, alt, below + table([row], head, f"Text {text}")
 
     def static(text: int, **settings: Any) -> Still:
-        """Draw the first position, and below it other values of each setting in turn."""
-        most = number.shape[1]
-        strips = {
-            "k": ("K", sorted({1, min(5, most), min(10, most), most})), "gamma": ("γ", [0.6, 0.8, 0.9, 1.0]),
-            "delta": ("δ", [0.5, 0.7, 0.8, 0.95]),
-        }  # fmt: skip
-        columns = [1, *(len(values) for _, values in strips.values())]
-        fig, ((top,), *rows) = plots.panels(columns, (1.9, 1, 1, 1), 9, 9)
+        """Draw the first position, and below it the cases over each setting."""
+        most, votes = number.shape[1], np.linspace(MAJORITY.low, MAJORITY.high, 6).round(3).tolist()
+        strips = {"k": ("K", sorted({*np.linspace(1, most, 6).round().astype(int).tolist(), settings["k"]}))}
+        strips |= {"gamma": ("γ", votes), "delta": ("δ", votes)}
+        fig, ((top,), below) = plots.panels((1, 3), (1.2, 1), 9.5, 6)
         title = ", ".join(f"{symbol} = {settings[field]:g}" for field, (symbol, _) in strips.items())
         alt, words = plots.draw_cases(compute(**settings).report, top, title=title), []
-        for (field, (symbol, values)), axes in zip(strips.items(), rows, strict=True):
-            for value, ax in zip(values, axes, strict=True):
-                view = compute(**settings | {field: value})
-                plots.draw_cases(view.report, ax, names=False)
-                right, n = f"{symbol} = {value:g}: {100 * view.right:.0f}", view.report["n"]
-                ax.set_title(f"{right} % true", fontsize=9)
-                shares = zip(view.report["case"], 100 * n / max(1, n.sum()), strict=True)
-                words.append(f"{right} percent true ({', '.join(f'{c} {s:.0f}' for c, s in shares)})")
-        return fig, f"{alt} Below it the same with one setting changed at a time. {'; '.join(words)}."
+        for (field, (symbol, values)), ax in zip(strips.items(), below, strict=True):
+            reports = {value: compute(**settings | {field: value}).report for value in values}
+            shown = {"symbol": symbol, "mark": settings[field], "legend": field == "delta"}
+            words.append(plots.draw_case_shares(reports, ax, **shown))
+        below[0].set_ylabel("texts (%)")
+        return fig, f"{alt} Below it the same over one setting at a time. {' '.join(words)}"
 
     controls = {
-        "k": ("neighbours K", k, range(1, number.shape[1] + 1)),
-        "gamma": ("certain from γ", gamma, MAJORITY),
-        "delta": ("dominant from δ", delta, MAJORITY),
+        "k": ("neighbours K", k, range(1, number.shape[1] + 1), "neighbours"),
+        "gamma": ("certain from γ", gamma, MAJORITY, "of the votes"),
+        "delta": ("dominant from δ", delta, MAJORITY, "of the votes"),
         "text": ("text", int(shown[0]), [(f"{i}. {shorten(texts[i], 60)}", int(i)) for i in shown]),
     }
-    return Explorer(controls, draw, static)
+    return Explorer(controls, draw, static, lines=13)

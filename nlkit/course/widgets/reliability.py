@@ -111,7 +111,7 @@ def reliability_explorer(
     controls = {
         "method": ("method", method, names),
         "beside": ("beside it", beside, [NOTHING, *names]),
-        "bins": ("bins", bins, range(1, MOST + 1)),
+        "bins": ("bins", bins, range(1, MOST + 1), "bins"),
         "adaptive": ("bins are", False, [(kind, bool(i)) for i, kind in enumerate(KINDS)]),
     }
-    return Explorer(controls, draw, static)
+    return Explorer(controls, draw, static, lines=5)
