@@ -28,6 +28,7 @@ from nlkit.data.checks import check_count
 from nlkit.data.hub import HUB, from_hub
 from nlkit.data.keeping import Others, to_datasets
 from nlkit.data.labels import Part, check_columns, coding_of, to_part
+from nlkit.data.newsgroups import readable
 from nlkit.data.readers import SUFFIXES, DataError, DataWarning, Table, read_rows, read_tab
 from nlkit.data.sampling import cut, draw
 
@@ -43,6 +44,7 @@ OFFLINE: dict[str, str] = {
     "r8": "Reuters-21578, the 8 largest topics, 5,485 + 2,189 news",
     "r52": "Reuters-21578, 52 topics, some with one text only, 6,532 + 2,568 news",
     "20ng": "20 Newsgroups, by date, 11,293 + 7,528 posts",
+    "newsgroups": "8 of them with plain names, without headers, to be judged by reading",
 }
 
 
@@ -75,10 +77,11 @@ def load_dataset(
     Parameters
     ----------
     source
-        "r8", "r52" or "20ng" (offline); "trec", "ag_news", "sst2" or "imdb" (hub, revision pinned); or your
-        own: a .csv, .tsv, .json, .jsonl or .parquet file, also with .gz, a list of such files, a
-        `pandas.DataFrame` or a `datasets.Dataset`. It is all for training, unless a column says which split a
-        row is in. Or a mapping of "train", and perhaps "validation" and "test", to such sources.
+        "r8", "r52", "20ng" or "newsgroups" (offline); "trec", "ag_news", "sst2" or "imdb" (hub, revision
+        pinned); or your own: a .csv, .tsv, .json, .jsonl or .parquet file, also with .gz, a list of such
+        files, a `pandas.DataFrame` or a `datasets.Dataset`. It is all for training, unless a column says
+        which split a row is in. Or a mapping of "train", and perhaps "validation" and "test", to such
+        sources.
     train_size
         Exact number of training texts, drawn stratified; None takes all.
     validation
@@ -145,8 +148,10 @@ def load_dataset(
     if not packaged:
         tables = _own_tables(source, split, encoding, delimiter)
     elif source in OFFLINE:
-        files = assets.find(source).files.values()
+        files = assets.find("20ng" if source == "newsgroups" else source).files.values()
         tables = dict(zip(("train", "test"), map(read_tab, files), strict=True))
+        if source == "newsgroups":
+            tables = {split: readable(table) for split, table in tables.items()}
         names = sorted(set(tables["train"].columns["label"]))
     else:
         tables, names = from_hub(source, OFFLINE)

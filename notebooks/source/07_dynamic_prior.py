@@ -326,7 +326,7 @@ told = say(
     f"Over all texts the likeliest label is true most often with K = {best_k} ({amount(by_k['all are true'].max())}), where"
     f" of the observed labels {amount((~wrong).mean())} are.",
     when(
-        best_k < most_k,
+        best_k < most_k and by_k["all are true"].iloc[-1] < by_k["all are true"].max() - 0.01,
         f"With {most_k} neighbours it is {amount(by_k['all are true'].iloc[-1])}: they reach beyond a"
         " small topic, and the large ones outvote it.",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import warnings
 from collections import Counter
 
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlkit import data
-from nlkit.data import DataError, DataWarning, load_dataset
+from nlkit.data import DataError, DataWarning, load_dataset, newsgroups
 from nlkit.data import packaged as assets
 from nlkit.data.observed import with_column
 from nlkit.data.sampling import allocate, cut, draw
@@ -66,7 +67,7 @@ def pairs(split, column="label"):
 
 
 class TestPackaged:
-    @pytest.mark.parametrize("name", sorted(data.OFFLINE))
+    @pytest.mark.parametrize("name", sorted(data.OFFLINE.keys() & assets.ASSETS.keys()))
     def test_sets_come_whole(self, name):
         ds, report = load_dataset(name, return_report=True)
         lines = {
@@ -89,6 +90,21 @@ class TestPackaged:
         assert (len(ds["train"]), len(ds["validation"])) == (1500, 450)
         sets = [set(ds[split]["text"][:]) for split in data.SPLITS]
         assert len(set.union(*sets)) == sum(map(len, sets))
+
+    def test_readable_newsgroups_have_plain_names_and_no_quotation_lines(self):
+        ds = load_dataset("newsgroups", train_size=2000)
+        whole = load_dataset("20ng", validation=0)
+        assert ds["train"].features["label"].names == sorted(newsgroups.GROUPS.values())
+        words = set(" ".join(whole["train"]["text"][:]).split())
+        for text in ds["train"]["text"][:]:
+            assert len(text.split()) >= 20
+            assert not text.startswith("re ")
+            assert not re.search(r"\bin article( \S+){1,25} writes\b", text)
+        assert set(" ".join(ds["train"]["text"][:]).split()) <= words, "cut, and nothing put in"
+
+    def test_what_is_cut_from_a_post(self):
+        post = "re re my car in article a b site edu me site edu some one writes it is fine he said and so on"
+        assert newsgroups.without_headers(post) == "my car it is fine he said and so on"
 
     def test_the_report_points_to_the_rows_of_the_file(self):
         _, report = load_dataset("r8", return_report=True)

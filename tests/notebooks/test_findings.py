@@ -52,7 +52,7 @@ def play(name, change, **parameters):
         found = read(self, experiment, compute, **more)
         for table, column, *kept in (rest for own, *rest in change if own == experiment):
             found.data[table] = found[table].assign(**{column: turned(found[table][column], *kept)})
-        found.as_given = not change
+        found.as_given = found.as_given and not change
         return found
 
     nothing = lambda *anything, **more: None  # noqa: E731
