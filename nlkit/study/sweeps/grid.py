@@ -20,7 +20,7 @@ from nlkit.study.comparing import entries
 __all__ = ["FIELDS", "cells_of", "key_of", "read_grid", "resolve"]
 
 FIELDS: dict[str, Any] = {
-    "dataset": "r8", "size": None, "test_size": None, "noise": "symmetric", "rate": 0.4, "seed": 0,
+    "seed": 0, "dataset": "r8", "size": None, "test_size": None, "noise": "symmetric", "rate": 0.4,
     "labeller": "smollm2", "shots": 1, "encoder": "minilm", "profile": "quick", "annotator": None,
     "query_budget": 0, "method": "all",
 }  # fmt: skip
@@ -64,7 +64,7 @@ def key_of(cell: Mapping[str, Any]) -> str:
 
 
 def cells_of(grid: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """Return the cells of a grid, those of the same data side by side.
+    """Return the cells of a grid, the first seed of all of them first, and those of the same data side by side.
 
     Parameters
     ----------
@@ -95,8 +95,11 @@ def cells_of(grid: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Cell
                 found.setdefault(key_of(cell), cell)
     if not found:
         invalid("grid", grid, "at least one cell")
+    seeds = list(dict.fromkeys(cell["seed"] for cell in found.values()))
     order = {json.dumps(d): place for place, d in enumerate(dict.fromkeys(map(data_of, found.values())))}
-    return sorted(found.values(), key=lambda cell: order[json.dumps(data_of(cell))])
+    return sorted(
+        found.values(), key=lambda cell: (seeds.index(cell["seed"]), order[json.dumps(data_of(cell))])
+    )
 
 
 def data_of(cell: Mapping[str, Any]) -> tuple[Any, ...]:
