@@ -43,6 +43,7 @@ _NAMES = {
     "noise_report": "noise.report",
     "reliability": "metrics.predictions",
     "review": "course.widgets.review",
+    "report": "course.sweep_report",
     "sweep": "study.sweeps.running",
     "to_csv": "data.writing",
     "transition_matrix": "noise.making",

@@ -17,6 +17,8 @@ COMMANDS = {
     "doctor": "say what works on this machine, and what to do about the rest",
     "answers": "list, export or delete the stored answers of language models",
     "clean": "look for wrong labels in a file of yours, mend what is sure, and report",
+    "compare": "run methods on a file of yours, held out in turn, and recommend one",
+    "report": "say what the records of a sweep say, as HTML, Markdown and LaTeX",
     "course": "execute the notebooks with papermill",
     "sweep": "run methods on a grid of settings (--grid), or one notebook for many settings",
     "demo": "execute the first notebook and print its tables",
@@ -43,8 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
         from nlkit.annotate import answers
 
         return answers.main(chosen.arguments)
-    if chosen.command == "clean":
-        return _clean(chosen.arguments)
+    if chosen.command in ("clean", "compare", "report"):
+        run = {"clean": _clean, "compare": _compare, "report": _report}[chosen.command]
+        return run(chosen.arguments)
     if chosen.command == "sweep" and any(given.startswith("--grid") for given in chosen.arguments):
         return _sweep(chosen.arguments)
     root = Path(__file__).resolve().parents[1]
@@ -55,8 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def _clean(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser("nlkit clean", description=COMMANDS["clean"])
+def _own_data(command: str) -> argparse.ArgumentParser:
+    """Return what the commands that read a file of one's own have in common."""
+    parser = argparse.ArgumentParser(f"nlkit {command}", description=COMMANDS[command])
     parser.add_argument("file", help="CSV, TSV, JSON, JSONL or Parquet, also as .gz")
     parser.add_argument("--text", help="column of the texts (text)")
     parser.add_argument(
@@ -66,9 +70,6 @@ def _clean(arguments: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("--gold", help="column of true labels, to say how good the result is")
     parser.add_argument(
-        "--out", required=True, help="folder for cleaned.csv, review.csv, report.html and model"
-    )
-    parser.add_argument(
         "--label-map",
         help="value in the file -> class name, or None for missing: a dictionary, as the question about "
         "labels prints it, or JSON; itself or a file with it",
@@ -77,22 +78,37 @@ def _clean(arguments: list[str]) -> int:
     parser.add_argument("--encoding", help="of the file (utf-8)")
     parser.add_argument("--profile", default="quick", help="quick, class or paper")
     parser.add_argument("--seed", default=0, type=int, help="of all random numbers")
-    given = parser.parse_args(arguments)
-    from nlkit import clean, load_dataset
+    return parser
+
+
+def _loaded(given: argparse.Namespace) -> Any:
+    """Load the file, and print what was left out."""
+    from nlkit import load_dataset
 
     labels = given.label or ["noisy_label"]
     # A column `label` is often what is to be looked at, or another's labels: only --gold is true.
     columns = {"noisy_label": labels if labels[1:] else labels[0], "label": given.gold or labels[0]}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* were left out")  # all of them are shown below
+        ds, left_out = load_dataset(
+            {"train": given.file}, validation=0, text=given.text, **columns, return_report=True,
+            label_map=_label_map(given.label_map), delimiter=given.delimiter, encoding=given.encoding,
+        )  # fmt: skip
+    if len(left_out):
+        print(f"Left out:\n{left_out[['row', 'reason', 'content']].to_string(index=False)}")
+    return ds if given.gold else ds.remove_columns("label")
+
+
+def _clean(arguments: list[str]) -> int:
+    parser = _own_data("clean")
+    parser.add_argument(
+        "--out", required=True, help="folder for cleaned.csv, review.csv, report.html and model"
+    )
+    given = parser.parse_args(arguments)
+    from nlkit import clean
+
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".* were left out")  # all of them are shown below
-            ds, left_out = load_dataset(
-                {"train": given.file}, validation=0, text=given.text, **columns, return_report=True,
-                label_map=_label_map(given.label_map), delimiter=given.delimiter, encoding=given.encoding,
-            )  # fmt: skip
-        if len(left_out):
-            print(f"Left out:\n{left_out[['row', 'reason', 'content']].to_string(index=False)}")
-        ds = ds if given.gold else ds.remove_columns("label")
+        ds = _loaded(given)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: print(message)  # what `nlkit.look` finds
             found = clean(ds, out=given.out, profile=given.profile, seed=given.seed)
@@ -102,6 +118,39 @@ def _clean(arguments: list[str]) -> int:
         print(found.agreement)
     print(found)
     print(f"{Path(given.out) / 'report.html'} says more")
+    return 0
+
+
+def _compare(arguments: list[str]) -> int:
+    parser = _own_data("compare")
+    parser.add_argument("--methods", nargs="+", help="names as in nlkit.METHODS, or losses (all)")
+    parser.add_argument("--folds", default=5, type=int, help="parts that are held out in turn; %(default)s")
+    parser.add_argument("--out", help="folder that keeps finished fits, so that a second call goes on")
+    given = parser.parse_args(arguments)
+    from nlkit.study.choosing import choose
+
+    try:
+        found = choose(
+            _loaded(given), given.methods, folds=given.folds, profile=given.profile, seed=given.seed,
+            checkpoint=given.out,
+        )  # fmt: skip
+    except (ImportError, OSError, ValueError) as error:
+        parser.error(str(error))
+    print(found)
+    return 0
+
+
+def _report(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser("nlkit report", description=COMMANDS["report"])
+    parser.add_argument("results", help="folder of a sweep, or a Parquet file of records")
+    parser.add_argument("--out", help="folder of the report (that of the records)")
+    given = parser.parse_args(arguments)
+    try:
+        from nlkit import report
+
+        print(report(given.results, given.out))
+    except (ImportError, OSError, ValueError) as error:
+        parser.error(str(error))
     return 0
 
 

@@ -160,6 +160,31 @@ def test_a_damaged_record_is_named_and_run_again(tmp_path, whole, monkeypatch):
     assert by_key(found)["accuracy"][0] == whole.set_index("key")["accuracy"][found["key"][0]]
 
 
+def test_a_cluster_that_loses_a_node_gives_what_one_machine_gives(tmp_path, whole):
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    lost = cluster.add_node(num_cpus=1)
+    try:
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        seen = []
+
+        def kill_a_node(record):
+            seen.append(record["key"])
+            if len(seen) == 3:
+                cluster.remove_node(lost, allow_graceful=False)
+
+        found = nk.sweep(GRID, engine="ray", results=tmp_path, trackers=[kill_a_node])
+        assert len(ray.nodes()) == 2
+        assert sum(node["Alive"] for node in ray.nodes()) == 1
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert len(seen) == len(set(seen)) == 24
+    pd.testing.assert_frame_equal(by_key(found), whole, rtol=1e-6)
+
+
 class TestPurse:
     def test_several_pay_from_one(self, tmp_path):
         one, two = (Purse(tmp_path / "purse", questions=3) for _ in range(2))

@@ -56,15 +56,16 @@ from nlkit.course.plots.prior import (
     draw_trajectories,
     project_trajectories,
 )
+from nlkit.course.plots.standing import draw_places, draw_time
 
 __all__ = [
     "PALETTE", "draw_accuracy", "draw_answer", "draw_answers", "draw_branches", "draw_candidates",
     "draw_case_shares", "draw_cases", "draw_chain_bars", "draw_confidences", "draw_coverage",
     "draw_differences", "draw_finders", "draw_fitted", "draw_fitted_pace", "draw_label_histogram",
     "draw_label_shares", "draw_label_truth", "draw_lessons", "draw_methods", "draw_noise_cost",
-    "draw_noised", "draw_partition", "draw_questions", "draw_rate_spread", "draw_recalls",
+    "draw_noised", "draw_partition", "draw_places", "draw_questions", "draw_rate_spread", "draw_recalls",
     "draw_reliability", "draw_right_lessons", "draw_sample_path", "draw_schedule", "draw_separation",
     "draw_set_losses", "draw_set_quality", "draw_settings", "draw_shots", "draw_spread", "draw_suspicion",
-    "draw_sweep", "draw_threshold_path", "draw_trajectories", "draw_transition_matrix", "figure",
-    "fitted_shares", "panels", "png", "project_trajectories", "show", "svg",
+    "draw_sweep", "draw_threshold_path", "draw_time", "draw_trajectories", "draw_transition_matrix",
+    "figure", "fitted_shares", "panels", "png", "project_trajectories", "show", "svg",
 ]  # fmt: skip

@@ -64,7 +64,7 @@ def key_of(cell: Mapping[str, Any]) -> str:
 
 
 def cells_of(grid: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """Return the cells of a grid, the first seed of all of them first, and those of the same data side by side.
+    """Return the cells of a grid: all of the first seed first, and those of the same data side by side.
 
     Parameters
     ----------
