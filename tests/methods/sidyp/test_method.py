@@ -19,8 +19,9 @@ from tests.methods.helpers import interrupt, relabelled
 
 # Every setting that decides something here is given, so that the defaults can be tuned.
 QUICK: dict[str, Any] = {
-    "profile": "quick", "trainable_layers": 0, "max_length": 32, "epochs": 4, "batch_size": 32,
-    "lr_head": 3e-3, "dropout": 0.1, "lr_decay_share": 0.0, "branches": 2, "branch_ema_epochs": 1.0,
+    "profile": "quick", "mixed_precision": "no", "trainable_layers": 0, "max_length": 32, "epochs": 4,
+    "batch_size": 32, "lr_head": 3e-3, "dropout": 0.1, "lr_decay_share": 0.0, "branches": 2,
+    "branch_ema_epochs": 1.0,
     "coregularisation": 5.0, "coregularisation_warmup": 0.1, "trajectory_points": 3, "score": "margin",
     "normalise": True, "margin_epochs": 0.5, "neighbours": 5, "gamma": 0.9, "delta": 0.8,
     "diffusion_epochs": 4, "diffusion_batch_size": 32, "lr_diffusion": 1e-2, "hidden_size": 32,
