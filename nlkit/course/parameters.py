@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from html import escape
 from itertools import pairwise
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from nlkit._util import atomic_write, invalid, named
 from nlkit.data.checks import check_count, check_share, class_numbers
 from nlkit.noise import KINDS
+from nlkit.study.comparing import own_data
 from nlkit.study.recorded import Run, experiment, is_recorded, settings_of
 from nlkit.training.config import PROFILES
 
@@ -42,6 +43,9 @@ LABEL_WORDS = {
     "ship": "shipping",
 }
 """What a language model reads and is scored on where Reuters' own class name says little."""
+
+GIVEN = "as given"
+"""The noise of data of one's own."""
 
 LABELS = "observed_labels"
 """The experiment in which an annotator labels a whole training set."""
@@ -97,7 +101,8 @@ class Setup:
         See `nlkit.load_dataset`; None is all there is.
     noise, noise_rate
         "symmetric", "asymmetric" or "instance" of that rate; or "llm": the annotator labels train and
-        validation, shown one true example a class, and the rate is what comes out.
+        validation, shown one true example a class, and the rate is what comes out; or "as given": `dataset`
+        is the path of data of one's own (`nlkit.study.comparing.own_data`), whose labels are what they are.
     annotator
         A language model's name such as "smollm2", or "simulated".
     recorded
@@ -106,6 +111,8 @@ class Setup:
         File that `write` writes; "" is none.
     recording
         The recorded run that the notebook's settings are compared with; "" is none.
+    columns
+        Further arguments of `own_data`; an empty one is the usual one.
     """
 
     profile: str
@@ -120,13 +127,14 @@ class Setup:
     recorded: bool
     results: str
     recording: str = ""
+    columns: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise ValueError if a parameter is not allowed; no model is looked for."""
         if self.profile not in PROFILES:
             invalid("profile", self.profile, named(PROFILES, str(self.profile)))
-        if self.noise not in (*KINDS, "llm"):
-            invalid("noise", self.noise, named((*KINDS, "llm"), str(self.noise)))
+        if self.noise not in (*KINDS, "llm", GIVEN):
+            invalid("noise", self.noise, named((*KINDS, "llm", GIVEN), str(self.noise)))
         check_share("noise_rate", self.noise_rate)
         check_count("seed", self.seed)
         if not isinstance(self.recorded, bool):
@@ -135,9 +143,11 @@ class Setup:
 
     @cached_property
     def clean(self) -> DatasetDict:
-        """Train, validation and test without noise: texts and true labels."""
+        """Train, validation and test without noise: texts and true labels; data of one's own as they are."""
         from nlkit.data import load_dataset
 
+        if self.noise == GIVEN:
+            return own_data(self.dataset, **{name: value or None for name, value in self.columns.items()})
         return load_dataset(
             self.dataset, train_size=self.train_size, seed=self.seed, test_size=self.test_size
         )
@@ -177,6 +187,8 @@ class Setup:
         from nlkit.data.observed import with_column
         from nlkit.noise import add_noise
 
+        if self.noise == GIVEN:
+            return self.clean
         if self.labels is None:
             kind: Any = self.noise
             return add_noise(self.clean, kind=kind, rate=self.noise_rate, seed=seed)
@@ -205,7 +217,8 @@ class Setup:
     @property
     def names(self) -> list[str]:
         """The names of the C classes, by number."""
-        named: list[str] = self.clean["train"].features["label"].names
+        column = "noisy_label" if self.noise == GIVEN else "label"
+        named: list[str] = self.clean["train"].features[column].names
         return named
 
     @property
@@ -216,7 +229,7 @@ class Setup:
     @property
     def settings(self) -> dict[str, Any]:
         """All that a result depends on, as plain literals."""
-        own = ("recorded", "results", "recording")
+        own = ("recorded", "results", "recording", *(() if self.columns else ("columns",)))
         return {name: value for name, value in asdict(self).items() if name not in own}
 
     @property
@@ -290,6 +303,8 @@ class Setup:
         made = (
             f"labels by {self.annotator}"
             if self.noise == "llm"
+            else "labels as they are given"
+            if self.noise == GIVEN
             else f"{self.noise}, rate {self.noise_rate:g}, on train and validation; test stays clean"
         )
         return ({"note": f"other settings than the recorded run's: {other}"} if other else {}) | {

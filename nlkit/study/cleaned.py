@@ -169,8 +169,10 @@ def _together(ds: DatasetDict, names: list[str]) -> Dataset:
     parts = {split: part for split, part in ds.items() if "noisy_label" in part.column_names}
     for split, part in parts.items():
         for column in ("label", "noisy_label"):
-            if column in part.column_names:
-                number = numbers_of(part, column, f"ds[{split!r}]", names)
+            if any(column in other.column_names for other in parts.values()):
+                number = np.full(len(part), -1)
+                if column in part.column_names:
+                    number = numbers_of(part, column, f"ds[{split!r}]", names)
                 part = with_column(part, column, number.tolist(), ClassLabel(names=names))
         if len(parts) > 1 and "split" not in part.column_names:
             part = with_column(part, "split", [split] * len(part))

@@ -23,7 +23,7 @@ from nlkit.metrics import bootstrap_interval, evaluate_probabilities
 from nlkit.study.resuming import each
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
+    from datasets import Dataset, DatasetDict
 
     from nlkit.methods.base import Method
 
@@ -247,15 +247,22 @@ def optimism(right: ArrayLike, *, draws: int = 1000, seed: int = 0) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def own_data(folder: str | Path) -> DatasetDict:
-    """Load a folder of files of your own, to compare methods on them.
+def own_data(
+    path: str | Path, *, text: str | None = None, noisy_label: str | None = None, label: str | None = None,
+    label_map: Mapping[str, str | None] | None = None,
+) -> DatasetDict:  # fmt: skip
+    """Load data of your own, to compare methods on them.
 
     Parameters
     ----------
-    folder : path
-        Holds ``train`` and ``test``, and perhaps ``validation``, as .csv, .tsv, .json, .jsonl or .parquet.
-        Train has the columns text and noisy_label; test has text and label, which are checked labels. Without
-        a file for validation a tenth of train is held out. `nlkit.load_dataset` takes other names of columns.
+    path
+        A file in which some rows have a checked label: these are for the test, and the others to learn
+        from, a tenth of them for validation. Or a folder that holds ``train`` and ``test``, and perhaps
+        ``validation``. All as `nlkit.load_dataset` reads them.
+    text, noisy_label, label
+        Names of the columns of texts, of labels to learn from, and of checked ones; None means these.
+    label_map
+        As in `nlkit.load_dataset`, which asks for it where it is needed.
 
     Raises
     ------
@@ -264,17 +271,33 @@ def own_data(folder: str | Path) -> DatasetDict:
     """
     from nlkit.data import load_dataset
 
-    files = {}
+    columns: dict[str, Any] = {
+        "text": text, "noisy_label": noisy_label, "label": label, "label_map": label_map
+    }  # fmt: skip
+    place, source = expanded(path), dict[str, Any]()
+    if place.is_file():
+        whole = load_dataset(str(place), validation=0, **columns)["train"]
+        _check_column(whole, "noisy_label", place)
+        _check_column(whole, "label", place)
+        known = np.array(whole["label"][:]) >= 0
+        if known.all() or not known.any():
+            invalid("data", str(path), "a file in which some rows have a checked label, and others none")
+        source = {"train": whole.select(np.flatnonzero(~known)), "test": whole.select(np.flatnonzero(known))}
+        return load_dataset(source, label_names=list(whole.features["label"].names))
     for split in ("train", "validation", "test"):
-        paths = [expanded(folder) / f"{split}{suffix}" for suffix in SUFFIXES]
-        found = [path for path in paths if path.is_file()]
+        paths = [place / f"{split}{suffix}" for suffix in SUFFIXES]
+        found = [one for one in paths if one.is_file()]
         if found:
-            files[split] = found[0]
+            source[split] = found[0]
         elif split != "validation":
-            names = ", ".join(path.name for path in paths)
-            invalid("data", str(folder), f"an absolute path of a folder that holds one of {names}")
-    ds = load_dataset(files)
-    for split, column in (("train", "noisy_label"), ("test", "label")):
-        if column not in ds[split].column_names:
-            invalid("data", str(folder), f"{files[split].name} with a column {column!r}")
+            names = ", ".join(one.name for one in paths)
+            invalid("data", str(path), f"a file, or the absolute path of a folder that holds one of {names}")
+    ds = load_dataset(source, **columns)
+    _check_column(ds["train"], "noisy_label", source["train"])
+    _check_column(ds["test"], "label", source["test"])
     return ds
+
+
+def _check_column(part: Dataset, column: str, file: Path) -> None:
+    if column not in part.column_names:
+        invalid("data", str(file.parent), f"{file.name} with a column {column!r}")

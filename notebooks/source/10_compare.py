@@ -28,34 +28,40 @@ annotator = "smollm2"
 query_budget = 8
 seeds = 2
 data = ""
+text_column = ""
+label_column = ""
+gold_column = ""
+label_map = {}
+cleaned = ""
 full_grid = False
 recorded = True
 results = ""
 
 # %% [markdown]
-# `seeds` is how often each method is run, with other noise each time. `data` may be a folder with your own
-# files (section 7). `full_grid = True` computes section 5's grid here, which takes minutes; otherwise the
-# recorded one is shown, whatever the other settings are.
+# `seeds` is how often each method is run, with other noise each time. `data` may be a file of your own
+# (section 7): then the page speaks of it. `full_grid = True` computes section 5's grid here, which takes
+# minutes; otherwise the recorded one is shown, whatever the other settings are.
 
 # %%
+from html import escape
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+from IPython.display import HTML
 
 import nlkit as nk
 from nlkit.course.saying import amount, compare, extremes, listed, say, when
 
+own = {"text": text_column, "noisy_label": label_column, "label": gold_column, "label_map": label_map}
 setup = nk.course.setup(
-    profile=profile, seed=seed, dataset=dataset, train_size=train_size, test_size=test_size, noise=noise,
-    noise_rate=noise_rate, encoder=encoder, annotator=annotator, recorded=recorded, results=results,
-    recording="compare_methods",
+    profile=profile, seed=seed, encoder=encoder, annotator=annotator, recorded=recorded, results=results,
+    dataset=data or dataset, train_size=None if data else train_size, test_size=None if data else test_size,
+    noise="as given" if data else noise, noise_rate=0.0 if data else noise_rate, columns=own if data else {},
+    recording="" if data else "compare_methods",
 )  # fmt: skip
 LAST, BEST = nk.comparing.LAST, nk.comparing.BEST
-draws = range(seed, seed + seeds)
-by_seed = {}
-for number in draws:
-    by_seed[number] = nk.comparing.own_data(data) if data else setup.noised(number)
-if data:
-    print("Sections 2 to 4 use your own texts:", {s: len(part) for s, part in by_seed[seed].items()})
+by_seed = {number: setup.noised(number) for number in range(seed, seed + seeds)}
 
 setup
 
@@ -79,10 +85,10 @@ pd.DataFrame(
 #
 # **Question.** Everyone's own method wins in everyone's own paper. What has to be equal?
 #
-# 1. **Data.** The same texts and the same wrong labels for all. Each seed draws noise and training anew,
-#    so that one lucky draw does not decide.
+# 1. **Data.** The same texts and the same wrong labels for all. Each seed draws noise (unless the labels are
+#    yours) and training anew, so that one lucky draw does not decide.
 # 2. **Models and effort.** The same encoder, epochs and profile. Whoever tunes one method tunes all, or none.
-#    (Ours were developed on R8 with other draws, so R8 is friendly to them.)
+#    (Ours were developed on other draws of the course's own data, which are friendly to them.)
 # 3. **Selection.** Either the last epoch, or one chosen by **noisy** validation labels. Who picks the best
 #    epoch by true labels reports a number that nobody can reach in practice.
 # 4. **Simple rivals.** Early stopping, a robust loss, removing suspicious labels: minutes of work for a user.
@@ -109,7 +115,7 @@ def comparison_of(makers):
     return experiment
 
 
-more = {"query_budget": query_budget, "seeds": seeds} | ({"data": data} if data else {})
+more = {"query_budget": query_budget, "seeds": seeds}
 run_plain = setup.run("compare_baselines", comparison_of(plain), **more)
 run_plain
 
@@ -129,7 +135,7 @@ OURS = ["NoiseAL", "SiDyP"]
 
 
 def mean_and_sd(values):
-    return f"{100 * values.mean():.1f} ± {100 * values.std(ddof=0):.1f}"
+    return f"{100 * values.mean():.1f}" + (f" ± {100 * values.std(ddof=0):.1f}" if seeds > 1 else "")
 
 
 shown = scores.pivot_table(
@@ -139,8 +145,8 @@ shown = scores.pivot_table(
 shown
 
 # %% [markdown]
-# All in percent, mean ± standard deviation over the seeds; of ECE, the expected calibration error, less is
-# better. The deviation of two runs is itself a rough number.
+# All in percent, mean and, of several seeds, ± standard deviation; of ECE, the expected calibration error,
+# less is better. The deviation of a few runs is itself a rough number, and of one run there is none.
 
 # %%
 of_last = scores[scores["selected"] == LAST]
@@ -311,9 +317,9 @@ if run_plain.as_given and run_large.as_given:
 #
 # **Question.** Would you choose the same method for other data?
 #
-# **Experiment.** A grid: two data sets, two kinds of noise, two rates, all methods. 20 Newsgroups has twenty
-# classes of 50 texts each here. NoiseAL asks nobody in the grid. It is recorded, and its settings stand in
-# its label; they do not follow the parameters at the top.
+# **Experiment.** A grid: two data sets, two kinds of noise, two rates, all methods; NoiseAL asks nobody. It is
+# recorded, and its settings stand in its label; they do not follow the parameters at the top. Beside data of
+# your own it is not shown.
 
 # %%
 GRID = {
@@ -340,42 +346,47 @@ def whole_grid():
     return {"grid": pd.concat(found, ignore_index=True)[columns]}
 
 
-grid = nk.recorded.experiment("comparison", whole_grid, GRID, recorded=not full_grid)
+grid = None if data else nk.recorded.experiment("comparison", whole_grid, GRID, recorded=not full_grid)
 grid
 
 # %%
-nk.widgets.explore(grid, lambda run: nk.widgets.compare_explorer(run["grid"], noise_rate=0.4, marked=OURS))
+if grid:
+    nk.widgets.explore(
+        grid, lambda run: nk.widgets.compare_explorer(run["grid"], noise_rate=0.4, marked=OURS)
+    )
 
 # %% [markdown]
 # The place of each method in each setting, by its mean accuracy at the **last epoch**:
 
 # %%
-places = nk.comparing.ranks(
-    grid["grid"].query("selected == @LAST").round({"noise_rate": 2}), ["dataset", "noise", "noise_rate"]
-)
-places.round(1)
+setting = ["dataset", "noise", "noise_rate"]
+places = None
+if grid:
+    everything = grid["grid"].round({"noise_rate": 2})
+    places = nk.comparing.ranks(everything.query("selected == @LAST"), setting)
+places.round(1) if grid else "Not shown: it is about other data."
 
 # %% tags=["finding"]
-everything = grid["grid"]
-only = places.drop(columns="mean")
-first, last_rows = only.idxmin(), everything.query("selected == @LAST")
-setting = ["dataset", "noise", "noise_rate"]
-by_setting = last_rows.round({"noise_rate": 2}).groupby([*setting, "method"])["accuracy"].mean()
-best_of = by_setting.groupby(setting).max()
-chosen = nk.comparing.ranks(everything.query("selected != @LAST").round({"noise_rate": 2}), setting)["mean"]
-hardest = " ".join(map(str, best_of.idxmin()))
-told = say(
-    "**What we saw.**",
-    f"- The {only.shape[1]} settings have **{first.nunique()} different winners** at the last epoch:"
-    f" {listed(f'{name} ({(first == name).sum()})' for name in first.value_counts().index)}.",
-    f"- On the whole {places.index[0]} has the best place at the last epoch ({places['mean'].iloc[0]:.1f} on average), then"
-    f" {listed(f'{name} ({place:.1f})' for name, place in places['mean'].iloc[1:3].items())}. NoiseAL and SiDyP were developed"
-    " on these two corpora here, with noise made like this. It may be no accident, and it is why a comparison needs data"
-    " on which nobody has tuned.",
-    f"- Where noisy validation labels choose the epoch, NoiseAL is number {list(chosen.index).index('NoiseAL') + 1} of"
-    f" {len(chosen)}, and {chosen.index[0]} is first.",
-    f"- The hardest setting, where the best method has least ({amount(best_of.min())}), is {hardest}.",
-)
+told = ""
+if grid:
+    only = places.drop(columns="mean")
+    first, last_rows = only.idxmin(), everything.query("selected == @LAST")
+    by_setting = last_rows.groupby([*setting, "method"])["accuracy"].mean()
+    best_of = by_setting.groupby(setting).max()
+    chosen = nk.comparing.ranks(everything.query("selected != @LAST"), setting)["mean"]
+    hardest = " ".join(map(str, best_of.idxmin()))
+    told = say(
+        "**What we saw.**",
+        f"- The {only.shape[1]} settings have **{first.nunique()} different winners** at the last epoch:"
+        f" {listed(f'{name} ({(first == name).sum()})' for name in first.value_counts().index)}.",
+        f"- On the whole {places.index[0]} has the best place at the last epoch ({places['mean'].iloc[0]:.1f} on average), then"
+        f" {listed(f'{name} ({place:.1f})' for name, place in places['mean'].iloc[1:3].items())}. NoiseAL and SiDyP were developed"
+        " on these two corpora here, with noise made like this. It may be no accident, and it is why a comparison needs data"
+        " on which nobody has tuned.",
+        f"- Where noisy validation labels choose the epoch, NoiseAL is number {list(chosen.index).index('NoiseAL') + 1} of"
+        f" {len(chosen)}, and {chosen.index[0]} is first.",
+        f"- The hardest setting, where the best method has least ({amount(best_of.min())}), is {hardest}.",
+    )
 told
 
 # %% [markdown]
@@ -383,21 +394,22 @@ told
 # profile `class`, and labels by a language model, where the order is another one.
 
 # %% tags=["check"]
-runs_of = everything.groupby(["dataset", "noise", "noise_rate", "method"]).size()
-assert len(runs_of) == 8 * everything["method"].nunique()
-assert (runs_of == 2 * len(GRID["seeds"])).all(), "all methods in all settings, at both epochs"
-n = everything["method"].nunique()
-assert np.allclose(only.sum(), n * (n + 1) / 2), "places of a setting sum to 1 + … + n"
-for column in only:
-    assert only.loc[first[column], column] == only[column].min(), "a winner has the first place"
-if not grid.live:
-    assert first.nunique() >= 3, "different settings have different winners"
-    assert places.index[:3].tolist() == ["SiDyP", "NoiseAL", "ConfidentLearning"]
-    assert first["20ng asymmetric 0.4"] == "ConfidentLearning"
-    assert 3 <= list(chosen.index).index("NoiseAL") <= n - 3, "in the middle"
-    for dataset in GRID["datasets"]:
-        kind, rate = best_of[dataset].idxmin()
-        assert (kind, rate) == ("asymmetric", 0.4), "the hardest"
+if grid:
+    runs_of = everything.groupby([*setting, "method"]).size()
+    assert len(runs_of) == 8 * everything["method"].nunique()
+    assert (runs_of == 2 * len(GRID["seeds"])).all(), "all methods in all settings, at both epochs"
+    n = everything["method"].nunique()
+    assert np.allclose(only.sum(), n * (n + 1) / 2), "places of a setting sum to 1 + … + n"
+    for column in only:
+        assert only.loc[first[column], column] == only[column].min(), "a winner has the first place"
+    if not grid.live:
+        assert first.nunique() >= 3, "different settings have different winners"
+        assert places.index[:3].tolist() == ["SiDyP", "NoiseAL", "ConfidentLearning"]
+        assert first["20ng asymmetric 0.4"] == "ConfidentLearning"
+        assert 3 <= list(chosen.index).index("NoiseAL") <= n - 3, "in the middle"
+        for dataset in GRID["datasets"]:
+            kind, rate = best_of[dataset].idxmin()
+            assert (kind, rate) == ("asymmetric", 0.4), "the hardest"
 
 # %% [markdown]
 # ## 6. A report to be proud of
@@ -417,7 +429,7 @@ table = (
     scores.groupby(["method", "selected"], sort=False)
     .agg(
         **{
-            "test accuracy": ("accuracy", "mean"), "sd": ("accuracy", lambda a: a.std(ddof=0)),
+            "test accuracy": ("accuracy", "mean"), "sd": ("accuracy", lambda a: a.std(ddof=0) if len(a) > 1 else np.nan),
             "macro F1": ("macro_f1", "mean"), "ECE": ("ece", "mean"), "seconds": ("seconds", "mean"),
             "seeds": ("seed", "nunique"),
         }
@@ -432,19 +444,18 @@ result.round(3)
 # %% [markdown]
 # ## 7. On your data
 #
-# Put two files into a folder:
+# 1. Set `data` at the top to the absolute path of your file: CSV, TSV, JSON, JSONL or Parquet, with the columns
+#    `text`, `noisy_label` (what your annotators or your language model said) and `label` (what you have checked,
+#    for a few hundred rows drawn at random; empty elsewhere). Other names go into `text_column`, `label_column`
+#    and `gold_column`.
+# 2. Run the notebook again, or on the command line:
 #
-# - `train.csv` with the columns `text` and `noisy_label`: what your annotators or your language model said;
-# - `test.csv` with the columns `text` and `label`: a few hundred texts whose labels you have checked.
+#        nlkit course 10_compare -p data=/absolute/path/my.csv -p seeds=1
 #
-# Parquet, TSV and JSONL work too; a `validation` file is optional. Then set `data` at the top to the folder's
-# absolute path and run the notebook again, or on the command line:
-#
-#     nlkit course 10_compare -p data=/absolute/path/of/the/folder
-#
-# Sections 2 to 4 then speak of your files: the noise is what it is, and the seeds change only the training.
-# A few hundred checked test texts are the best investment you can make: without them nobody knows which of
-# these methods helps you. (`nk.load_dataset` reads files with other names of columns.)
+# The page then speaks of your file: the noise is what it is, and seeds change only the training. Checked rows
+# are the test set. They are the best investment you can make: without them nobody knows which of these methods
+# helps you. (A folder with `train`, `test` and perhaps `validation` files will do as well. Where labels may be
+# one in two spellings, you are asked for `label_map`.) The last cell then shows what is wrong with your labels.
 #
 # ## Takeaways
 #
@@ -541,6 +552,21 @@ nk.check.compare.score()
 # - Set `noise = "llm"`: the language model's labels, and all methods on them. It asks for every text once.
 # - Add a method of your own to `nlkit/methods/registry.py` (see [CONTRIBUTING.md](../CONTRIBUTING.md)): it appears
 #   here by itself.
+
+# %% [markdown]
+# ## Your labels
+#
+# With `data` set: the report of `nk.clean`, to be shown to others. It stands alone as `report.html` in the folder
+# `cleaned` (by default beside your file), with the cleaned file and a list to review.
+
+# %%
+page = None
+if data:
+    place = Path(cleaned or Path(data).with_name(f"{Path(data).stem}-cleaned"))
+    nk.clean(setup.clean, out=place, **setup.shared)
+    text = escape((place / "report.html").read_text("utf-8"))
+    page = HTML(f'<iframe title="Labels, reviewed" style="width:100%;height:60rem" srcdoc="{text}"></iframe>')
+page
 
 # %% [markdown]
 # <details><summary>Times, places to run this, and the papers' parts in the code</summary>

@@ -28,12 +28,12 @@ SHARED = {"profile": "quick", "max_length": 32}
 
 def test_noiseal_keeps_them_in_r(reviewed):
     ds, checked = reviewed
-    method = nk.NoiseAL(annotator=None, query_budget=0, epochs=3, **SHARED).fit(ds)
+    method = nk.NoiseAL(annotator=None, query_budget=0, epochs=4, **SHARED).fit(ds)
     of = method.partition_["set"].to_numpy()
     assert (of[checked] == "R").all()
     assert set(method.partition_["reason"][checked]) == {"checked"}
     assert "checked" not in set(method.partition_["reason"][~checked])
-    unchecked = nk.NoiseAL(annotator=None, query_budget=0, epochs=3, **SHARED)
+    unchecked = nk.NoiseAL(annotator=None, query_budget=0, epochs=4, **SHARED)
     unchecked.fit(type(ds)(train=ds["train"].remove_columns("label_checked"), validation=ds["validation"]))
     assert (unchecked.partition_["set"].to_numpy()[checked] == "R").mean() < 0.5
     assert unchecked._trained_on != method._trained_on
@@ -41,7 +41,7 @@ def test_noiseal_keeps_them_in_r(reviewed):
 
 def test_sidyp_changes_none_and_clean_suspects_none(reviewed):
     ds, checked = reviewed
-    method = nk.SiDyP(epochs=3, diffusion_epochs=1, **SHARED).fit(ds)
+    method = nk.SiDyP(diffusion_epochs=1, **SHARED).fit(ds)
     found = method.refine(ds)["train"]
     noisy, refined = np.array(found["noisy_label"]), np.array(found["refined_label"])
     assert (refined[checked] == noisy[checked]).all()
@@ -52,7 +52,7 @@ def test_sidyp_changes_none_and_clean_suspects_none(reviewed):
         np.array(method.refine(type(ds)(train=bare))["train"]["refined_label"])[checked] != noisy[checked]
     ).any()
 
-    noiseal = nk.NoiseAL(annotator=None, query_budget=0, epochs=1, **SHARED).fit(ds)
+    noiseal = nk.NoiseAL(annotator=None, query_budget=0, epochs=4, **SHARED).fit(ds)
     proposal = _find(method, noiseal, type(ds)(train=ds["train"])).proposal
     assert (proposal[:, checked] == noisy[checked]).all()
     assert (proposal[:, ~checked] != noisy[~checked]).any(1).all()

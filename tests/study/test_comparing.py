@@ -221,11 +221,32 @@ class TestOwnData:
         ("change", "message"),
         [({"train": "text,label"}, "train.csv with a column 'noisy_label'"),
          ({"test": "text,noisy_label"}, "label"),
-         ({"suffix": ".xls"}, "holds one of train.csv, train.tsv")],
+         ({"suffix": ".xls"}, "a folder that holds one of train.csv, train.tsv")],
     )  # fmt: skip
     def test_what_is_missing_is_named(self, folder, change, message):
         with pytest.raises(ValueError, match=message):
             comparing.own_data(folder(**change))
+
+    def test_one_file_is_cut_by_its_checked_labels(self, tmp_path):
+        rows = [f"{'good' if i % 2 else 'bad'},text number {i},{'Bad' if i % 4 else ''}" for i in range(40)]
+        file = tmp_path / "my.csv"
+        file.write_text("\n".join(["llm,body,gold", *rows]))
+        named = {"text": "body", "noisy_label": "llm", "label": "gold"}
+        with pytest.raises(ValueError, match="label_map="):
+            comparing.own_data(file, **named)
+        ds = comparing.own_data(file, label_map={"Bad": "bad", "bad": "bad"}, **named)
+        assert {split: len(part) for split, part in ds.items()} == {"train": 9, "validation": 1, "test": 30}
+        assert ds["train"].features["noisy_label"].names == ["bad", "good"]
+        assert set(ds["train"]["label"]) == {-1}
+        assert set(ds["test"]["label"]) == {0}
+        texts = {f"text number {i}" for i in range(0, 40, 4)}
+        assert {*ds["train"]["text"], *ds["validation"]["text"]} == texts
+        file.write_text("text,noisy_label,label\na,x,x\nb,y,y\n")
+        with pytest.raises(ValueError, match="some rows have a checked label, and others none"):
+            comparing.own_data(file)
+        file.write_text("text,noisy_label\na,x\nb,y\n")
+        with pytest.raises(ValueError, match=r"my\.csv with a column 'label'"):
+            comparing.own_data(file)
 
     def test_it_can_be_compared_on(self, folder):
         ds = comparing.own_data(folder())
