@@ -42,7 +42,7 @@ th, td { padding: .28rem .55rem; text-align: left; vertical-align: top; overflow
   border-bottom: 1px solid var(--line); }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 th, td { white-space: nowrap; }
-.wide { white-space: normal; min-width: 14rem; overflow-wrap: anywhere; }
+.wide { white-space: normal; min-width: 12rem; overflow-wrap: anywhere; }
 .heat thead th { writing-mode: vertical-rl; transform: rotate(180deg); vertical-align: bottom; }
 .heat td { min-width: 2.2rem; }
 .bar { position: relative; height: 1.1rem; background: var(--card); border: 1px solid var(--line); }
@@ -56,8 +56,8 @@ article p, article ul { margin: .25rem 0; }
 .new { color: var(--cool); font-weight: 600; }
 blockquote { margin: .4rem 0; padding-left: .8rem; border-left: 3px solid var(--line);
   white-space: pre-wrap; }
-@media (max-width: 30rem) { th, td { padding: .25rem .35rem; } tbody th { white-space: normal;
-  overflow-wrap: anywhere; min-width: 6.5rem; } }
+@media (max-width: 30rem) { th, td { padding: .25rem .35rem; } th { white-space: normal; }
+  .heat thead th { white-space: nowrap; } tbody th { overflow-wrap: anywhere; min-width: 4.5rem; } }
 @media print { :root { color-scheme: light; --back: #fff; --text: #000; --soft: #444; --line: #bbb;
   --card: #fff; --hot: #8a4500; --cool: #084a80; } body { max-width: none; font-size: 10pt; }
   .bar i, .bar b, td { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
@@ -163,13 +163,13 @@ def _shares(r: Report) -> str:
     if r.shares is None:
         return ""
     order = r.shares.sort_values("estimate", ascending=False, kind="stable").head(CLASSES)
-    shown = ("as_labelled", "gold_alone", "estimate")
+    shown = ("as_labelled", "estimate")
     rows = "".join(
         f"<tr>{_name(str(name))}{''.join(_share(row[column]) for column in shown)}"
-        f"<td>{row['low']:.1%} to {row['high']:.1%}{_bar(*row[['low', 'high', 'estimate']])}</td></tr>\n"
+        f"<td>{row['low']:.0%} to {row['high']:.0%}{_bar(*row[['low', 'high', 'estimate']])}</td></tr>\n"
         for name, row in order.iterrows()
     )
-    head = "".join(f"<th class=number>{name}</th>" for name in ("as found", "true ones alone", "estimate"))
+    head = "".join(f"<th class=number>{name}</th>" for name in ("as found", "estimate"))
     return (
         "<p>How many texts are of each class, by all labels and the true ones of some (prediction-powered "
         "inference); valid if the latter were drawn at random.</p>\n"
@@ -193,20 +193,20 @@ def _annotators(r: Report) -> str:
         f"<h2>Annotators</h2>\n<p>Krippendorff's α of {len(people)} annotators is "
         f"<strong>{r.agreement.alpha:.2f}</strong> ({low:.2f} to {high:.2f}; 1: all agree, 0: as by chance). "
         "What was looked at is their consensus by Dawid and Skene's model, which takes their mistakes for "
-        f"independent.</p>\n{_table(f'<th>annotator</th>{head}<th>may replace the others</th>', rows)}"
+        f"independent.</p>\n{_table(f'<th>annotator</th>{head}<th>may replace</th>', rows)}"
         "<p class=soft>Advantage: on how many texts it agrees with the others at least as well as one of "
-        "them who is left out does. May replace: the alternative annotator test, ε 0.1.</p>\n"
+        "them who is left out does. May replace the others: the alternative annotator test, ε 0.1.</p>\n"
     )
 
 
 def _look(r: Report) -> str:
     found = r.look[r.look["count"] > 0]
     rows = "".join(
-        f"<tr>{_name(row['split'])}{_name(row['finding'])}{_number(row['count'])}<td class=wide>"
-        f"{escape(row['advice'])} Ids: {_cut(', '.join(map(str, row['ids'])), NAME * 3)}</td></tr>\n"
+        f"<tr>{_name(row['split'])}{_number(row['count'])}<td class=wide><strong>{escape(row['finding'])}"
+        f"</strong>. {escape(row['advice'])} Ids: {_cut(', '.join(map(str, row['ids'])), NAME)}</td></tr>\n"
         for _, row in found.iterrows()
     )
-    head = "<th>split</th><th>finding</th><th class=number>texts</th><th>what to do</th>"
+    head = "<th>split</th><th class=number>texts</th><th>finding, and what to do</th>"
     body = _table(head, rows) if rows else "<p>Nothing that would spoil learning was found.</p>\n"
     return f"<h2>A look at the data</h2>\n{body}"
 

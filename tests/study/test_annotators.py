@@ -125,4 +125,4 @@ def test_the_command_takes_several_labels(table, tmp_path, capsys):
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert f"<strong>{found.alpha:.2f}</strong>" in page
     row = found.shares.loc["yes"]
-    assert f"{row['low']:.1%} to {row['high']:.1%}" in page
+    assert f"{row['low']:.0%} to {row['high']:.0%}<div" in page

@@ -155,7 +155,7 @@ def test_the_command_says_what_is_too_thin(r8_small, tmp_path, capsys):
     count = table["label"].isin(small).sum()
     assert re.search(rf"train: class of fewer than 5: {count} of 60 rows.*{small[0]} \(", printed)
     page = Page((out / "report.html").read_text("utf-8"))
-    assert re.search(rf"class of fewer than 5{count}Nothing sure", page.said)
+    assert re.search(rf"train{count}class of fewer than 5. Nothing sure", page.said)
     rows = pd.read_csv(out / "cleaned.csv")
     assert rows["id"].nunique() == 60
     assert rows["cleaned_label"].equals(rows["noisy_label"])
