@@ -181,10 +181,10 @@ def _annotators(r: Report) -> str:
     if r.agreement is None:
         return ""
     (low, high), people = r.agreement.interval, r.agreement.annotators
-    kinds = {"labelled": _number} | dict.fromkeys(("with_consensus", "advantage", "right"), _share)
-    shown = {name: kind for name, kind in kinds.items() if name in people and people[name].notna().any()}
+    told = ("with_consensus", "advantage", "right")
+    shown = [name for name in told if name in people and people[name].notna().any()]
     rows = "".join(
-        f"<tr>{_name(str(who))}{''.join(kind(row[name]) for name, kind in shown.items())}"
+        f"<tr>{_name(str(who))}{''.join(_share(row[name]) for name in shown)}"
         f"<td>{ {True: 'yes', False: 'no'}.get(row['replaces'], '') }</td></tr>\n"
         for who, row in people.iterrows()
     )
