@@ -14,7 +14,19 @@ import pytest
 import torch
 from datasets import Dataset, DatasetDict
 
-from benchmarks import accuracy, cost, gpu, overview, refining, robust, run, running, speed, widgets
+from benchmarks import (
+    accuracy,
+    busy,
+    cost,
+    gpu,
+    overview,
+    refining,
+    robust,
+    run,
+    running,
+    speed,
+    widgets,
+)
 from nlkit.course import plots
 from nlkit.course.widgets import Explorer, explorer
 from tests.made import labelled_split
@@ -260,3 +272,15 @@ def test_the_gpus_script_runs_without_one() -> None:
 def test_embedding_tables_multiply_nothing() -> None:
     model = torch.nn.Sequential(torch.nn.Embedding(50, 4), torch.nn.Linear(4, 3), torch.nn.LayerNorm(3))
     assert gpu.weights_that_multiply(model) == 12
+
+
+def test_what_was_given_up_is_said_in_the_table_of_busy_machines() -> None:
+    def part(seconds: float) -> dict[str, float]:
+        return {"seconds": seconds, "accuracy": 0.5, "mb": 100 * seconds}
+
+    rows = [
+        {"name": "a", "alone": part(2), "beside": part(5)}, {"name": "b", "alone": part(9), "beside": None},
+    ]  # fmt: skip
+    table = busy.summarise({"rows": rows})
+    assert "| a | 2.0 s | 5.0 s | 2.5 | 500 MB | 0.500 |" in table
+    assert "| b | 9.0 s | over 60 s |  | 900 MB | 0.500 |" in table
