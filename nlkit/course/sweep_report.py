@@ -18,7 +18,7 @@ from nlkit.study.report import STYLE
 from nlkit.study.sweeps.records import read_records
 from nlkit.study.sweeps.standing import SETTING, by_setting, cliques, standing
 
-__all__ = ["markdown", "report"]
+__all__ = ["markdown", "report", "summary"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,12 @@ def report(results: str | Path, out: str | Path | None = None) -> Path:
     return folder / "report.html"
 
 
+def summary(records: pd.DataFrame) -> str:
+    """Return the report's words and tables as Markdown, without its figures."""
+    parts = [(title, [e for e in content if not isinstance(e, Figure)]) for title, content in _parts(records)]
+    return _md([(title, [*content]) for title, content in parts if content], {})
+
+
 def markdown(table: pd.DataFrame) -> str:
     """Return a table of texts as Markdown."""
     rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
@@ -76,7 +82,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def _parts(records: pd.DataFrame) -> Iterator[Part]:
-    done = records[records["status"] == "done"]
+    done = records[records["status"] == "done"].sort_values([*SETTING, "method", "seed"])
     if done.empty:
         invalid("results", f"{len(records)} cells", "at least one that is done")
     yield _head(records, done)

@@ -1,0 +1,60 @@
+"""The published study: its records, and the page that is made from them.
+
+nlkit sweep --grid benchmarks/study.yaml --results outputs/study    hours; goes on where it was stopped
+python -m benchmarks.study outputs/study    stores what is finished in results/study.parquet, makes the page
+python -m benchmarks.study                  makes results/study.md from the stored records
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from nlkit._util import atomic_write
+from nlkit.course.sweep_report import summary
+from nlkit.study.sweeps.records import read_records
+from nlkit.study.sweeps.standing import within
+
+RESULTS = Path(__file__).parent / "results"
+STORED = RESULTS / "study.parquet"
+OURS = ["NoiseAL", "SiDyP", "NoiseAL, then SiDyP"]
+
+
+def page(records: pd.DataFrame) -> str:
+    """Return the page: how far the study is, what was wanted, and the report's tables."""
+    done = records[records["status"] == "done"]
+    noisy = done[done["noise"] != "clean"]
+    mean = noisy.pivot_table(index=["dataset", "noise", "rate"], columns="method", values="accuracy")
+    ours = mean[[name for name in OURS if name in mean]].max(axis=1)
+    low = 100 * (ours - mean["CE"]).min()
+    best = (ours >= mean.max(axis=1)).sum()
+    lines = [
+        f"A beginning: {len(done)} cells of the grid in study.yaml are done, most settings are not.",
+        f"NoiseAL or SiDyP has the highest mean in {best} of {len(mean)} noisy settings; at worst it is "
+        f"{low:+.1f} points from CE's last epoch.",
+    ]
+    counted = within(done, OURS)
+    if counted["settings"]:
+        lines.append(
+            f"Of {counted['settings']} noisy settings with several seeds it is best or not significantly "
+            f"worse than the best in {counted['best or not worse']} (paired t test over seeds, 0.05)."
+        )
+    return summary(records).replace("\n\n", "\n\n" + "\n\n".join(lines) + "\n\n", 1)
+
+
+def main(arguments: list[str]) -> None:
+    """Store the records of a folder, if one is given, and write the page."""
+    if arguments:
+        records = read_records(arguments[0])
+        with atomic_write(STORED) as path:
+            records.sort_values("key").to_parquet(path, index=False)
+    text = page(read_records(STORED))
+    with atomic_write(RESULTS / "study.md") as path:
+        path.write_text(text, "utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
