@@ -278,11 +278,12 @@ class TestNoiseAL:
         assert len({c.get_paths()[0].vertices.tobytes() for c in ax.collections}) == 3
         assert "2 are in R" in alt
         assert legend(ax) == ["R clean: 2", "H hard: 1", "P purified: 1"]
-        assert "Crosses" not in alt
+        assert "rim" not in alt
         wrong = [False, True, False, True]
         alt = plots.draw_partition(self.partition, ax, wrong=wrong)
         assert "1 in R, 0 in H, 1 in P" in alt
-        np.testing.assert_allclose(ax.lines[0].get_xydata(), [[0.8, 0.9], [0.1, 0.1]])
+        rims = [c.get_offsets() for c in ax.collections if len(c.get_edgecolors()) and len(c.get_offsets())]
+        np.testing.assert_allclose(np.concatenate(rims[-2:]), [[0.8, 0.9], [0.1, 0.1]])
         assert legend(ax)[-1] == "wrong label: 2"
         assert "0 in H" in plots.draw_partition(self.partition[self.partition["set"] != "H"], ax)
 

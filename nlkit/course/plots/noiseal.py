@@ -32,19 +32,23 @@ def draw_partition(
     partition : DataFrame, one row a sample
         Columns set (R, H or P), p_s and p_w, as in ``NoiseAL.partition_``.
     wrong : array of bool, shape (N,), optional
-        Which observed labels are wrong: those samples get a cross.
+        Which observed labels are wrong: those samples get a black rim.
     """
     counts = partition["set"].value_counts().reindex(list(SETS), fill_value=0)
     for name, style in SETS.items():
         rows = partition[partition["set"] == name]
         label = f"{name} {SET_NAMES[name]}: {counts[name]}"
         ax.scatter(rows["p_s"], rows["p_w"], s=size, alpha=0.55, linewidths=0, label=label, **style)
-    crosses = ""
+    rims = ""
     if wrong is not None:
-        rows = partition[np.asarray(wrong, bool)]
-        ax.plot(rows["p_s"], rows["p_w"], "kx", markersize=0.4 * size, label=f"wrong label: {len(rows)}")
-        inside = rows["set"].value_counts().reindex(list(SETS), fill_value=0)
-        crosses = f" Crosses mark wrong labels: {', '.join(f'{n} in {name}' for name, n in inside.items())}."
+        off, inside = partition[np.asarray(wrong, bool)], []
+        rim: dict[str, Any] = {"s": size, "facecolors": "none", "edgecolors": "black", "linewidths": 0.7}
+        for name, style in SETS.items():
+            rows = off[off["set"] == name]
+            ax.scatter(rows["p_s"], rows["p_w"], marker=style["marker"], **rim)
+            inside.append(f"{len(rows)} in {name}")
+        ax.scatter([], [], **rim, label=f"wrong label: {len(off)}")
+        rims = f" A black rim marks wrong labels: {', '.join(inside)}."
     if legend:
         ax.set(xlabel="p_s: the strong model's trust in the label", ylabel="p_w: the weak model's trust")
     else:
@@ -55,7 +59,7 @@ def draw_partition(
     return (
         f"Scatter of {len(partition)} samples{f' ({title})' if title else ''} by the strong (across) and the "
         f"weak model's (up) trust in the observed label. {counts['R']} are in R (clean, top right), "
-        f"{counts['H']} in H (hard), {counts['P']} in P (purified, bottom left).{crosses}"
+        f"{counts['H']} in H (hard), {counts['P']} in P (purified, bottom left).{rims}"
     )
 
 

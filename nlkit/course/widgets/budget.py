@@ -119,4 +119,4 @@ def budget_explorer(
         "rule": ("acquisition rule", rule, rules),
         "n": ("questions n", max(1, most // 2) if n is None else n, range(1, most + 1), "questions"),
     }
-    return Explorer(controls, draw, static, lines=12)
+    return Explorer(controls, draw, static, lines=9)

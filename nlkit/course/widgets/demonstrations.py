@@ -142,4 +142,4 @@ def demonstration_explorer(
         "k": ("demonstrations k", k, shots),
         "way": ("taken from", way, ways),
     }
-    return Explorer(controls, draw, static, lines=16)
+    return Explorer(controls, draw, static, lines=11)

@@ -111,7 +111,7 @@ def diffusion_explorer(
         "label": ("class", label, [(name, c) for c, name in enumerate(label_names)]),
         "scale": ("scale k", scale, Span(1.0, 10.0, 0.5)),
     }
-    return Explorer(controls, draw, static, lines=5)
+    return Explorer(controls, draw, static, lines=4)
 
 
 def chain_explorer(
@@ -183,4 +183,4 @@ def chain_explorer(
             f"of {len(p) - 1}",
         ),
     }
-    return Explorer(controls, draw, static, lines=5)
+    return Explorer(controls, draw, static, lines=4)

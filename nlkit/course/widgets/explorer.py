@@ -31,7 +31,7 @@ WIDTH = {"width": "30em", "max_width": "calc(100% - 4px)"}  # a control has marg
 PICTURE = 1100  # CSS pixels: no wider, however wide the cell is
 
 CELL = "text-align: left; padding: 0 1em 0 0"
-LINE = 1.6  # em
+LINE = 2.3  # em, of a table
 
 # Where these rules are in force, a live explorer is on the page, and the two outputs that follow it in
 # JupyterLab, its static copy and the copy's words, say the same again: they are hidden. Without a kernel the
@@ -110,7 +110,7 @@ class Explorer:
 
     def __init__(
         self, controls: Mapping[str, tuple[Any, ...]], draw: Callable[..., Drawn],
-        static: Callable[..., Still], *, lines: float = 9,
+        static: Callable[..., Still], *, lines: float = 7,
     ) -> None:  # fmt: skip
         self.controls = {name: _widget(name, *control[:3]) for name, control in controls.items()}
         self._units = {c[0]: "".join(c[3:]) for c in controls.values() if isinstance(c[2], range | Span)}
@@ -237,7 +237,7 @@ def failure(what: str, error: Exception) -> str:
 
 def table(rows: Sequence[Sequence[object]], head: Sequence[str], caption: str) -> str:
     """Return an HTML table with every cell escaped."""
-    top = "".join(f'<th scope="col" style="{CELL}">{escape(name)}</th>' for name in head)
+    top = "".join(f'<th scope="col" style="{CELL}; white-space: nowrap">{escape(name)}</th>' for name in head)
     cells = ("".join(f'<td style="{CELL}">{escape(str(cell))}</td>' for cell in row) for row in rows)
     body = "".join(f"<tr>{row}</tr>" for row in cells)
     # A caption is as wide as its table, which may be narrow: it stays on one line all the same.

@@ -126,4 +126,4 @@ def answer_noise_explorer(
         "way": ("way of asking", way, ways),
         "chosen": ("true class", chosen, [(name, c) for c, name in enumerate(names)]),
     }
-    return Explorer(controls, draw, static, lines=12)
+    return Explorer(controls, draw, static, lines=8.5)

@@ -176,4 +176,4 @@ def loop_explorer(
     if epoch is None:
         epoch = int(questions["epoch"].min()) if len(questions) else min(warmup, last)
     controls = {"epoch": ("epoch", epoch, range(1, last + 1), f"of {last}")}
-    return Explorer(controls, draw, static, lines=12)
+    return Explorer(controls, draw, static, lines=10)

@@ -146,7 +146,7 @@ def threshold_explorer(
         "margin": ("margin σ", margin, Span(0.0, 1.0, 0.05)),
         "epoch": (what, last if epoch is None else epoch, range(1, last + 1), f"of {last}"),
     }
-    return Explorer(controls, draw, static, lines=10 + 6 * (texts is not None))
+    return Explorer(controls, draw, static, lines=5.5 + (texts is not None) * (2 + 3 * examples))
 
 
 def _quality(report: pd.DataFrame) -> list[tuple[str, int, str, str]]:

@@ -126,4 +126,4 @@ def prior_explorer(
         "delta": ("dominant from δ", delta, MAJORITY, "of the votes"),
         "text": ("text", int(shown[0]), [(f"{i}. {shorten(texts[i], 60)}", int(i)) for i in shown]),
     }
-    return Explorer(controls, draw, static, lines=13)
+    return Explorer(controls, draw, static, lines=10)
