@@ -183,4 +183,4 @@ def chain_explorer(
             f"of {len(p) - 1}",
         ),
     }
-    return Explorer(controls, draw, static, lines=4)
+    return Explorer(controls, draw, static, lines=6)

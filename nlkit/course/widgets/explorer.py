@@ -237,7 +237,7 @@ def failure(what: str, error: Exception) -> str:
 
 def table(rows: Sequence[Sequence[object]], head: Sequence[str], caption: str) -> str:
     """Return an HTML table with every cell escaped."""
-    top = "".join(f'<th scope="col" style="{CELL}; white-space: nowrap">{escape(name)}</th>' for name in head)
+    top = "".join(f'<th scope="col" style="{CELL}">{escape(name)}</th>' for name in head)
     cells = ("".join(f'<td style="{CELL}">{escape(str(cell))}</td>' for cell in row) for row in rows)
     body = "".join(f"<tr>{row}</tr>" for row in cells)
     # A caption is as wide as its table, which may be narrow: it stays on one line all the same.

@@ -78,8 +78,15 @@ def formula(writer: Any, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+def reachable(app: Any, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Let the keyboard reach what may scroll: code and formulas that are wider than the page."""
+    for start in ("<pre", '<math display="block"'):
+        context["body"] = context.get("body", "").replace(start, f'{start} tabindex="0"')
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Connect all of it."""
     app.connect("source-read", prepare)
+    app.connect("html-page-context", reachable)
     app.add_html_math_renderer("mathml", (formula, None), (formula, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
