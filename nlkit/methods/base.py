@@ -65,6 +65,9 @@ class Method:
     tables: ClassVar[tuple[str, ...]] = ("history_",)
     """DataFrames that are saved with the model."""
 
+    in_epochs: ClassVar[bool] = True
+    """Whether it learns epoch by epoch, so that there is a best one; if not, the seed may change nothing."""
+
     def fit(
         self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
     ) -> Self:
@@ -321,15 +324,18 @@ class Method:
         return self
 
 
-def new_strong(config: TrainingConfig, n_classes: int) -> StrongClassifier:
-    """Return an untrained strong classifier with the config's encoder; the seed decides its head."""
+def new_strong(config: TrainingConfig, n_classes: int, *, number: int = 0) -> StrongClassifier:
+    """Return an untrained strong classifier with the config's encoder.
+
+    Seed and number decide its head: networks that learn from each other have different ones.
+    """
     c = config
     with torch.random.fork_rng():
         encoder = TextEncoder(
             c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device,
             precision=c.mixed_precision,
         )  # fmt: skip
-        torch.manual_seed(c.seed)
+        torch.manual_seed(c.seed + number)
         return StrongClassifier(encoder, n_classes, dropout=c.dropout)
 
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
 import torch
-from datasets import DatasetDict
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nlkit.data.observed import Observed, label_names, observe
-from nlkit.methods.base import Method, new_strong, predict_texts
-from nlkit.models.classifiers import Output, StrongClassifier
+from nlkit.data.observed import Observed
+from nlkit.methods.learner import Learner, LearnerConfig
+from nlkit.models.classifiers import Output
 from nlkit.models.device import moved
-from nlkit.models.prediction import Prediction
 from nlkit.models.saving import Tensors
 from nlkit.training import losses
-from nlkit.training.config import PAPER, TrainingConfig
-from nlkit.training.recording import DynamicsRecorder
-from nlkit.training.trainer import Trainer
 
 __all__ = ["LOSSES", "Baseline", "BaselineConfig"]
 
@@ -30,8 +23,8 @@ LOSSES = ("ce", "gce", "sce", "elr", "label_smoothing", "mixup")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselineConfig(TrainingConfig):
-    """Settings of `Baseline`; those of `TrainingConfig` come with it.
+class BaselineConfig(LearnerConfig):
+    """Settings of `Baseline`; those of `LearnerConfig` come with it.
 
     Attributes
     ----------
@@ -47,8 +40,6 @@ class BaselineConfig(TrainingConfig):
         λ of the penalty of "elr", and the momentum of its memory of predictions.
     mixup_alpha
         α of the Beta distribution of "mixup".
-    record
-        Keep every training sample's probabilities after each epoch in ``dynamics_``.
     """
 
     loss: str = "ce"
@@ -59,20 +50,10 @@ class BaselineConfig(TrainingConfig):
     elr_weight: float = 3.0
     elr_memory: float = 0.7
     mixup_alpha: float = 4.0
-    record: bool = False
-
-    profiles: ClassVar[dict[str, dict[str, Any]]] = {
-        "quick": {
-            "trainable_layers": 0, "epochs": 10, "batch_size": 64, "lr_head": 3e-3, "lr_decay_share": 0.0,
-        },
-        "class": {},
-        "paper": {"trainable_layers": "all", "max_length": 256, "epochs": 30, **PAPER},
-    }  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._choice("loss", LOSSES)
-        self._choice("record", (True, False))
         for name in ("smoothing", "elr_memory"):
             self._number(name, low=0.0, high=1.0)
         self._number("gce_q", low=0.0, high=1.0, open_low=True)
@@ -133,7 +114,7 @@ class BaselineLoss:
         return losses.cross_entropy(logits, target)
 
 
-class Baseline(Method):
+class Baseline(Learner):
     """The strong classifier alone, trained on the observed labels.
 
     Parameters
@@ -164,53 +145,5 @@ class Baseline(Method):
     ) -> None:  # fmt: skip
         self._configure(loss=loss, encoder=encoder, profile=profile, seed=seed, **settings)
 
-    def fit(
-        self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
-    ) -> Self:
-        """Learn from the training texts whose ``noisy_label`` is there; parameters as in `NoiseAL.fit`."""
-        # A text without a label has nothing to teach a supervised loss.
-        return self._fit_on(observe(ds, "train").labelled(), ds, eval_splits, checkpoint)
-
-    def _fit_on(
-        self, data: Observed, ds: DatasetDict, eval_splits: Sequence[str], checkpoint: str | Path | None,
-        **learned: Any,
-    ) -> Self:  # fmt: skip
-        """Train the classifier on `data`, all labelled; `ds` gives the class names and the other splits.
-
-        What else was learned before is handed in by name, and set together with the classifier: after an
-        interrupted first epoch, everything is as it was before.
-        """
-        c, names = self.config, label_names(ds)
-        strong = new_strong(c, len(names))
-        loss = BaselineLoss(data.noisy_label, len(names), c)
-        trainer = Trainer.from_config(
-            c, {"strong": strong}, {"strong": strong.prepare(data.texts)}, loss,
-            description=f"{type(self).__name__} {c.loss}",
-        )  # fmt: skip
-        recorder, selection = DynamicsRecorder(), self._selection(ds, strong, "strong", eval_splits)
-        saved = self._checkpoint(checkpoint, data, ds, strong.encoder.fingerprint)
-        try:
-            with trainer.running(saved, recorder=recorder, loss=loss, selection=selection) as epochs:
-                for row in epochs:
-                    if c.record:
-                        recorder.record(strong=trainer.predict("strong"))
-                    row |= selection.after_epoch(trainer)
-        finally:
-            if trainer.epoch:
-                self.strong_: StrongClassifier = strong
-                self.label_names_, self.history_ = names, trainer.history
-                self._trained_on = observe(ds, "train").identity()
-                self.dynamics_ = recorder.stacked()
-                for name, value in learned.items():
-                    setattr(self, name, value)
-                self._finish("strong", selection.best_epoch, selection.weights, selection.lost)
-        return self
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return {"strong": self.strong_}
-
-    def _predict(self, texts: Sequence[str]) -> Prediction:
-        return predict_texts(self.strong_, texts, self.config)
-
-    def _rebuild(self, values: dict[str, Any]) -> None:
-        self.strong_ = new_strong(self.config, len(self.label_names_))
+    def _new_loss(self, data: Observed, n_classes: int, **learned: Any) -> BaselineLoss:
+        return BaselineLoss(data.noisy_label, n_classes, self.config)

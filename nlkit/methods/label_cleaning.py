@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from nlkit.data.observed import Observed, label_names, observe
 from nlkit.methods.baselines import Baseline, BaselineConfig
 from nlkit.methods.sidyp.prior import neighbour_prior
-from nlkit.noise.instance import out_of_fold
+from nlkit.noise.estimating import out_of_fold_probabilities
 
 __all__ = [
     "ConfidentLearning",
@@ -189,42 +189,6 @@ class ConfidentLearning(LabelCleaner):
             "suggestion": probability.argmax(1),
         })  # fmt: skip
         return self._fit_on(data.take(np.flatnonzero(~issue)), ds, eval_splits, checkpoint, pruned_=table)
-
-
-def out_of_fold_probabilities(
-    embedding: NDArray[Any], label: NDArray[np.int64], n_classes: int, *, folds: int = 5, seed: int = 0
-) -> Floats:
-    """Let logistic regression judge each sample after training on the other folds only.
-
-    Parameters
-    ----------
-    embedding : array, shape (N, D)
-    label : array of int, shape (N,)
-        None missing.
-    n_classes : int
-        C. A class that the other folds lack has probability 0.
-    folds : int
-        Parts, stratified by label unless every class has fewer samples than that. With fewer samples in all,
-        each sample is a part. A single one is taken at its word, and all are where a part leaves one class
-        only to learn from.
-    seed : int
-        Of the cut.
-
-    Returns
-    -------
-    ndarray, shape (N, C)
-        Rows sum to 1.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import KFold, StratifiedKFold
-
-    folds = min(folds, len(label))
-    if folds < 2:
-        return np.eye(n_classes)[label]
-    kind = StratifiedKFold if np.bincount(label).max() >= folds else KFold
-    cut = kind(folds, shuffle=True, random_state=seed)
-    x = np.asarray(embedding, np.float64)
-    return out_of_fold(LogisticRegression(max_iter=2000), x, label, n_classes, cut)
 
 
 def confident_learning() -> Callable[..., Any]:

@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from nlkit._util import expanded
+from nlkit._util import expanded, invalid
 from nlkit.data.packaged import ASSETS, AssetError
 from nlkit.methods.base import Method
 from nlkit.methods.baselines import Baseline
+from nlkit.methods.forward import ForwardCorrection
 from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel
+from nlkit.methods.linear import LinearModel
+from nlkit.methods.mixing import DivideMix, SelfMix
 from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.methods.sidyp.method import SiDyP
+from nlkit.methods.small_loss import CoTeaching, JoCoR
 from nlkit.models.saving import AGAIN, check_finite, check_folder, load_tensors
 
-__all__ = ["METHODS", "load"]
+__all__ = ["METHODS", "load", "register_method"]
 
-METHODS: dict[str, type[Method]] = {
-    method.__name__: method for method in (NoiseAL, SiDyP, Baseline, KNNRelabel, ConfidentLearning)
-}
-"""Name → class. `nlkit.load` finds the class of a saved method here."""
+Class = TypeVar("Class", bound=type[Method])
+
+METHODS: dict[str, type[Method]] = {}
+"""Name → class. `nlkit.load` finds the class of a saved method here, comparisons and sweeps find all."""
+
+
+def register_method(method: Class) -> Class:
+    """Add a method of yours to `METHODS`, by the name of its class; a decorator.
+
+    Raises
+    ------
+    ValueError
+        If it is no subclass of `nlkit.methods.base.Method`, or the name is another method's. A class that is
+        defined anew, in the same module, takes the older one's place, as a notebook's cell does.
+    """
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        invalid("method", method, "a subclass of nlkit.methods.base.Method")
+    there = METHODS.get(method.__name__, method)
+    if there.__module__ != method.__module__:
+        invalid("method", method.__name__, f"another name than that of a method of {there.__module__}")
+    METHODS[method.__name__] = method
+    return method
+
+
+for _method in (
+    NoiseAL, SiDyP, Baseline, ForwardCorrection, KNNRelabel, ConfidentLearning, CoTeaching, JoCoR, SelfMix,
+    DivideMix, LinearModel,
+):  # fmt: skip
+    register_method(_method)
 
 
 def load(folder: str | Path, *, encoder: str | None = None) -> Any:

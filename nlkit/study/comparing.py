@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +38,15 @@ Maker = Callable[[int], "Method"]
 
 
 def contestants(
-    *, annotator: str | Annotator | None = None, query_budget: int = 0, **shared: Any
-) -> dict[str, Maker]:
+    *, methods: Collection[str] | None = None, annotator: str | Annotator | None = None,
+    query_budget: int = 0, **shared: Any,
+) -> dict[str, Maker]:  # fmt: skip
     """Return every method of `nlkit.METHODS`, and every loss of `nlkit.Baseline`, by name.
 
     Parameters
     ----------
+    methods : collection of str, optional
+        Names in `nlkit.METHODS`; by default all.
     annotator, query_budget
         For methods that ask one.
     **shared
@@ -52,7 +55,7 @@ def contestants(
     Returns
     -------
     dict of str to callable
-        Each takes a seed and returns a new method, not fitted. A method that is added to `nlkit.METHODS` is
+        Each takes a seed and returns a new method, not fitted. Those added by `nlkit.register_method` are
         among them.
     """
 
@@ -61,16 +64,19 @@ def contestants(
         given = shared | settings | ({"annotator": annotator, "query_budget": query_budget} if asks else {})
         return lambda seed: method(seed=seed, **given)
 
-    return {name: maker(method, settings) for name, (method, settings) in entries().items()}
+    return {name: maker(method, settings) for name, (method, settings) in entries(methods).items()}
 
 
-def entries() -> dict[str, tuple[type[Any], dict[str, Any]]]:
+def entries(methods: Collection[str] | None = None) -> dict[str, tuple[type[Any], dict[str, Any]]]:
     """Return every method of `nlkit.METHODS`, and every loss of `nlkit.Baseline`: name → class, settings."""
     from nlkit.methods.baselines import LOSSES, Baseline
     from nlkit.methods.registry import METHODS
 
     found: dict[str, tuple[type[Any], dict[str, Any]]] = {}
-    for name, method in METHODS.items():
+    for name in METHODS if methods is None else methods:
+        if name not in METHODS:
+            invalid("methods", name, f"one of {', '.join(METHODS)}")
+        method = METHODS[name]
         if method is not Baseline:
             found[name] = method, {}
         else:

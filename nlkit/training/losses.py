@@ -19,10 +19,12 @@ __all__ = [
     "cross_entropy",
     "elr_penalty",
     "embmix",
+    "forward_cross_entropy",
     "generalised_cross_entropy",
     "reverse_cross_entropy",
     "sharpen",
     "symmetric_cross_entropy",
+    "symmetric_kl",
 ]
 
 
@@ -84,6 +86,20 @@ def elr_penalty(logits: Tensor, memory: Tensor) -> Tensor:
     return torch.log1p(-agreement.clamp(max=1 - 1e-4))
 
 
+def forward_cross_entropy(logits: Tensor, target: Tensor, transition: Tensor) -> Tensor:
+    """Return −log Σ_y p(y) T[y, ỹ] of observed labels ỹ (forward correction; Patrini et al., CVPR 2017).
+
+    `transition` T, shape (C, C), is P(ỹ | y): rows, the true classes, sum to 1.
+    """
+    return -(logits.log_softmax(-1) + transition.clamp(min=1e-12).log().T[target]).logsumexp(-1)
+
+
+def symmetric_kl(logits: Tensor, other: Tensor) -> Tensor:
+    """Return KL(p ‖ q) + KL(q ‖ p) over the last axis, of two predictions' logits."""
+    log_p, log_q = logits.log_softmax(-1), other.log_softmax(-1)
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1)
+
+
 def sharpen(probability: Tensor, temperature: float) -> Tensor:
     """Return p^(1/T), renormalised over the last axis: T < 1 makes a distribution more decided."""
     return F.softmax(probability.clamp(min=1e-12).log() / temperature, dim=-1)
@@ -99,9 +115,9 @@ def embmix(
     Parameters
     ----------
     embedding : Tensor, shape (B, D)
-        Sentence embeddings, with gradient.
+        Sentence embeddings, with gradient; of K networks (B, K, D).
     target : Tensor, shape (B, C)
-        Distributions, rows sum to 1.
+        Distributions, rows sum to 1; of K networks (B, K, C).
     partner : Tensor of int64, shape (B,)
         Position of each sample's partner in the batch.
     alpha : float
@@ -111,9 +127,9 @@ def embmix(
 
     Returns
     -------
-    mixed embeddings (B, D), mixed targets (B, C)
+    mixed embeddings and mixed targets, in these shapes
     """
-    draw = rng.beta(alpha, alpha, size=(len(embedding), 1))
+    draw = rng.beta(alpha, alpha, size=(len(embedding), *[1] * (embedding.ndim - 1)))
     weight = moved(torch.from_numpy(np.maximum(draw, 1 - draw)).to(embedding.dtype), embedding.device)
     mixed = weight * embedding + (1 - weight) * embedding[partner]
     weight = weight.to(target.dtype)

@@ -13,6 +13,8 @@ import nlkit as nk
 SMALL: dict[str, Any] = {"profile": "quick", "max_length": 16, "epochs": 6, "batch_size": 16, "lr_head": 1e-2}
 OWN: dict[str, dict[str, Any]] = {
     "NoiseAL": {"query_budget": 10, "warmup_epochs": 2},
+    "SelfMix": {"warmup_epochs": 2},
+    "DivideMix": {"warmup_epochs": 2},
     "SiDyP": {
         "branches": 2, "diffusion_epochs": 3, "hidden_size": 32, "diffusion_steps": 50, "sampling_steps": 5,
         "neighbours": 5, "chains": 1,

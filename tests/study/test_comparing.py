@@ -44,6 +44,11 @@ class TestContestants:
         asks = made["NoiseAL"]
         assert (asks.annotator, asks.config.query_budget) == ("smollm2", 3)
 
+    def test_only_those_that_are_named(self):
+        assert list(comparing.contestants(methods=["SiDyP", "JoCoR"])) == ["SiDyP", "JoCoR"]
+        with pytest.raises(ValueError, match="methods='CE' is not allowed: one of NoiseAL"):
+            comparing.contestants(methods=["CE"])
+
     def test_a_method_that_is_added_takes_part(self, monkeypatch):
         added = type("Added", (nk.Baseline,), {})
         monkeypatch.setitem(nk.METHODS, "Added", added)

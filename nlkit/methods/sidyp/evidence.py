@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from nlkit._util import invalid, unit_rows
 from nlkit.methods.sidyp.prior import nearest, vote_shares
+from nlkit.noise.estimating import estimate_noise_rate, estimate_transition
 
 __all__ = [
     "SPACES",
@@ -47,12 +48,6 @@ Floats = NDArray[np.float64]
 SPACES = ("text", "learned", "both")
 """The pre-trained encoder's space, that of the branches' early embeddings, and both side by side."""
 
-ANCHORS = 0.3
-"""Share of the texts, those whose neighbours agree most, that the noise rate is read off."""
-
-SHRINKAGE = 10.0
-"""Texts that T's usual row (labels wrong at the noise rate, in proportion to their number) counts for."""
-
 SMOOTHING = 0.05
 """Mass of a vote that is spread over all classes: K neighbours cannot exclude one."""
 
@@ -64,71 +59,6 @@ MOST_EVIDENCE, HELD = 50, 8.0
 
 SAME_TEXT = 2e-3
 """Distance in text space, of unit vectors in half precision, up to which two texts are one."""
-
-
-def estimate_noise_rate(vote: ArrayLike, noisy_label: ArrayLike) -> tuple[float, tuple[float, float]]:
-    """Estimate the share of wrong labels from votes that the labels themselves had no part in.
-
-    Where neighbours agree the class is easily told, so a label that differs is wrong; where they do not it
-    may be the vote that is. The estimate is the share of differing labels among the `ANCHORS` texts with the
-    clearest votes. Mistakes that all texts of a kind share (a keyword rule's, say) agree with their
-    neighbours and cannot be seen this way: then it is too low.
-
-    Parameters
-    ----------
-    vote : array, shape (N, C)
-        Leave-one-out votes; rows sum to 1.
-    noisy_label : array of int, shape (N,)
-        Observed labels; −1 is missing.
-
-    Returns
-    -------
-    noise_rate : float
-    interval : tuple of two floats
-        From the lower 95 % bound (Wilson) of that share to the share of all labels that differ from the vote,
-        or the upper bound if that is higher.
-    """
-    u, label = np.asarray(vote, np.float64), np.asarray(noisy_label, np.int64)
-    u, label = u[label >= 0], label[label >= 0]
-    if not len(label):
-        return 0.0, (0.0, 1.0)
-    from scipy.stats import binomtest
-
-    differs = u.argmax(1) != label
-    clear = np.argsort(-u.max(1), kind="stable")[: int(np.ceil(ANCHORS * len(label)))]
-    wrong = int(differs[clear].sum())
-    bounds = binomtest(wrong, len(clear)).proportion_ci(method="wilson")
-    return wrong / len(clear), (float(bounds.low), max(float(bounds.high), float(differs.mean())))
-
-
-def estimate_transition(vote: ArrayLike, noisy_label: ArrayLike, noise_rate: float) -> Floats:
-    """Estimate T[y, ỹ] = P(ỹ | y) from the clearer half of the texts that are voted into each class.
-
-    Parameters
-    ----------
-    vote : array, shape (N, C)
-        As in `estimate_noise_rate`.
-    noisy_label : array of int, shape (N,)
-    noise_rate : float
-        What a class without texts is given, and others are shrunk to (`SHRINKAGE`).
-
-    Returns
-    -------
-    ndarray, shape (C, C)
-        Rows, the true classes, sum to 1.
-    """
-    u, label = np.asarray(vote, np.float64), np.asarray(noisy_label, np.int64)
-    u, label, C = u[label >= 0], label[label >= 0], u.shape[1]
-    other = np.tile(np.bincount(label, minlength=C) + 1.0, (C, 1)) * (1 - np.eye(C))
-    usual = (1 - noise_rate) * np.eye(C) + noise_rate * other / np.maximum(other.sum(1, keepdims=True), 1e-12)
-    likeliest, clarity, count = u.argmax(1), u.max(1), np.zeros((C, C))
-    for c in range(C):
-        members = np.flatnonzero(likeliest == c)
-        clear = members[np.argsort(-clarity[members], kind="stable")][: (len(members) + 1) // 2]
-        count[c] = np.bincount(label[clear], minlength=C)
-    found: Floats = (count + SHRINKAGE * usual) / (count.sum(1, keepdims=True) + SHRINKAGE)
-    found /= found.sum(1, keepdims=True)
-    return found
 
 
 def observed_posterior(u: ArrayLike, noisy_label: ArrayLike, transition: ArrayLike) -> Floats:
