@@ -1,7 +1,7 @@
 """Methods on kinds of text that no default was tuned on: do they hold, and do they ever harm?
 
-Every set of `benchmarks.sets` in several sizes: CE and its best epoch by noisy validation, GCE, ELR,
-cleanlab, kNN relabelling, NoiseAL without questions, SiDyP as published, SiDyP, and NoiseAL's clean set
+Every set of `benchmarks.sets` in several sizes: CE and its best epoch by noisy validation, GCE, ELR, the
+rivals of `benchmarks.running`, NoiseAL without questions, SiDyP as published, SiDyP, and NoiseAL's clean set
 handed to SiDyP. The texts that are drawn, the noise made on purpose and the methods all follow from the seed.
 """
 
@@ -22,7 +22,6 @@ from benchmarks.running import Job, Results, run_rival, sidyp_row, with_labels
 from benchmarks.sets import development_sets
 from benchmarks.tables import markdown, means, spread
 from nlkit.methods.baselines import BaselineConfig
-from nlkit.methods.label_cleaning import ConfidentLearningConfig, KNNRelabelConfig
 from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.methods.sidyp.config import SiDyPConfig
 
@@ -33,6 +32,12 @@ ROWS = {
     "elr": "ELR",
     "cleanlab": "cleanlab, prune and retrain by CE",
     "knn": "kNN relabelling, then CE",
+    "linear": "logistic regression on the frozen encoder",
+    "forward": "forward correction, T estimated",
+    "coteaching": "Co-teaching",
+    "jocor": "JoCoR",
+    "selfmix": "SelfMix",
+    "dividemix": "DivideMix, on embeddings",
     "noiseal": "NoiseAL, nobody queried",
     "published": "SiDyP as published",
     "first": "SiDyP's first stage alone",
@@ -53,9 +58,11 @@ STEPS = {
     "refined labels right": "accuracy_after",
 }
 CONFIGS: dict[str, type[Any]] = {
-    "ce": BaselineConfig, "gce": BaselineConfig, "elr": BaselineConfig, "cleanlab": ConfidentLearningConfig,
-    "knn": KNNRelabelConfig, "noiseal": NoiseALConfig, "published": SiDyPConfig, "sidyp": SiDyPConfig,
+    **dict.fromkeys(("ce", "gce", "elr"), BaselineConfig),
+    **{run: nk.METHODS[name].config_class for run, name in running.RIVALS.items()},
+    "noiseal": NoiseALConfig, "published": SiDyPConfig, "sidyp": SiDyPConfig,
 }  # fmt: skip
+"""Run → the config of its method."""
 ORIGINS = {
     "llm": "labelled by language models",
     "rules": "labelled by keyword rules",
@@ -108,7 +115,7 @@ def run_job(job: Job) -> Results:
 def measure(
     *, folder: Path | None = None, sets: Iterable[str] = (), sizes: Iterable[int | None] = (250, 1000, None),
     seeds: Iterable[int] = (0, 1, 2), profile: str = "quick", fresh: bool = False, workers: int = 1,
-    settings: dict[str, Any] | None = None,
+    runs_of: Iterable[str] = tuple(CONFIGS), settings: dict[str, Any] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Run everything; return one row a method, set, size and seed. No names: all sets."""
     known, settings = development_sets(folder), {"profile": profile, **(settings or {})}
@@ -118,10 +125,10 @@ def measure(
     todo = [
         {
             "folder": str(folder) if folder else None, "set": name, "size": size, "seed": seed, "run": run,
-            "settings": settings, "config": config.make(**settings).to_dict(),
+            "settings": settings, "config": CONFIGS[run].make(**settings).to_dict(),
         }
         for name in (tuple(sets) or known) for size in sizes for seed in seeds
-        for run, config in CONFIGS.items()
+        for run in runs_of
     ]  # fmt: skip
     runs = running.measure(
         run_job, todo, lambda job: [{"set": job["set"], "size": job["size"] or "all", "seed": job["seed"]}],

@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("--names", nargs="+", default=(), help="only these sets (refining, robust)")
     parser.add_argument("--sizes", nargs="+", type=_size, default=(250, 1000, None), help="texts, or all")
     parser.add_argument("--profile", default="quick", help="of robust")
+    parser.add_argument("--runs", nargs="+", choices=robust.CONFIGS, default=tuple(robust.CONFIGS))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--smoke", action="store_true", help="little data: does it run?")
     parser.add_argument("--fresh", action="store_true", help="ignore finished runs")
@@ -85,6 +86,7 @@ def main() -> None:
         "refining": {"sets": given.names or tuple(refining.SETS)},
         "robust": {
             "folder": given.sets, "sets": given.names, "sizes": given.sizes, "profile": given.profile,
+            "runs_of": given.runs,
         },
     }  # fmt: skip
     for name, part in OVER_SEEDS.items():

@@ -21,6 +21,12 @@ from nlkit.data.observed import with_column
 
 RATE = 0.4  # of the noise made on purpose
 
+RIVALS = {
+    "cleanlab": "ConfidentLearning", "knn": "KNNRelabel", "coteaching": "CoTeaching", "jocor": "JoCoR",
+    "selfmix": "SelfMix", "dividemix": "DivideMix", "forward": "ForwardCorrection", "linear": "LinearModel",
+}  # fmt: skip
+"""Name of a row → name in `nk.METHODS`."""
+
 Job = dict[str, Any]
 """All that a run depends on, as JSON values: data, seed, and the settings and config of its method."""
 Results = dict[str, dict[str, Any]]
@@ -52,14 +58,14 @@ def with_truth(ds: DatasetDict) -> DatasetDict:
 
 
 def run_rival(name: str, ds: DatasetDict, settings: Mapping[str, Any], seed: int) -> Results:
-    """Train a rival by name: a loss of `nk.Baseline` ("ce" has two rows), "knn", "cleanlab" or "clean".
+    """Train a rival by name: a loss of `nk.Baseline` ("ce" has two rows), one of `RIVALS`, or "clean".
 
     The last is CE on the true labels: what no method for noisy labels can be expected to pass.
     """
     if name == "ce":
         return run_ce(ds, settings, seed)
     given = with_truth(ds) if name == "clean" else ds
-    made = {"knn": nk.KNNRelabel, "cleanlab": nk.ConfidentLearning}.get(name)
+    made = nk.METHODS[RIVALS[name]] if name in RIVALS else None
     loss = {"loss": "ce" if name == "clean" else name}
     method = made(seed=seed, **settings) if made else nk.Baseline(seed=seed, **loss, **settings)
     return {name: method.fit(given).evaluate(ds["test"])}
