@@ -126,7 +126,10 @@ class LinearModel(Method):
 
     def _new_model(self, n_classes: int) -> LinearClassifier:
         c = self.config
-        encoder = TextEncoder(c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device)
+        encoder = TextEncoder(
+            c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device,
+            precision=c.mixed_precision,
+        )  # fmt: skip
         return LinearClassifier(encoder, n_classes)
 
     def _networks(self) -> dict[str, nn.Module]:
