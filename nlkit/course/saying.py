@@ -131,6 +131,7 @@ def path(curve: Any, near: float = 0.01) -> str:
     values = np.asarray(curve, np.float64)
     best, last = int(np.nanargmax(values)), values[-1]
     if ends(values, near) == "stays":
-        return f"ends at {amount(last)}, at its best or within {100 * near:.0f} point of it"
+        within = "a point" if near == 0.01 else f"{100 * near:g} points"
+        return f"ends at {amount(last)}, at its best or within {within} of it"
     fell = gap(last, values[best]).removesuffix(" below")
     return f"is best in epoch {best + 1} ({amount(values[best])}) and ends at {amount(last)}, {fell} lower"

@@ -155,7 +155,8 @@ told = say(
     f"labelled {smallest}, the smallest ({by_size['true texts'].iloc[-1]}), {amount(seen['right'][smallest])}.",
     f"By class, the share of right labels is: {extremes(seen['right'])}.",
     when(
-        seen["right"][biggest] > seen["right"][smallest] + 0.1,
+        seen["right"][biggest] > seen["right"][smallest] + 0.1
+        and by_size["true texts"].iloc[0] > 3 * by_size["true texts"].iloc[-1],
         f"**Why.** {biggest} has {amount(by_size['true texts'].iloc[0] / by_size['true texts'].sum(), digits=0)} "
         "of all texts. A small part of a large class is still a crowd beside a small class.",
     ),

@@ -7,15 +7,18 @@ be another's; a sentence that is true of the recorded run only is false there, a
 from __future__ import annotations
 
 import re
+import shutil
 from unittest.mock import patch
 
 import matplotlib as mpl
+import pandas as pd
 import pytest
 
 import nlkit as nk
 from nlkit.course.parameters import Setup
 from nlkit.course.saying import Said
 from notebooks import build as notebooks
+from notebooks.build import sweeping
 
 SKIPPED = {"setup", "machine", "solution", "score"}
 # For each notebook: a recorded run, a table of it, and the column of names whose order is turned
@@ -75,12 +78,26 @@ def play(name, change, **parameters):
 
 
 @pytest.mark.parametrize("name", notebooks.names())
-def test_no_sentence_is_false_where_names_have_changed_places(name):
-    space, said = play(name, TURNED.get(name, []))
+def test_no_sentence_is_false_where_names_have_changed_places(name, tmp_path, monkeypatch):
+    space, said = play(name, TURNED.get(name, []), results=str(tmp_path / "found.json"))
     assert len(said) >= 3
     assert not [text for text in said if re.search(r"\bnan\b|\binf\b| None\b", text)]
     by, *_ = space["result"].columns
     assert space["result"][by].is_unique
+
+    def run(names, parameters, out):
+        out.mkdir(parents=True)
+        shutil.copy(tmp_path / "found.json", out / f"{name}.json")
+        return pd.DataFrame([{"error": ""}])
+
+    # What the notebook wrote is what a sweep over two values collects and draws, a line a row of `result`.
+    monkeypatch.setattr(sweeping, "run", run)
+    found = notebooks.sweep(name, {"seed": [1, 2]}, tmp_path / "sweep")
+    assert list(found) == ["seed", *sweeping.result_columns(name)]
+    assert len(found) == 2 * len(space["result"])
+    sweeping.draw_found(found, tmp_path / "x.png", x="seed", y=found.columns[2], by=by)
+    words = (tmp_path / "x.txt").read_text("utf-8")
+    assert all(f" {row} " in words for row in space["result"][by])
 
 
 def test_a_false_sentence_is_found():
