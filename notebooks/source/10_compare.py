@@ -31,7 +31,7 @@ data = ""
 text_column = ""
 label_column = ""
 gold_column = ""
-label_map = {}
+label_map = ""
 cleaned = ""
 full_grid = False
 recorded = True
@@ -43,6 +43,7 @@ results = ""
 # minutes; otherwise the recorded one is shown, whatever the other settings are.
 
 # %%
+import ast
 from html import escape
 from pathlib import Path
 
@@ -53,7 +54,8 @@ from IPython.display import HTML
 import nlkit as nk
 from nlkit.course.saying import amount, compare, extremes, listed, say, when
 
-own = {"text": text_column, "noisy_label": label_column, "label": gold_column, "label_map": label_map}
+told = ast.literal_eval(label_map.removeprefix("label_map=") or "None")
+own = {"text": text_column, "noisy_label": label_column, "label": gold_column, "label_map": told}
 setup = nk.course.setup(
     profile=profile, seed=seed, encoder=encoder, annotator=annotator, recorded=recorded, results=results,
     dataset=data or dataset, train_size=None if data else train_size, test_size=None if data else test_size,
@@ -457,7 +459,7 @@ result.round(3)
 # The page then speaks of your file: the noise is what it is, and seeds change only the training. Checked rows
 # are the test set. They are the best investment you can make: without them nobody knows which of these methods
 # helps you. (A folder with `train`, `test` and perhaps `validation` files will do as well. Where labels may be
-# one in two spellings, you are asked for `label_map`.) The last cell then shows what is wrong with your labels.
+# one in two spellings, you are shown the `label_map` to write there, as text.) The last cell then shows what is wrong with your labels.
 #
 # ## Takeaways
 #
