@@ -73,7 +73,7 @@ class TestGrid:
 
     @pytest.mark.parametrize(
         ("grid", "message"),
-        [({"methods": "CE"}, r"grid=\['methods'\] is not allowed: fields of a grid are dataset, size"),
+        [({"methods": "CE"}, r"grid=\['methods'\] is not allowed: fields of a grid are seed, dataset"),
          ({"method": "CEE"}, "method='CEE' is not allowed: one of .*CE.*module:Class"),
          ({"noise": "loud"}, "noise='loud' is not allowed: one of symmetric"),
          ({"seed": []}, r"seed=\[\] is not allowed: at least one value"),
