@@ -26,7 +26,6 @@ nbformat: Any = untyped_nbformat
 SETTINGS: dict[str, dict[str, Any]] = {
     "CourseDirectory": {"course_id": "nlkit"},
     "ClearSolutions": {"code_stub": {"python": ""}},  # the student's stub stands above the solution
-    "OverwriteCells": {"add_missing_cells": True},  # a check that was deleted comes back, and fails
     "Execute": {"timeout": 120, "extra_arguments": [*QUIET_KERNEL, "--HistoryManager.hist_file=:memory:"]},
 }
 NEEDED = "# What the exercises use.\nimport numpy as np\nimport pandas as pd\n\nimport nlkit as nk"
