@@ -21,13 +21,14 @@ COMMANDS = {
     "report": "say what the records of a sweep say, as HTML, Markdown and LaTeX",
     "course": "execute the notebooks with papermill",
     "sweep": "run methods on a grid of settings (--grid), or one notebook for many settings",
+    "notebooks": "make assignments, copies with solutions, and slides; grade what comes back",
     "demo": "execute the first notebook and print its tables",
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns 0, 1 if a notebook or a check failed, or 2 if the request is not allowed."""
-    told = "\n".join(f"  {name:<8} {what}" for name, what in COMMANDS.items())
+    told = "\n".join(f"  {name:<9} {what}" for name, what in COMMANDS.items())
     parser = argparse.ArgumentParser(
         "nlkit", description=f"Learning from noisy labels, in notebooks.\n\n{told}",
         epilog="nlkit COMMAND --help says more.", formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -54,7 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     if not (root / "notebooks" / "build").is_dir():
         parser.error(f"{chosen.command} runs notebooks: it works in a clone of the repository (make setup)")
     sys.path.insert(0, str(root))  # the notebooks are no part of the package
-    code: int = import_module("notebooks.build.commands").main([chosen.command, *chosen.arguments])
+    if chosen.command == "notebooks":
+        code: int = import_module("notebooks.build.teaching").main(chosen.arguments)
+    else:
+        code = import_module("notebooks.build.commands").main([chosen.command, *chosen.arguments])
     return code
 
 

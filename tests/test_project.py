@@ -119,14 +119,16 @@ class TestMake:
         parts = (
             "-c constraints.txt torch",
             '-e ".[notebooks,api,baselines]"',
-            '-e ".[site,serving,ray,tracking,dev]"',
+            '-e ".[site,grading,serving,ray,tracking,dev]"',
         )
         places = [planned.index(part) for part in parts]
         assert places == sorted(places)
 
     def test_the_course_goes_without_the_tools_of_its_makers(self, make):
         (make.folder / ".venv" / ".ready").unlink()
-        assert "[site,serving,ray,tracking,dev]" not in make("--dry-run", "setup", "demo", "lab").stdout
+        assert (
+            "[site,grading,serving,ray,tracking,dev]" not in make("--dry-run", "setup", "demo", "lab").stdout
+        )
 
     @pytest.mark.parametrize(
         ("fails_on", "message"),

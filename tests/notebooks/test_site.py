@@ -94,6 +94,16 @@ def test_pictures_keep_their_words(pages):
         assert [image["alt"] for image in pages[f"notebooks/{name}.html"].select("article img")] == words
 
 
+def test_first_page_has_a_picture_of_each_notebook(pages):
+    links = pages[FIRST].select(".gallery a")
+    assert [link["href"] for link in links] == [f"../../{name}.html" for name in names()]
+    for name, link in zip(names(), links, strict=True):
+        image = pages[f"notebooks/{name}.html"].select_one("article img")
+        assert link.img["alt"] == image["alt"]
+        assert link.img["src"].startswith("data:image/png;base64,")
+        assert link.get_text().strip() == f"{name[:2]} {pages[f'notebooks/{name}.html'].h1.find(string=True)}"
+
+
 def committed(name):
     return nbformat.read(folder() / f"{name}.ipynb", as_version=4)
 

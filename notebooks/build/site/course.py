@@ -11,13 +11,15 @@ from math_core import LatexError, LatexToMathML
 from sphinx.util import logging
 
 PNG = "image/png"
+NOTEBOOK = re.compile(r"notebooks/\d\d_\w+")
 FOLDED = {
     "check": "Check: what the text claims, as code",
     "finding": "How the sentence is made",
     "setup": "Set-up: only Colab needs it",
 }
-# The picture of the first page is the one of notebook 00 whose words begin so.
 FIRST_PAGE, FIRST_NOTEBOOK = "notebooks/build/site/index", "notebooks/00_start_here"
+# The large picture of the first page is the one of notebook 00 whose words begin so; below it stands the
+# first one of each notebook.
 FIRST_PICTURE = "Accuracy over the epochs"
 NOTE = (
     "*This page shows the notebook as it was executed: sliders stand still, exercises are open. "
@@ -36,6 +38,7 @@ def prepare(app: Any, docname: str, content: list[str]) -> None:
             p for cell in nb["cells"] for p in pictures(cell) if p[0].startswith(FIRST_PICTURE)
         )
         content[0] = content[0].replace("PICTURE", f"![{words}](data:{PNG};base64,{picture})")
+        content[0] = content[0].replace("GALLERY", gallery(app))
     if app.env.doc2path(docname).suffix != ".ipynb":
         content[0] = re.sub(r"\$`([^`]+)`\$", r"$\1$", content[0])  # GitHub's $`…`$
         return
@@ -57,6 +60,21 @@ def prepare(app: Any, docname: str, content: list[str]) -> None:
     note = NOTE.format(docname.rpartition("/")[2] + ".ipynb")
     nb["cells"].insert(1, {"cell_type": "markdown", "id": "note", "metadata": {}, "source": note})
     content[0] = json.dumps(nb)
+
+
+def gallery(app: Any) -> str:
+    """Return a link with a picture for each notebook, as Markdown."""
+    entries = []
+    for docname in sorted(name for name in app.env.found_docs if NOTEBOOK.fullmatch(name)):
+        path = app.env.doc2path(docname)
+        app.env.note_dependency(str(path))
+        nb = json.loads(path.read_text("utf-8"))
+        words, picture = next(p for cell in nb["cells"] for p in pictures(cell))
+        title = "".join(nb["cells"][0]["source"]).partition("\n")[0].removeprefix("# ")
+        entries.append(
+            f"[![{words}](data:{PNG};base64,{picture})\n{path.stem[:2]} {title}](/{docname}.ipynb)"
+        )
+    return "\n\n".join(['<div class="gallery">', *entries, "</div>"])
 
 
 def pictures(cell: dict[str, Any]) -> list[tuple[str, str]]:
