@@ -198,7 +198,8 @@ class Rectification:
         by_trust = free[np.lexsort((free, -trust))]
         # The place of each within its own label, so that every label gives its first before any its second.
         place = pd.Series(label[by_trust]).groupby(label[by_trust]).cumcount().to_numpy()
-        place += np.bincount(label[self.probe], minlength=len(self.label_names))[label[by_trust]]
+        asked = np.bincount(label[self.probe], minlength=len(self.label_names))
+        place = place + asked[label[by_trust]]
         return by_trust[np.argsort(place, kind="stable")][: max(0, wanted - int(self.probe.sum()))]
 
     def _ask(
