@@ -75,8 +75,8 @@ class Escalate:
         doubted = (label == ABSTAINED) | (table["confidence"] < self.below).to_numpy()
         if guesses is not None:
             doubted |= label != np.asarray(guesses)
-        again = np.flatnonzero(doubted)
-        if not len(again):
+        again = np.flatnonzero(doubted).tolist()
+        if not again:
             return table
         shown: Any = list(demonstrations or [])
         if shown and not isinstance(shown[0], tuple):  # a list a text

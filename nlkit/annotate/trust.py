@@ -69,8 +69,8 @@ class Trust:
         weight = np.exp(_relative(np.log(chance).sum(1)))
         weight /= weight.sum()
         low, high = (_KNOWS[np.searchsorted(weight.cumsum(), q)] for q in (0.05, 0.95))
-        by_class = [_accuracy(k, n_classes) for k in (low, high)]
-        return cls(len(answer), int(agrees.sum()), float(weight @ _KNOWS), *by_class, habit)
+        low, high = (_accuracy(k, n_classes) for k in (low, high))
+        return cls(len(answer), int(agrees.sum()), float(weight @ _KNOWS), low, high, habit)
 
     def beside(self, p_mean: Floats, answer: Ints) -> Trust:
         """Return the same with the β at which the models' p̄ (n, C) explains the answers (n,) best.
@@ -103,7 +103,8 @@ class Trust:
         """
         n_classes = len(self.habit)
         knows = max(0.0, (self.low * n_classes - 1) / (n_classes - 1))
-        return 1 + knows / ((1 - knows) * self.habit)
+        result: Floats = 1 + knows / ((1 - knows) * self.habit)
+        return result
 
     def models(self, p_mean: Floats) -> Floats:
         """Return what the models' p̄ is worth beside the annotator, shape (n, C); rows sum to 1."""
@@ -130,8 +131,9 @@ def _accuracy(knows: float, n_classes: int) -> float:
 
 
 def _power(p: Floats, exponent: float) -> Floats:
-    result: Floats = np.exp(_relative(exponent * np.log(np.maximum(p, 1e-12))))
-    return result / result.sum(-1, keepdims=True)
+    powers = np.exp(_relative(exponent * np.log(np.maximum(p, 1e-12))))
+    result: Floats = powers / powers.sum(-1, keepdims=True)
+    return result
 
 
 def _relative(logs: Floats) -> Floats:

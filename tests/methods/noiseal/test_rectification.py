@@ -130,11 +130,13 @@ def test_the_annotator_is_measured_first(n: int, seed: int, budget: int, good: b
     by_label = np.bincount(label[probe], minlength=CLASSES)
     there = np.bincount(label[sets == "R"], minlength=CLASSES)
     assert ((by_label >= by_label.max() - 1) | (by_label == there)).all(), "evenly over the labels"
-    # H is asked about once P is exhausted, and a probe is never an example.
+    # H is asked about once P is exhausted, and what is a probe is no example any more.
     order = table.loc[table["set"] != "R", "set"].tolist()
     assert order == sorted(order, reverse=True)
     assert order.count("P") == min(len(order), (sets == "P").sum())
-    assert not set(probe) & {i for row in table["demonstrations"] for i in row}
+    for epoch, asked in table.groupby("epoch"):
+        known = set(table.loc[(table["set"] == "R") & (table["epoch"] <= epoch), "index"])
+        assert not known & {i for row in asked["demonstrations"] for i in row}
     # Only answers are learnt, and those of an annotator that contradicts all trusted labels are not.
     told = rectification.learnt != -1
     assert (rectification.learnt[told] == rectification.answer[told]).all()
