@@ -4,6 +4,7 @@ python benchmarks/run.py                     everything (hours on two cores)
 python benchmarks/run.py --only speed        the ratios of speed alone
 python benchmarks/run.py --only refining     SiDyP, its rivals and ablations
 python benchmarks/run.py --only robust --sets ../data        sets of a folder, and the packaged ones
+python benchmarks/run.py --only annotator --sets ../data     what an annotator is worth, by budget
 python benchmarks/run.py --smoke             the same code on little data, to see that it runs
 
 A run that was interrupted goes on where it stopped; ``--fresh`` measures everything anew.
@@ -22,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from benchmarks import accuracy, cost, refining, robust, speed, widgets
+from benchmarks import accuracy, cost, refining, robust, speed, widgets, worth
 from nlkit._util import atomic_write, count_cores
 
-OVER_SEEDS = {"accuracy": accuracy, "refining": refining, "robust": robust}
+OVER_SEEDS = {"accuracy": accuracy, "refining": refining, "robust": robust, "annotator": worth}
 AT_ONCE = {"speed": speed, "cost": cost, "widgets": widgets}
 SMOKE: dict[str, dict[str, Any]] = {
     "accuracy": {
@@ -37,6 +38,10 @@ SMOKE: dict[str, dict[str, Any]] = {
         "settings": {"epochs": 4},
     },
     "robust": {"sets": ("r52-10 symmetric",), "sizes": (150,), "seeds": (0,), "settings": {"epochs": 4}},
+    "annotator": {
+        "sets": ("r52-10 symmetric",), "sizes": (150,), "seeds": (0,), "settings": {"epochs": 5}, "llm": None,
+        "right": (0.9,), "budgets": (20,),
+    },
 }  # fmt: skip
 
 
@@ -69,10 +74,13 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="measure only these")
     parser.add_argument("--kinds", nargs="+", choices=accuracy.KINDS, default=accuracy.KINDS)
-    parser.add_argument("--sets", type=Path, help="folder of labelled Parquet files (robust)")
-    parser.add_argument("--names", nargs="+", default=(), help="only these sets (refining, robust)")
-    parser.add_argument("--sizes", nargs="+", type=_size, default=(250, 1000, None), help="texts, or all")
-    parser.add_argument("--profile", default="quick", help="of robust")
+    parser.add_argument("--sets", type=Path, help="folder of labelled Parquet files (robust, annotator)")
+    parser.add_argument(
+        "--names", nargs="+", default=(), help="only these sets (refining, robust, annotator)"
+    )
+    parser.add_argument("--sizes", nargs="+", type=_size, help="texts, or all (robust, annotator)")
+    parser.add_argument("--profile", default="quick", help="of robust, annotator")
+    parser.add_argument("--llm", default="smollm2", help="local model that annotator asks; '': none")
     parser.add_argument("--runs", nargs="+", choices=robust.CONFIGS, default=tuple(robust.CONFIGS))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--smoke", action="store_true", help="little data: does it run?")
@@ -85,8 +93,12 @@ def main() -> None:
         "accuracy": {"kinds": given.kinds},
         "refining": {"sets": given.names or tuple(refining.SETS)},
         "robust": {
-            "folder": given.sets, "sets": given.names, "sizes": given.sizes, "profile": given.profile,
-            "runs_of": given.runs,
+            "folder": given.sets, "sets": given.names, "sizes": given.sizes or (250, 1000, None),
+            "profile": given.profile, "runs_of": given.runs,
+        },
+        "annotator": {
+            "folder": given.sets, "sets": given.names, "sizes": given.sizes or (600,),
+            "profile": given.profile, "llm": given.llm,
         },
     }  # fmt: skip
     for name, part in OVER_SEEDS.items():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from nlkit.annotate.base import Annotator, Demonstration
 from nlkit.annotate.batch import BatchChat, BatchPending
+from nlkit.annotate.escalate import Escalate
 from nlkit.annotate.local import LocalLLM
 from nlkit.annotate.openai_chat import OpenAIChat
 from nlkit.annotate.plan import PRICES, Budget
 from nlkit.annotate.simulated import Simulated
 from nlkit.annotate.store import AnswerStore
+from nlkit.annotate.trust import Trust
 
 __all__ = [
     "PRICES",
@@ -18,7 +20,9 @@ __all__ = [
     "BatchPending",
     "Budget",
     "Demonstration",
+    "Escalate",
     "LocalLLM",
     "OpenAIChat",
     "Simulated",
+    "Trust",
 ]

@@ -78,10 +78,12 @@ def record_loop(method: NoiseAL, noisy_label: ArrayLike) -> dict[str, Any]:
     )[:-1]  # fmt: skip
     sets = np.stack([*(partition.set for partition in earlier), method.partition_["set"]])
     wide = {"index": np.int64, "epoch": np.int64, "label": np.int64, "confidence": np.float64}
+    asked = method.annotations_
+    asked = asked.assign(label=asked["label"].where(asked["learnt"], -1))  # what no text is taught
     return {
         "sets": (sets[..., None] == SETS).argmax(-1).astype(np.uint8),
         "guess": (strong.astype(np.float32) + weak).argmax(-1).astype(np.uint8),
-        "questions": method.annotations_.reindex(columns=list(wide)).astype(wide),
+        "questions": asked.reindex(columns=list(wide)).astype(wide),
     }
 
 
@@ -96,8 +98,8 @@ def compute_lessons(
     sets, guess : array of int, shape (E, N)
         As in `lessons_of`, after each epoch.
     questions : DataFrame, one row a query
-        Columns index (of the text), epoch, label (the answer, −1: abstained) and confidence, as in
-        ``NoiseAL.annotations_``.
+        Columns index (of the text), epoch, label (the answer, −1: abstained, or not learnt) and confidence,
+        as in ``NoiseAL.annotations_``.
     noisy_label, label : array of int, shape (N,)
         Observed and true labels; texts whose true label is missing (−1) are not counted.
     warmup : int

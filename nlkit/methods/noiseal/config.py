@@ -51,9 +51,22 @@ class NoiseALConfig(TrainingConfig):
     demonstration_space
         Nearness by the pre-trained "encoder" or by the "strong" model's embeddings.
     acquisition
-        Which samples are queried first: "confident_disagreement", "uncertain" or "random". Uncertain
-        questions teach more when they are answered well; a small language model mostly fails where the models
-        are uncertain.
+        Which samples are queried first: "confident_disagreement", "uncertain", "random", or "expected_gain":
+        what an answer of this annotator is expected to tell beyond the models (`nlkit.annotate.trust`).
+        "auto": that one where trust is measured, else confident disagreement.
+    trust
+        "measured": the annotator's reliability is estimated on samples of R; an answer is learnt where it is
+        the likeliest label, given that and the models' predictions; H is queried once P is exhausted.
+        "full", as published: P alone is queried, and every answer is learnt. A good annotator with few
+        questions is worth more by "full"; "measured" is for one that nobody has seen answering.
+    probe_share
+        Share of the budget that goes to those samples of R, the most trusted first and evenly over their
+        labels; at least eight queries, at most half of the budget. They are never demonstrations.
+    probe_right
+        Share of their labels that are taken to be right.
+    least_evidence
+        How many times likelier an answer has to be where it is right than where it is wrong, or it is not
+        learnt: at the lower end of the estimate's interval (`nlkit.annotate.trust.Trust.evidence`).
     temperature
         T < 1 sharpens the mean prediction into the target of a hard sample.
     hard_loss
@@ -86,7 +99,11 @@ class NoiseALConfig(TrainingConfig):
     demonstrations: int = 4
     pool_per_class: int = 50
     demonstration_space: str = "encoder"
-    acquisition: str = "confident_disagreement"
+    acquisition: str = "auto"
+    trust: str = "full"
+    probe_share: float = 0.125
+    probe_right: float = 0.9
+    least_evidence: float = 1.5
     temperature: float = 0.5
     hard_loss: str = "embmix"
     distrusted: str = "hard"
@@ -133,7 +150,12 @@ class NoiseALConfig(TrainingConfig):
             self._number(name, low=0.0)
         self._number("log_zero", low=-100.0, high=-0.01)
         self._choice("demonstration_space", ("encoder", "strong"))
-        self._choice("acquisition", ("confident_disagreement", "uncertain", "random"))
+        rules = ("auto", "confident_disagreement", "uncertain", "random", "expected_gain")
+        self._choice("acquisition", rules if self.trust == "measured" else rules[:-1])
+        self._choice("trust", ("measured", "full"))
+        self._number("probe_share", low=0.0, high=1.0)
+        self._number("probe_right", low=0.0, high=1.0, open_low=True)
+        self._number("least_evidence", low=1.0)
         self._choice("hard_loss", ("embmix", "gce"))
         self._choice("distrusted", ("hard", "left_out"))
         self._choice("prediction", ("strong", "weak", "mean"))

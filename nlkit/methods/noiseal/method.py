@@ -66,7 +66,13 @@ class NoiseAL(Method):
         One row a training sample: index, set (R/H/P), p_s, p_w, tau_s, tau_w, llm_label (−1: not asked or
         abstained), llm_confidence, reason.
     annotations_ : DataFrame
-        One row a question, with prompt, demonstrations, answer and confidence.
+        One row a question: set, where its text was when asked about (R: to measure the annotator); sure, how
+        probable it is that the answer is right, given what is known of annotator and models; learnt, whether
+        it is the likeliest label, and so learnt; and the answer, confidence, prompt and demonstrations.
+    annotator_trust_ : DataFrame
+        One row a round of questions: probes, questions about trusted texts so far, and how many answers
+        agreed; accuracy, the annotator's by class as estimated from these, from low to high with 90 %;
+        sharpness, the power that the models' predictions were taken to; answers, and how many were learnt.
     dynamics_ : dict of str to ndarray, shape (E, N, C)
         What "strong" and "weak" predicted for the training set after each epoch, by the moving average of
         their weights if the config has one: what was split. Not saved.
@@ -83,7 +89,7 @@ class NoiseAL(Method):
     config: NoiseALConfig
     strong_: StrongClassifier
     weak_: WeakClassifier
-    tables: ClassVar[tuple[str, ...]] = ("history_", "partition_", "annotations_")
+    tables: ClassVar[tuple[str, ...]] = ("history_", "partition_", "annotations_", "annotator_trust_")
 
     def __init__(
         self,
@@ -177,7 +183,7 @@ class NoiseAL(Method):
                         if trainer.epoch < c.epochs:
                             rectification.query(partition, mean, p_s.embedding, trainer.epoch)
                         loss.set_targets(
-                            partition.set, data.noisy_label, rectification.answer, mean,
+                            partition.set, data.noisy_label, rectification.learnt, mean,
                             left_out=partition.distrusted & (c.distrusted == "left_out"),
                         )  # fmt: skip
                     row |= partition.sizes | {"queries": float(rectification.n_queries)}
@@ -190,6 +196,7 @@ class NoiseAL(Method):
                 self._trained_on = data.identity()
                 self.partition_ = _partition_table(threshold.last, rectification)
                 self.annotations_ = rectification.annotations()
+                self.annotator_trust_ = pd.DataFrame(rectification.rounds)
                 self.dynamics_ = recorder.stacked()
                 self._finish("strong", selection.best_epoch, selection.weights, selection.lost)
         return self
@@ -217,14 +224,23 @@ class NoiseAL(Method):
         -------
         dict
             ``sets``: `nlkit.metrics.partition_report`; ``annotations``: `nlkit.metrics.annotation_report` of
-            all queries; ``demonstrations``: `nlkit.annotate.demonstrations.balance_report` of the (noisy)
-            labels that were shown with them.
+            all queries; ``trust``: one row, the annotator's accuracy as estimated last, from low to high, and
+            how many of its answers are right: of all, of those on trusted texts (right_R), of those learnt;
+            ``demonstrations``: `nlkit.annotate.demonstrations.balance_report` of the (noisy) labels that were
+            shown with them.
         """
         noisy_label = self._check_trained_on(dataset).noisy_label
         label = numbers_of(dataset, "label", "dataset", self.label_names_)
         asked = self.annotations_["index"].to_numpy()
         shown = [i for row in self.annotations_.get("demonstrations", []) for i in row]
+        judged = self.annotations_.assign(truth=label[asked]).query("label >= 0 and truth >= 0")
+        right = judged["label"] == judged["truth"]
+        trust = self.annotator_trust_.reindex(columns=["accuracy", "low", "high"]).tail(1).assign(
+            right=right.mean(), right_R=right[judged["set"] == "R"].mean(),
+            right_learnt=right[judged["learnt"]].mean(),
+        )  # fmt: skip
         return {
+            "trust": trust.reset_index(drop=True),
             "demonstrations": balance_report(noisy_label[shown], self.label_names_),
             "sets": partition_report(self.partition_["set"].to_numpy(), noisy_label, label),
             "annotations": annotation_report(self.annotations_["label"].to_numpy(), label[asked]),

@@ -203,6 +203,22 @@ def test_queries_are_made_in_every_epoch_after_the_warm_up_but_the_last(
         assert ((table["set"] == "P") & ~table["index"].isin(clf.annotations_["index"])).any()
 
 
+def test_an_annotator_that_knows_nothing_is_found_out(noisy: DatasetDict, tmp_path: Path) -> None:
+    poor = Simulated(0.05, reference=noisy["train"])
+    settings = {**QUICK, "query_budget": 60, "trust": "measured"}
+    clf = nk.NoiseAL(annotator=poor, **settings).fit(noisy)
+    asked, trust = clf.annotations_, clf.annotator_trust_
+    assert trust["epoch"].tolist() == sorted(set(asked["epoch"]))
+    last, told = trust.iloc[-1], clf.report(noisy["train"])["trust"].iloc[0]
+    assert last["probes"] == (asked["set"] == "R").sum() == 8
+    assert last["learnt"] == asked["learnt"].sum() < 0.35 * last["answers"]
+    assert last["low"] < last["accuracy"] < last["high"] < 0.5
+    truth = np.array(noisy["train"]["label"])[asked["index"]]
+    assert told["right"] == (asked["label"] == truth).mean()
+    assert told["low"] == last["low"]
+    pd.testing.assert_frame_equal(nk.load(clf.save(tmp_path)).annotator_trust_, trust)
+
+
 def test_missing_labels_are_never_trusted_or_shown(noisy: DatasetDict) -> None:
     missing = np.arange(400) % 4 == 0
     ds = relabelled(noisy, np.where(missing, -1, noisy["train"]["noisy_label"]))

@@ -103,6 +103,55 @@ def test_one_purse_is_kept_through_all_rounds(monkeypatch: pytest.MonkeyPatch) -
     pd.testing.assert_frame_equal(resumed.annotations(), rectification.annotations())
 
 
+@given(st.integers(40, 90), st.integers(0, 10_000), st.integers(2, 60), st.booleans())
+@settings(max_examples=20)
+def test_the_annotator_is_measured_first(n: int, seed: int, budget: int, good: bool) -> None:
+    config = NoiseALConfig(
+        warmup_epochs=2, epochs=6, query_budget=budget, demonstrations=3, demonstration_space="strong",
+        trust="measured",
+    )  # fmt: skip
+    rng, spy = np.random.default_rng(seed), Spy()
+    truth = np.arange(n) % CLASSES  # what the spy answers, if it does
+    label = truth if good else (truth + rng.integers(1, CLASSES, n)) % CLASSES
+    data = Observed([f"text{i}" for i in range(n)], label)
+    names = [f"class{c}" for c in range(CLASSES)]
+    rectification = Rectification(data, names, config, spy, None)
+    sets = rng.choice(list("RHP"), n, p=[0.6, 0.3, 0.1])
+    partition = Partition(sets, sets, *rng.random((4, n)))
+    mean, embedding = rng.dirichlet(np.ones(CLASSES), n), rng.normal(size=(n, 5)).astype(np.float32)
+    for epoch in range(2, 6):
+        rectification.query(partition, mean, embedding, epoch)
+    table, trust = rectification.annotations(), rectification.trust
+    probe = np.flatnonzero(rectification.probe)
+    assert len(table) == rectification.n_queries <= budget
+    assert not table["index"].duplicated().any()
+    assert len(probe) == min(max(8, -(-budget // 8)), budget // 2, (sets == "R").sum())
+    assert sorted(table.loc[table["set"] == "R", "index"]) == probe.tolist()
+    by_label = np.bincount(label[probe], minlength=CLASSES)
+    there = np.bincount(label[sets == "R"], minlength=CLASSES)
+    assert ((by_label >= by_label.max() - 1) | (by_label == there)).all(), "evenly over the labels"
+    # H is asked about once P is exhausted, and what is a probe is no example any more.
+    order = table.loc[table["set"] != "R", "set"].tolist()
+    assert order == sorted(order, reverse=True)
+    assert order.count("P") == min(len(order), (sets == "P").sum())
+    for epoch, asked in table.groupby("epoch"):
+        known = set(table.loc[(table["set"] == "R") & (table["epoch"] <= epoch), "index"])
+        assert not known & {i for row in asked["demonstrations"] for i in row}
+    # Only answers are learnt, and those of an annotator that contradicts all trusted labels are not.
+    told = rectification.learnt != -1
+    assert (rectification.learnt[told] == rectification.answer[told]).all()
+    assert table["learnt"].tolist() == told[table["index"]].tolist()
+    assert table["sure"].isna().tolist() == (table["label"] == -1).tolist()
+    answered = (rectification.answer[probe] != -1).sum()
+    assert trust is None or (trust.n == answered and trust.agreed == (answered if good else 0))
+    if trust is not None and answered >= 6:
+        assert (trust.accuracy > 0.7) if good else (trust.accuracy < 0.5)
+    resumed = Rectification(data, names, config, spy, None)
+    resumed.restore(*rectification.state())
+    pd.testing.assert_frame_equal(resumed.annotations(), table)
+    assert (resumed.learnt == rectification.learnt).all()
+
+
 def test_acquisition_by_entropy_and_at_random() -> None:
     p = np.array([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0], [0.4, 0.3, 0.3], [0.8, 0.1, 0.1]])
 
