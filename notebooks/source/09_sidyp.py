@@ -439,7 +439,7 @@ say(
     if changes[largest_loss] < changes["SiDyP"] - 0.005
     else "\n\nNo change costs accuracy here.",
     "What is done about suspects can be no better than who is suspected (notebook 07). One run cannot tell a small",
-    "effect from chance: a point or two here is nothing, and the [benchmarks page](../benchmarks/README.md) has more",
+    "effect from chance: a point or two here is nothing, and the benchmarks page (benchmarks/README.md) has more",
     "texts and more seeds. This is one set of texts, and one annotator's labels.",
 )
 
