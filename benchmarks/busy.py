@@ -1,4 +1,4 @@
-"""Whole fits alone and beside two busy processes, and what a user would run instead; under four minutes.
+"""Whole fits alone and beside two busy processes, and what a user would run instead.
 
 python benchmarks/busy.py         # on a machine that does nothing else
 
