@@ -97,14 +97,20 @@ def formula(writer: Any, node: nodes.Element) -> None:
 
 
 def reachable(app: Any, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Let the keyboard reach what may scroll: code and formulas that are wider than the page."""
-    for start in ("<pre", '<math display="block"'):
-        context["body"] = context.get("body", "").replace(start, f'{start} tabindex="0"')
+    """Let the keyboard reach what may scroll, code and wide formulas, and give Sphinx's captions a level."""
+    missing = {
+        "<pre": 'tabindex="0"',
+        '<math display="block"': 'tabindex="0"',
+        'role="heading"': 'aria-level="2"',
+    }
+    for part in {"body", "furo_navigation_tree"} & context.keys():
+        for start, attribute in missing.items():
+            context[part] = context[part].replace(start, f"{start} {attribute}")
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Connect all of it."""
     app.connect("source-read", prepare)
-    app.connect("html-page-context", reachable)
+    app.connect("html-page-context", reachable, priority=900)  # after Furo, which makes the tree of pages
     app.add_html_math_renderer("mathml", (formula, None), (formula, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
