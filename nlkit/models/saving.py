@@ -36,9 +36,10 @@ __all__ = [
     "whole_folder",
 ]
 
-FORMAT = 4
+FORMAT = 5
 """Version of what is saved. 1 (nlkit before the modules moved): other names of settings and weights. 2: SiDyP
-without `nlkit.methods.sidyp.weighing`. 3: without manifest and checksums."""
+without `nlkit.methods.sidyp.weighing`. 3: without manifest and checksums. 4: NoiseAL without
+`annotator_trust_`."""
 
 MANIFEST = "manifest.json"
 
