@@ -111,8 +111,8 @@ class Method:
         usual = self.config_class.make(self.config.profile).to_dict()
         signature = inspect.signature(type(self)).parameters
         given = {name: signature[name].default for name in self._arguments() if name in signature}
-        usual |= {name: value for name, value in given.items() if value is not None}
-        shown = [f"{k}={v!r}" for k, v in self._arguments().items() if v != usual[k]]
+        usual |= {name: value for name, value in given.items() if value not in (None, "auto")}
+        shown = [f"{k}={v!r}" for k, v in self._arguments().items() if v != "auto" and v != usual[k]]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def score(self, dataset: Dataset) -> float:
