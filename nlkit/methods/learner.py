@@ -72,7 +72,7 @@ class Learner(Method):
     strong_: Any
 
     def __init__(
-        self, encoder: str = "minilm", profile: str = "class", seed: int = 0, **settings: Any
+        self, encoder: str = "auto", profile: str = "class", seed: int = 0, **settings: Any
     ) -> None:
         self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
 

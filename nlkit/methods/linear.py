@@ -91,7 +91,7 @@ class LinearModel(Method):
     model_: LinearClassifier
 
     def __init__(
-        self, encoder: str = "minilm", profile: str = "class", seed: int = 0, **settings: Any
+        self, encoder: str = "auto", profile: str = "class", seed: int = 0, **settings: Any
     ) -> None:
         self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
 

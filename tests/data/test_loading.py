@@ -375,7 +375,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"source": "r9"}, "source='r9'.*r8, r52, 20ng, trec, ag_news, sst2, imdb"),
+            ({"source": "r9"}, "source='r9'.*r8, r52, 20ng, newsgroups, trec, ag_news, sst2, imdb"),
             ({"source": {"test": "t.csv"}}, "source=.*a mapping"),
             ({"source": {"train": "t.csv", "dev": "d.csv"}}, "source=.*a mapping"),
             *[({"train_size": value}, f"train_size={value}") for value in (0, True, 10.0)],

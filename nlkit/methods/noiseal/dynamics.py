@@ -55,7 +55,7 @@ class Dynamics:
 
 
 def train_both(
-    ds: DatasetDict, *, epochs: int | None = None, encoder: str = "minilm", profile: str = "class",
+    ds: DatasetDict, *, epochs: int | None = None, encoder: str = "auto", profile: str = "class",
     seed: int = 0, eval_splits: Sequence[str] = (),
 ) -> Dynamics:  # fmt: skip
     """Train the strong and the weak model with cross-entropy on the observed labels, and record both.
