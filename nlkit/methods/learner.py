@@ -71,9 +71,7 @@ class Learner(Method):
     config: LearnerConfig
     strong_: Any
 
-    def __init__(
-        self, encoder: str = "auto", profile: str = "class", seed: int = 0, **settings: Any
-    ) -> None:
+    def __init__(self, encoder: str = "auto", profile: str = "class", seed: int = 0, **settings: Any) -> None:
         self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
 
     def _new_network(self, n_classes: int) -> Any:

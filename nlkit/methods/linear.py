@@ -90,9 +90,7 @@ class LinearModel(Method):
     in_epochs = False
     model_: LinearClassifier
 
-    def __init__(
-        self, encoder: str = "auto", profile: str = "class", seed: int = 0, **settings: Any
-    ) -> None:
+    def __init__(self, encoder: str = "auto", profile: str = "class", seed: int = 0, **settings: Any) -> None:
         self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
 
     def fit(
