@@ -7,6 +7,8 @@ student's own, and a locked one that checks it and returns its points.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,9 @@ def _nbgrader(course: Path) -> Any:
         raise ImportError(
             'assignments need nbgrader: pip install -c constraints.txt "nlkit[grading]"'
         ) from missing
+    here, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
+    if here not in path.split(os.pathsep):  # nbgrader runs a command, alembic, that stands beside this Python
+        os.environ["PATH"] = os.pathsep.join([here, path])
     course.mkdir(parents=True, exist_ok=True)
     config = Config(SETTINGS)
     config.CourseDirectory.root = str(course.resolve())

@@ -354,10 +354,9 @@ grid = None if data else nk.recorded.experiment("comparison", whole_grid, GRID, 
 grid
 
 # %%
-if grid:
-    nk.widgets.explore(
-        grid, lambda run: nk.widgets.compare_explorer(run["grid"], noise_rate=0.4, marked=OURS)
-    )
+nk.widgets.explore(
+    grid, lambda run: nk.widgets.compare_explorer(run["grid"], noise_rate=0.4, marked=OURS)
+) if grid else "Not shown: it is about other data."
 
 # %% [markdown]
 # The place of each method in each setting, by its mean accuracy at the **last epoch**:

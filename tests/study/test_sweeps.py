@@ -165,9 +165,10 @@ def test_a_cluster_that_loses_a_node_gives_what_one_machine_gives(tmp_path, whol
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    lost = cluster.add_node(num_cpus=1)
     try:
+        # Before there is a second node, so that the driver is on the first one.
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        lost = cluster.add_node(num_cpus=1)
         seen = []
 
         def kill_a_node(record):
