@@ -178,7 +178,7 @@ class Rectification:
             self._believe()
         for name in "PH" if measured else "P":
             candidates = np.flatnonzero((partition.set == name) & ~self.queried)
-            order = acquisition_order(mean, self.data.noisy_label, candidates, c.acquisition, rng, self.trust)
+            order = acquisition_order(mean, self.data.noisy_label, candidates, rule, rng, self.trust)
             self._ask(order[: left - self.n_queries], partition, mean, embedding, epoch)
         self._believe()
         if self.trust is not None:
@@ -238,7 +238,7 @@ class Rectification:
         """Estimate the annotator anew, and which of its answers are the likeliest labels."""
         self.learnt, self.sure = self.answer.copy(), np.full(len(self.answer), np.nan)
         given = self.answer != ABSTAINED
-        if self.config.trust != "measured" or not given.any():
+        if self.config.trust != "measured":
             return
         label, right, n_classes = self.data.noisy_label, self.config.probe_right, len(self.label_names)
         probe, others = (np.flatnonzero(given & which) for which in (self.probe, ~self.probe))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from nlkit.annotate import Budget, OpenAIChat
 from nlkit.annotate.base import answer_table
+from nlkit.annotate.trust import Trust
 from nlkit.data.observed import Observed
 from nlkit.methods.noiseal.config import NoiseALConfig
 from nlkit.methods.noiseal.loss import CLEAN, IGNORED, NoiseALLoss
@@ -134,6 +135,21 @@ def test_the_annotator_is_measured_first(n: int, seed: int, budget: int, good: b
     order = table.loc[table["set"] != "R", "set"].tolist()
     assert order == sorted(order, reverse=True)
     assert order.count("P") == min(len(order), (sets == "P").sum())
+    # Within a set, what promises to tell most comes first: one round, so one estimate of the annotator.
+    first = table[table["epoch"] == table["epoch"].min()]
+    probed = first.loc[first["set"] == "R", "index"].to_numpy()
+    probed = probed[rectification.answer[probed] != -1]
+    then = Trust.measure(rectification.answer[probed], label[probed], CLASSES, config.probe_right)
+    gain = then.gain(then.models(mean))
+    for name in "PH":
+        asked = gain[first.loc[first["set"] == name, "index"]]
+        assert (np.diff(asked) <= 1e-12).all()
+        if len(asked) and name == "P":
+            assert (
+                asked[-1]
+                >= np.delete(gain, first["index"])[np.delete(sets, first["index"]) == "P"].max(initial=0)
+                - 1e-12
+            )
     for epoch, asked in table.groupby("epoch"):
         known = set(table.loc[(table["set"] == "R") & (table["epoch"] <= epoch), "index"])
         assert not known & {i for row in asked["demonstrations"] for i in row}
@@ -143,8 +159,9 @@ def test_the_annotator_is_measured_first(n: int, seed: int, budget: int, good: b
     assert table["learnt"].tolist() == told[table["index"]].tolist()
     assert table["sure"].isna().tolist() == (table["label"] == -1).tolist()
     answered = (rectification.answer[probe] != -1).sum()
-    assert trust is None or (trust.n == answered and trust.agreed == (answered if good else 0))
-    if trust is not None and answered >= 6:
+    assert trust is not None
+    assert (trust.n, trust.agreed) == (answered, answered if good else 0)
+    if answered >= 6:
         assert (trust.accuracy > 0.7) if good else (trust.accuracy < 0.5)
     resumed = Rectification(data, names, config, spy, None)
     resumed.restore(*rectification.state())
