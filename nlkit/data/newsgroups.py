@@ -38,12 +38,12 @@ def without_headers(text: str) -> str:
 
 def readable(table: Table) -> Table:
     """Return the posts of `GROUPS` that have twenty words or more, with plain names and without headers."""
-    labels, texts = table.columns["label"], [without_headers(text) for text in table.columns["text"]]
-    kept = [
-        i for i, (label, text) in enumerate(zip(labels, texts, strict=True))
-        if label in GROUPS and text.count(" ") >= 19
-    ]  # fmt: skip
-    chosen = table.select(kept)
+    rows = zip(table.columns["label"], table.columns["text"], strict=True)
+    kept = {
+        i: text for i, (label, raw) in enumerate(rows)
+        if label in GROUPS and (text := without_headers(raw)).count(" ") >= 19
+    }  # fmt: skip
+    chosen = table.select(list(kept))
     chosen.columns["label"] = [GROUPS[label] for label in chosen.columns["label"]]
-    chosen.columns["text"] = [texts[i] for i in kept]
+    chosen.columns["text"] = list(kept.values())
     return chosen

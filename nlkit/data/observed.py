@@ -59,7 +59,8 @@ def observe(ds: Mapping[str, Dataset], split: str) -> Observed:
     """Take texts and observed labels out of a split; the column ``label`` is not touched.
 
     Labels for which a column of truth values, ``label_checked``, says so are a person's, and trusted: NoiseAL
-    keeps them in R, SiDyP suspects and changes none, those that clean labels first leave them.
+    keeps them in R, SiDyP suspects and changes none, SelfMix and DivideMix keep them, Co-teaching and JoCoR
+    choose them first, those that clean labels first leave them. To a plain loss all labels are alike.
 
     Raises
     ------

@@ -65,8 +65,8 @@ class Method:
     tables: ClassVar[tuple[str, ...]] = ("history_",)
     """DataFrames that are saved with the model."""
 
-    in_epochs: ClassVar[bool] = True
-    """Whether it learns epoch by epoch, so that there is a best one; if not, the seed may change nothing."""
+    def __init__(self, encoder: str = "auto", profile: str = "class", seed: int = 0, **settings: Any) -> None:
+        self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
 
     def fit(
         self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
@@ -182,12 +182,7 @@ class Method:
 
     def _text_embedding(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the pre-trained encoder's embeddings of n texts, (n, D), rows of length 1."""
-        c = self.config
-        encoder = TextEncoder(
-            c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device,
-            precision=c.mixed_precision,
-        )  # fmt: skip
-        return encoder.embed(list(texts))
+        return new_encoder(self.config, trainable_layers=0).embed(list(texts))
 
     def _selection(
         self, ds: Mapping[str, Dataset], model: nn.Module, name: str, eval_splits: Sequence[str], *,
@@ -324,19 +319,25 @@ class Method:
         return self
 
 
+def new_encoder(config: TrainingConfig, **changed: Any) -> TextEncoder:
+    """Return the config's encoder; `changed` are arguments that differ from it."""
+    c = config
+    given = {
+        "trainable_layers": c.trainable_layers, "max_length": c.max_length, "device": c.device,
+        "precision": c.mixed_precision,
+    }  # fmt: skip
+    return TextEncoder(c.encoder, **given | changed)
+
+
 def new_strong(config: TrainingConfig, n_classes: int, *, number: int = 0) -> StrongClassifier:
     """Return an untrained strong classifier with the config's encoder.
 
     Seed and number decide its head: networks that learn from each other have different ones.
     """
-    c = config
     with torch.random.fork_rng():
-        encoder = TextEncoder(
-            c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device,
-            precision=c.mixed_precision,
-        )  # fmt: skip
-        torch.manual_seed(c.seed + number)
-        return StrongClassifier(encoder, n_classes, dropout=c.dropout)
+        encoder = new_encoder(config)
+        torch.manual_seed(config.seed + number)
+        return StrongClassifier(encoder, n_classes, dropout=config.dropout)
 
 
 def predict_texts(model: nn.Module, texts: Sequence[str], config: TrainingConfig) -> Prediction:

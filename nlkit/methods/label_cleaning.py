@@ -19,6 +19,7 @@ from datasets import DatasetDict
 from numpy.typing import NDArray
 
 from nlkit.data.observed import Observed, label_names, observe
+from nlkit.methods.base import Method
 from nlkit.methods.baselines import Baseline, BaselineConfig
 from nlkit.methods.sidyp.prior import neighbour_prior
 from nlkit.noise.estimating import out_of_fold_probabilities
@@ -39,8 +40,7 @@ Floats = NDArray[np.float64]
 class LabelCleaner(Baseline):
     """A baseline that first changes or drops labels; the loss is CE unless a setting says otherwise."""
 
-    def __init__(self, encoder: str = "auto", profile: str = "class", seed: int = 0, **settings: Any) -> None:
-        self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
+    __init__ = Method.__init__  # without `loss`
 
 
 # -- kNN relabelling ---------------------------------------------------------------------------------------

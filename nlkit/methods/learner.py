@@ -11,7 +11,6 @@ import torch
 from datasets import DatasetDict
 from torch import Tensor, nn
 
-from nlkit._util import invalid
 from nlkit.data.observed import Observed, label_names, observe
 from nlkit.methods.base import Method, new_strong, predict_texts
 from nlkit.models.batching import Batch, Inputs
@@ -48,14 +47,6 @@ class LearnerConfig(TrainingConfig):
         super().__post_init__()
         self._choice("record", (True, False))
 
-    def _noise_rate(self) -> None:
-        """Check a field ``noise_rate``: "auto" or a share."""
-        value: object = getattr(self, "noise_rate")  # noqa: B009 - the field is a subclass's
-        if not isinstance(value, str):
-            self._number("noise_rate", low=0.0, high=1.0)
-        elif value != "auto":
-            invalid("noise_rate", value, "a number from 0 to 1, or 'auto'")
-
 
 class Learner(Method):
     """A method that is one network (`_new_network`), one loss (`_new_loss`), and what is done after an epoch.
@@ -71,9 +62,6 @@ class Learner(Method):
     config: LearnerConfig
     strong_: Any
 
-    def __init__(self, encoder: str = "auto", profile: str = "class", seed: int = 0, **settings: Any) -> None:
-        self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
-
     def _new_network(self, n_classes: int) -> Any:
         """Return the untrained network; the seed decides its weights."""
         return new_strong(self.config, n_classes)
@@ -81,6 +69,10 @@ class Learner(Method):
     def _new_loss(self, data: Observed, n_classes: int, **learned: Any) -> Any:
         """Return the loss, which checkpoints keep; `learned` is what `_fit_on` was handed."""
         raise NotImplementedError
+
+    def _told(self, loss: Any) -> dict[str, Any]:
+        """Return what the loss has found out, by the names of the attributes that it becomes."""
+        return {}
 
     def _after_epoch(self, trainer: Trainer, loss: Any) -> dict[str, float]:
         """Prepare the next epoch; return what of it belongs in the history."""
@@ -122,7 +114,7 @@ class Learner(Method):
                 self.label_names_, self.history_ = names, trainer.history
                 self._trained_on = observe(ds, "train").identity()
                 self.dynamics_ = recorder.stacked()
-                for name, value in learned.items():
+                for name, value in (learned | self._told(loss)).items():
                     setattr(self, name, value)
                 self._finish("strong", selection.best_epoch, selection.weights, selection.lost)
         return self

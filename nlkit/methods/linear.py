@@ -15,7 +15,7 @@ from datasets import DatasetDict
 from torch import Tensor, nn
 
 from nlkit.data.observed import label_names, observe, observed_validation
-from nlkit.methods.base import Method, predict_texts
+from nlkit.methods.base import Method, new_encoder, predict_texts
 from nlkit.methods.selection import eval_parts
 from nlkit.metrics.predictions import accuracy
 from nlkit.models.batching import Batch, Inputs
@@ -87,11 +87,7 @@ class LinearModel(Method):
 
     config_class = LinearModelConfig
     config: LinearModelConfig
-    in_epochs = False
     model_: LinearClassifier
-
-    def __init__(self, encoder: str = "auto", profile: str = "class", seed: int = 0, **settings: Any) -> None:
-        self._configure(encoder=encoder, profile=profile, seed=seed, **settings)
 
     def fit(
         self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
@@ -123,12 +119,7 @@ class LinearModel(Method):
         return self
 
     def _new_model(self, n_classes: int) -> LinearClassifier:
-        c = self.config
-        encoder = TextEncoder(
-            c.encoder, trainable_layers=0, max_length=c.max_length, device=c.device,
-            precision=c.mixed_precision,
-        )  # fmt: skip
-        return LinearClassifier(encoder, n_classes)
+        return LinearClassifier(new_encoder(self.config, trainable_layers=0), n_classes)
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"linear": self.model_}

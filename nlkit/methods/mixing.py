@@ -152,6 +152,8 @@ class MixLoss:
     n_classes : int
         C.
     config : MixConfig
+    checked : array of bool, shape (N,), optional
+        Labels that a person has looked at: they are kept.
 
     Attributes
     ----------
@@ -161,8 +163,11 @@ class MixLoss:
         Epochs that are finished.
     """
 
-    def __init__(self, label: NDArray[np.int64], n_classes: int, config: Any) -> None:
+    def __init__(
+        self, label: NDArray[np.int64], n_classes: int, config: Any, checked: NDArray[np.bool_] | None = None
+    ) -> None:
         self.label, self.n_classes, self.config, self.epoch = label, n_classes, config, 0
+        self.checked = np.zeros(len(label), bool) if checked is None else checked
         self.clean: NDArray[np.float32] = (label >= 0).astype(np.float32)[:, None]
         count = np.bincount(label[label >= 0], minlength=n_classes) + 1.0
         self.prior = torch.from_numpy(count / count.sum()).float()
@@ -176,6 +181,7 @@ class MixLoss:
         self.clean = np.zeros(p.shape[:2], np.float32)
         for k in range(p.shape[1]):
             self.clean[known, k] = clean_probability(loss[:, k], self.config.seed)
+        self.clean[self.checked] = 1.0
 
     def mixed(
         self, model: Any, output: Output, observed: Tensor, clean: Tensor, rng: np.random.Generator
@@ -276,7 +282,7 @@ class SelfMix(Learner):
         The probability that each training label is right, after the last epoch; 0 where it is missing. Of
         two networks the mean. Not saved.
     history_ : DataFrame
-        One row an epoch; kept, the share of labels that the next one keeps.
+        One row an epoch; kept, the share of texts whose labels the next one keeps.
     """
 
     config_class: ClassVar[type[MixConfig]] = SelfMixConfig
@@ -291,13 +297,15 @@ class SelfMix(Learner):
         return self._fit_on(observe(ds, "train"), ds, eval_splits, checkpoint)
 
     def _new_loss(self, data: Observed, n_classes: int, **learned: Any) -> MixLoss:
-        return self.loss_class(data.noisy_label, n_classes, self.config)
+        return self.loss_class(data.noisy_label, n_classes, self.config, data.checked)
+
+    def _told(self, loss: MixLoss) -> dict[str, Any]:
+        return {"clean_": loss.clean.mean(1)}
 
     def _after_epoch(self, trainer: Trainer, loss: MixLoss) -> dict[str, float]:
         loss.epoch = trainer.epoch
         if loss.epoch >= self.config.warmup_epochs:
             loss.divide(trainer.predict("strong").probability)
-        self.clean_ = loss.clean.mean(1)
         return {"kept": float((loss.clean > self.config.threshold).mean())}
 
 

@@ -48,7 +48,7 @@ class CoTeachingConfig(LearnerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._noise_rate()
+        self._share_or("noise_rate", "auto")
         self._number("ramp_epochs", low=1, whole=True)
 
 
@@ -85,6 +85,8 @@ class SmallLoss:
         τ.
     config : CoTeachingConfig
         With a `JoCoRConfig` both networks choose together.
+    checked : array of bool, shape (N,), optional
+        Labels that a person has looked at: they are chosen first.
 
     Attributes
     ----------
@@ -92,8 +94,12 @@ class SmallLoss:
         Epochs that are finished.
     """
 
-    def __init__(self, label: NDArray[np.int64], noise_rate: float, config: CoTeachingConfig) -> None:
+    def __init__(
+        self, label: NDArray[np.int64], noise_rate: float, config: CoTeachingConfig,
+        checked: NDArray[np.bool_] | None = None,
+    ) -> None:  # fmt: skip
         self.label, self.noise_rate, self.config, self.epoch = label, noise_rate, config, 0
+        self.checked = np.zeros(len(label), bool) if checked is None else checked
 
     def kept(self) -> float:
         """Return the share of a batch that is learnt, R(e) = 1 − τ min(e / T_k, 1)."""
@@ -106,13 +112,15 @@ class SmallLoss:
         target = moved(torch.from_numpy(self.label[index]), output.logits.device)
         first, second = output.logits.unbind(1)
         ce = torch.stack([losses.cross_entropy(first, target), losses.cross_entropy(second, target)])
+        sure = moved(torch.from_numpy(self.checked[index]), ce.device)  # as if they were no loss at all
         if isinstance(self.config, JoCoRConfig):
             weight = self.config.agreement
             joint = (1 - weight) * ce.sum(0) + weight * losses.symmetric_kl(first, second)
-            loss = joint[smallest(joint.detach(), self.kept())].mean()
+            loss = joint[smallest(joint.detach().masked_fill(sure, -1.0), self.kept())].mean()
         else:
             # Each network learns what the other one would: their mistakes differ.
-            loss = ce.gather(1, smallest(ce.detach(), self.kept()).flip(0)).mean(1).sum()
+            chosen = smallest(ce.detach().masked_fill(sure, -1.0), self.kept())
+            loss = ce.gather(1, chosen.flip(0)).mean(1).sum()
         return loss, {"loss": loss}
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
@@ -164,7 +172,7 @@ class CoTeaching(Learner):
         return new_pair(self.config, n_classes)
 
     def _new_loss(self, data: Observed, n_classes: int, **learned: Any) -> SmallLoss:
-        return SmallLoss(data.noisy_label, learned["noise_rate_"], self.config)
+        return SmallLoss(data.noisy_label, learned["noise_rate_"], self.config, data.checked)
 
     def _after_epoch(self, trainer: Trainer, loss: SmallLoss) -> dict[str, float]:
         kept, loss.epoch = loss.kept(), trainer.epoch

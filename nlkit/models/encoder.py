@@ -207,7 +207,7 @@ class TextEncoder(nn.Module):
         What was chosen. Activations of each precision are cached by themselves.
     rounding : float
         By how much half precision changes the activations of some sentences: the L2 norm of the difference,
-        over theirs. 0 in float32; NaN where it was not measured, on a GPU.
+        over theirs. 0 in float32 and where nothing is frozen; NaN where it was not measured, on a GPU.
 
     Raises
     ------

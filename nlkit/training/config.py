@@ -53,7 +53,7 @@ class TrainingConfig:
     encoder
         "minilm" or "mpnet" (offline; the latter by requirements/mpnet.txt, of BERT-base's size), a model
         folder, or a hub name of a BERT-like encoder. The methods take "auto" too: "mpnet" in profile `paper`
-        where it is installed, else "minilm".
+        where it is installed and `trainable_layers` is 0 or "all", else "minilm".
     trainable_layers
         Top encoder layers that learn: 0 (pooled features, the fastest), k, or "all".
     max_length
@@ -121,9 +121,10 @@ class TrainingConfig:
                 raise ValueError(
                     f"{name!r} is not a setting of {cls.__name__}: one of {', '.join(sorted(known))}"
                 )
-        encoder = overrides.get("encoder", "auto")
+        encoder, layers = overrides.get("encoder", "auto"), overrides.get("trainable_layers", "all")
         if isinstance(encoder, str) and encoder == "auto":
-            overrides["encoder"] = "mpnet" if profile == "paper" and installed("mpnet") else "minilm"
+            larger = profile == "paper" and layers in (0, "all")  # mpnet's layers cannot be cut
+            overrides["encoder"] = "mpnet" if larger and installed("mpnet") else "minilm"
         return cls(**{**cls.profiles.get(profile, {}), **overrides, "profile": profile})
 
     def __post_init__(self) -> None:
@@ -166,6 +167,13 @@ class TrainingConfig:
             invalid(name, value, f"{kind} {bound} and at most {high}")
         # NumPy's numbers are welcome (seeds from np.arange), but JSON and comparisons want Python's.
         object.__setattr__(self, name, plain)
+
+    def _share_or(self, name: str, *words: str) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, str):
+            self._number(name, low=0.0, high=1.0)
+        elif value not in words:
+            invalid(name, value, f"a number from 0 to 1, or {' or '.join(map(repr, words))}")
 
     def _choice(self, name: str, allowed: tuple[str | bool, ...]) -> None:
         check_choice(name, getattr(self, name), allowed)

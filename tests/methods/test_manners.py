@@ -15,7 +15,7 @@ import nlkit as nk
 from tests.models.test_encoder import family
 
 METHODS = sorted(nk.METHODS)
-IN_EPOCHS = [name for name in METHODS if nk.METHODS[name].in_epochs]
+IN_EPOCHS = [name for name in METHODS if name != "LinearModel"]  # which has no epochs and no use for a seed
 
 
 class Annotator:

@@ -224,8 +224,9 @@ class NoiseAL(Method):
         -------
         dict
             ``sets``: `nlkit.metrics.partition_report`; ``annotations``: `nlkit.metrics.annotation_report` of
-            all queries; ``trust``: one row, the annotator's accuracy as estimated last, from low to high, and
-            how many of its answers are right: of all, of those on trusted texts (right_R), of those learnt;
+            all queries; ``trust``: where it was measured one row, the annotator's accuracy as estimated last,
+            from low to high, and how many of its answers are right: of all, of those on trusted texts
+            (right_R), of those learnt;
             ``demonstrations``: `nlkit.annotate.demonstrations.balance_report` of the (noisy) labels that were
             shown with them.
         """

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from nlkit.methods.base import new_encoder
 from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.diffusion import BranchLinear
 from nlkit.models.batching import Batch, Inputs
@@ -88,10 +89,7 @@ def new_branches(config: SiDyPConfig, n_classes: int) -> BranchedClassifier:
     """Return an untrained classifier with the config's encoder and branches; the seed decides its heads."""
     c = config
     with torch.random.fork_rng():
-        encoder = TextEncoder(
-            c.encoder, trainable_layers=c.trainable_layers, max_length=c.max_length, device=c.device,
-            precision=c.mixed_precision,
-        )  # fmt: skip
+        encoder = new_encoder(c)
         torch.manual_seed(c.seed)
         return BranchedClassifier(encoder, n_classes, c.branches, dropout=c.dropout)
 

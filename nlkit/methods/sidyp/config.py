@@ -213,10 +213,7 @@ class SiDyPConfig(TrainingConfig):
         for names, limits in LIMITS.items():
             for name in names.split():
                 self._number(name, **limits)
-        if isinstance(self.noise_rate, str) and self.noise_rate not in ("auto", "mixture"):
-            invalid("noise_rate", self.noise_rate, "a number from 0 to 1, or 'auto' or 'mixture'")
-        if not isinstance(self.noise_rate, str):
-            self._number("noise_rate", low=0.0, high=1.0)
+        self._share_or("noise_rate", "auto", "mixture")
         for name in ("sampling_steps", "prediction_steps"):
             if getattr(self, name) > self.diffusion_steps:
                 invalid(name, getattr(self, name), f"at most diffusion_steps={self.diffusion_steps}")

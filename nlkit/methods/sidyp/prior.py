@@ -164,7 +164,7 @@ def nearest_trusted(
 
     Nearest first; −1 and infinity where there are fewer. Parameters and errors as in `neighbour_prior`.
     """
-    x, label = np.asarray(embedding, np.float64), np.asarray(noisy_label, np.int64)
+    x, label = np.asarray(embedding), np.asarray(noisy_label, np.int64)
     doubted = np.asarray(suspect, bool)
     if x.ndim != 2 or not len(x) == len(label) == len(doubted):
         raise ValueError(f"embedding {x.shape}, noisy_label {label.shape} and suspect {doubted.shape} differ")
