@@ -18,6 +18,7 @@ from datasets import Dataset, DatasetDict
 import nlkit as nk
 from nlkit._util import cache_folder, content_hash
 from nlkit.data.observed import with_column
+from nlkit.study.sweeps.cells import clean_labels
 
 RATE = 0.4  # of the noise made on purpose
 
@@ -49,14 +50,6 @@ def run_ce(ds: DatasetDict, settings: Mapping[str, Any], seed: int) -> Results:
     }
 
 
-def with_truth(ds: DatasetDict) -> DatasetDict:
-    """Return a data set whose observed labels are the true ones."""
-    return DatasetDict({
-        name: with_labels(part, part["label"][:]) if "noisy_label" in part.column_names else part
-        for name, part in ds.items()
-    })  # fmt: skip
-
-
 def run_rival(name: str, ds: DatasetDict, settings: Mapping[str, Any], seed: int) -> Results:
     """Train a rival by name: a loss of `nk.Baseline` ("ce" has two rows), one of `RIVALS`, or "clean".
 
@@ -64,7 +57,7 @@ def run_rival(name: str, ds: DatasetDict, settings: Mapping[str, Any], seed: int
     """
     if name == "ce":
         return run_ce(ds, settings, seed)
-    given = with_truth(ds) if name == "clean" else ds
+    given = clean_labels(ds) if name == "clean" else ds
     made = nk.METHODS[RIVALS[name]] if name in RIVALS else None
     loss = {"loss": "ce" if name == "clean" else name}
     method = made(seed=seed, **settings) if made else nk.Baseline(seed=seed, **loss, **settings)

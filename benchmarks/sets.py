@@ -18,8 +18,9 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 import nlkit as nk
 from benchmarks.labels import largest_classes, llm_labelled
-from benchmarks.running import RATE, with_truth
+from benchmarks.running import RATE
 from nlkit.data.sampling import draw
+from nlkit.study.sweeps.cells import clean_labels
 
 __all__ = ["development_sets", "folder_sets"]
 
@@ -58,7 +59,7 @@ def folder_sets(folder: Path) -> dict[str, tuple[str, Load]]:
             kind = {"llm": "llm", "weak": "rules"}.get(where, where)
             sets[name] = (kind, lambda seed, size, p=path, c=column: _from_file(p, c, seed, size))
         sets[f"{stem} clean"] = (
-            "clean", lambda seed, size, p=path, c=columns[0]: with_truth(_from_file(p, c, seed, size)),
+            "clean", lambda seed, size, p=path, c=columns[0]: clean_labels(_from_file(p, c, seed, size)),
         )  # fmt: skip
     return sets
 
@@ -96,8 +97,7 @@ def _made(source: str, kind: str, seed: int, size: int | None) -> DatasetDict:
     else:
         ds = nk.load_dataset(source, train_size=size, test_size=TEST_SIZE, seed=seed)
         ds["validation"] = ds["validation"].select(range(min(len(ds["validation"]), _validation_size(size))))
-    made = nk.add_noise(ds, kind="symmetric" if kind == "clean" else kind, rate=RATE, seed=seed)
-    return with_truth(made) if kind == "clean" else made
+    return clean_labels(ds) if kind == "clean" else nk.add_noise(ds, kind=kind, rate=RATE, seed=seed)
 
 
 def _first(ds: DatasetDict, size: int) -> DatasetDict:

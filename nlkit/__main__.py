@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.command in ("clean", "compare", "report"):
         run = {"clean": _clean, "compare": _compare, "report": _report}[chosen.command]
         return run(chosen.arguments)
-    if chosen.command == "sweep" and any(given.startswith("--grid") for given in chosen.arguments):
+    if chosen.command == "sweep" and any(a.startswith(("--grid", "-h", "--help")) for a in chosen.arguments):
         return _sweep(chosen.arguments)
     root = Path(__file__).resolve().parents[1]
     if not (root / "notebooks" / "build").is_dir():
@@ -127,7 +127,7 @@ def _clean(arguments: list[str]) -> int:
 
 def _compare(arguments: list[str]) -> int:
     parser = _own_data("compare")
-    parser.add_argument("--methods", nargs="+", help="names as in nlkit.METHODS, or losses (all)")
+    parser.add_argument("--methods", nargs="+", help="names as in the table, such as CE, ELR or SiDyP (all)")
     parser.add_argument("--folds", default=5, type=int, help="parts that are held out in turn; %(default)s")
     parser.add_argument("--out", help="folder that keeps finished fits, so that a second call goes on")
     given = parser.parse_args(arguments)
@@ -159,7 +159,10 @@ def _report(arguments: list[str]) -> int:
 
 
 def _sweep(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser("nlkit sweep", description=COMMANDS["sweep"])
+    parser = argparse.ArgumentParser(
+        "nlkit sweep", description=COMMANDS["sweep"],
+        epilog="nlkit sweep NOTEBOOK -p NAME=VALUE,VALUE --out FOLDER executes a notebook for all values.",
+    )  # fmt: skip
     parser.add_argument("--grid", required=True, help="YAML: a value or a list of values for each field")
     parser.add_argument("--results", default="outputs/sweep", help="folder of the records; %(default)s")
     parser.add_argument("--engine", default="local", help="local (processes) or ray (a cluster); %(default)s")

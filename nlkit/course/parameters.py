@@ -147,7 +147,8 @@ class Setup:
         from nlkit.data import load_dataset
 
         if self.noise == GIVEN:
-            return own_data(self.dataset, **{name: value or None for name, value in self.columns.items()})
+            columns: dict[str, Any] = {name: value or None for name, value in self.columns.items()}
+            return own_data(self.dataset, **columns)
         return load_dataset(
             self.dataset, train_size=self.train_size, seed=self.seed, test_size=self.test_size
         )

@@ -15,6 +15,7 @@ import pandas as pd
 from nlkit._util import atomic_write, expanded, invalid
 from nlkit.course import plots
 from nlkit.study.report import STYLE
+from nlkit.study.sweeps.grid import DATA
 from nlkit.study.sweeps.records import read_records
 from nlkit.study.sweeps.standing import SETTING, by_setting, cliques, standing
 
@@ -85,14 +86,19 @@ def _parts(records: pd.DataFrame) -> Iterator[Part]:
     done = records[records["status"] == "done"].sort_values([*SETTING, "method", "seed"])
     if done.empty:
         invalid("results", f"{len(records)} cells", "at least one that is done")
+    named, cell = done.copy(), [*DATA, "method"]
+    for name in ("encoder", "profile", "annotator", "query_budget"):
+        # Variants of one method are told apart by what they differ in.
+        if done.groupby(cell, dropna=False)[name].nunique(dropna=False).max() > 1:
+            named["method"] += done[name].map(lambda value: "" if pd.isna(value) else f", {value}")
     yield _head(records, done)
-    yield _standing(done)
-    yield from _settings(done)
+    yield _standing(named)
+    yield from _settings(named)
     yield from _curves(done)
     bad = records[records["status"] == "failed"]
     if len(bad):
         table = bad[["method", *SETTING, "seed"]].assign(error=bad["error"].str.split("\n").str[0])
-        yield "Failed", [table]
+        yield "Failed", [table.dropna(axis=1, how="all").astype(object).fillna("")]
 
 
 def _head(records: pd.DataFrame, done: pd.DataFrame) -> Part:
@@ -112,7 +118,8 @@ def _head(records: pd.DataFrame, done: pd.DataFrame) -> Part:
 
 def _standing(done: pd.DataFrame) -> Part:
     last = standing(done)
-    mean = done.groupby("method")[["best_accuracy", "ece", "seconds_fit"]].mean()
+    whole = done.groupby([*DATA], dropna=False)["method"].transform("nunique") == done["method"].nunique()
+    mean = done[whole].groupby("method")[["best_accuracy", "ece", "seconds_fit"]].mean()
     rows = last.table.join(mean, on="method")
     shown = pd.DataFrame({
         "method": rows["method"], "place": rows["rank"].map("{:.2f}".format),
@@ -123,7 +130,8 @@ def _standing(done: pd.DataFrame) -> Part:
         "ECE": rows["ece"].map("{:.3f}".format), "seconds": rows["seconds_fit"].map("{:.1f}".format),
     })  # fmt: skip
     first, *others = rows["method"][rows["with_best"]]
-    alike = f"; {', '.join(others)} cannot be told from it" if others else ", and clearly so"
+    alone = ", and clearly so" if len(rows) > 1 else ""
+    alike = f"; {', '.join(others)} cannot be told from it" if others else alone
     friedman = "" if pd.isna(last.friedman) else f" That all are alike: p = {last.friedman:.2g} (Friedman)."
     words = (
         f"By mean place over {last.cells} cells that all methods have finished, {first} is best at the last "
@@ -131,12 +139,11 @@ def _standing(done: pd.DataFrame) -> Part:
         "with the same texts are no independent evidence: other data may say otherwise."
     )
     fig, ax = plots.figure(width=8, height=0.35 * len(rows) + 1.2)
-    places = Figure(b"", plots.draw_places(last.table, cliques(last), ax))
-    fig_time, ax = plots.figure(width=8, height=4)
+    places = Figure(alt=plots.draw_places(last.table, cliques(last), ax), png=plots.png(fig))
+    fig, ax = plots.figure(width=8, height=4)
     cost = pd.DataFrame({"method": rows["method"], "accuracy": rows["mean"], "seconds": rows["seconds_fit"]})
-    time = Figure(b"", plots.draw_time(cost, ax))
-    drawn = [Figure(plots.png(f), old.alt) for f, old in ((fig, places), (fig_time, time))]
-    return "Who stands where", [words, shown, *drawn]
+    time = Figure(alt=plots.draw_time(cost, ax), png=plots.png(fig))
+    return "Who stands where", [words, shown, places, time]
 
 
 def _settings(done: pd.DataFrame) -> Iterator[Part]:
@@ -164,7 +171,8 @@ def _settings(done: pd.DataFrame) -> Iterator[Part]:
 def _setting(row: dict[Any, Any]) -> str:
     rate = "" if pd.isna(row["rate"]) or row["noise"] == "clean" else f" {row['rate']:g}"
     size = "" if pd.isna(row["size"]) else f", {row['size']:g} texts"
-    return f"{row['noise']}{rate}{size}"
+    labels = "" if pd.isna(row["labeller"]) else f" by {row['labeller']}, {row['shots']:g} shown"
+    return f"{row['noise']}{rate}{labels}{size}"
 
 
 def _cell(row: dict[Any, Any], bold: bool) -> str:
@@ -185,7 +193,7 @@ def _curves(done: pd.DataFrame) -> Iterator[Part]:
         ("query_budget", "Over questions"),
     ):
         drawn: list[str | pd.DataFrame | Figure] = []
-        others = [name for name in ("dataset", "noise", "size", "rate") if name != x]
+        others = [name for name in SETTING if name != x]
         for key, part in (
             done[done["noise"] != "clean"].dropna(subset=[x]).groupby(others, dropna=False, sort=False)
         ):

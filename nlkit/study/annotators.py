@@ -17,7 +17,7 @@ from nlkit.data.checks import numbers_of
 from nlkit.data.observed import with_column
 from nlkit.metrics import alt_test, class_shares, krippendorff_alpha, pairwise_agreement
 
-__all__ = ["PREFIX", "Agreement", "agreement", "annotators_of", "dawid_skene"]
+__all__ = ["PREFIX", "Agreement", "agreement", "annotators_of", "dawid_skene", "with_consensus"]
 
 PREFIX = "noisy_label_"
 """What the columns of annotators begin with, as `nlkit.load_dataset` makes them; the rest is the name."""
@@ -187,3 +187,14 @@ def dawid_skene(labels: ArrayLike, n_classes: int) -> NDArray[np.float64]:
 
 def _share(hit: NDArray[np.bool_], of: NDArray[np.bool_]) -> float:
     return float(hit[of].mean()) if of.any() else np.nan
+
+
+def with_consensus(ds: DatasetDict) -> tuple[DatasetDict, Agreement | None]:
+    """Return data whose ``noisy_label`` is the annotators' consensus, and their agreement.
+
+    Data that have a ``noisy_label``, or no annotators, are returned as they are, with None.
+    """
+    if "noisy_label" in ds["train"].column_names or not annotators_of(ds["train"]):
+        return ds, None
+    said = agreement(ds)
+    return said.dataset(ds), said

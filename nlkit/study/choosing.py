@@ -15,6 +15,7 @@ from sklearn.model_selection import StratifiedKFold
 from nlkit._util import invalid
 from nlkit.data.checks import check_choice, check_count, numbers_of
 from nlkit.data.observed import learnt_names, with_column
+from nlkit.study.annotators import with_consensus
 from nlkit.study.comparing import LAST, compare, contestants, intervals
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Choice:
 
 
 def choose(
-    ds: DatasetDict, methods: Sequence[str] | None = None, *, folds: int = 5, encoder: str = "minilm",
+    ds: DatasetDict, methods: Sequence[str] | None = None, *, folds: int = 5, encoder: str = "auto",
     profile: str = "quick", seed: int = 0, checkpoint: str | Path | None = None,
 ) -> Choice:  # fmt: skip
     """Fit methods on all but one part of ``ds["train"]``, in turn, and compare them on what was held out.
@@ -66,7 +67,7 @@ def choose(
     Parameters
     ----------
     ds : DatasetDict
-        "train" with ``text`` and ``noisy_label``, perhaps ``label``.
+        "train" with ``text`` and ``noisy_label``, or labels of several annotators; perhaps ``label``.
     methods : sequence of str, optional
         Names of `nlkit.study.comparing.contestants`; all by default.
     folds : int
@@ -81,6 +82,7 @@ def choose(
     ValueError
         If a setting is not allowed, or a part would be without texts.
     """
+    ds, _ = with_consensus(ds)
     makers = contestants(encoder=encoder, profile=profile)
     for name in methods or ():
         check_choice("methods", name, tuple(makers))
@@ -118,14 +120,12 @@ def _judged(scores: pd.DataFrame, guess: NDArray[Any], label: NDArray[np.int64])
     right = (guess == label).astype(np.float64)
     best = scores.iloc[int(right.mean(1).argmax())]
     against = str(best["method"]), str(best["selected"])
-    table = intervals(scores, guess, label, against)
-    corrected = intervals(scores, guess, label, against, level=1 - (1 - LEVEL) / max(1, len(scores) - 1))
-    columns = ["difference_low", "difference_high"]
-    table[columns] = corrected[columns]
-    draws = np.random.default_rng(0).multinomial(
-        right.shape[1], np.full(right.shape[1], 1 / right.shape[1]), DRAWS
-    )
-    won = np.bincount((right @ draws.T).argmax(0), minlength=len(right)) / DRAWS
+    corrected = 1 - (1 - LEVEL) / max(1, len(scores) - 1)
+    table = intervals(scores, guess, label, against, level=LEVEL, difference_level=corrected)
+    # Texts that the same methods are right about are drawn together: there are few kinds, and many texts.
+    kind, n = np.unique(right, axis=1, return_counts=True)
+    draws = np.random.default_rng(0).multinomial(n.sum(), n / n.sum(), DRAWS)
+    won = np.bincount((kind @ draws.T).argmax(0), minlength=len(right)) / DRAWS
     return table.assign(won=won, seconds=scores["seconds"]).sort_values(
         "accuracy", ascending=False, kind="stable"
     )

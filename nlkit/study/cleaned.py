@@ -24,7 +24,7 @@ from nlkit.methods.sidyp.method import SiDyP
 from nlkit.methods.sidyp.prior import nearest_trusted, vote_shares
 from nlkit.metrics import class_shares, correction_report
 from nlkit.models.saving import check_replaceable, whole_folder
-from nlkit.study.annotators import agreement, annotators_of
+from nlkit.study.annotators import with_consensus
 from nlkit.study.looking import look
 from nlkit.study.report import Report, report_html
 from nlkit.study.suspects import Findings, too_thin
@@ -122,10 +122,7 @@ def clean(
         check_replaceable(out)
     shared = {"encoder": encoder, "profile": profile, "seed": seed, **settings}
     method = SiDyP(**shared)
-    said = None
-    if "noisy_label" not in ds["train"].column_names and annotators_of(ds["train"]):
-        said = agreement(ds)
-        ds = said.dataset(ds)
+    ds, said = with_consensus(ds)
     names = label_names(ds)
     seen = look(ds, encoder=encoder, max_length=method.config.max_length)
     rows = _together(ds, names)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from nlkit import __version__
 from nlkit._util import content_hash, expanded, invalid
 from nlkit.annotate.base import Annotator, annotator_name
-from nlkit.data.checks import numbers_of
+from nlkit.data.checks import check_choice, numbers_of
 from nlkit.data.observed import Observed, learnt_names, observe, observed_validation
 from nlkit.data.readers import SUFFIXES
 from nlkit.metrics import bootstrap_interval, evaluate_probabilities
@@ -74,8 +74,7 @@ def entries(methods: Collection[str] | None = None) -> dict[str, tuple[type[Any]
 
     found: dict[str, tuple[type[Any], dict[str, Any]]] = {}
     for name in METHODS if methods is None else methods:
-        if name not in METHODS:
-            invalid("methods", name, f"one of {', '.join(METHODS)}")
+        check_choice("methods", name, tuple(METHODS))
         method = METHODS[name]
         if method is not Baseline:
             found[name] = method, {}
@@ -156,7 +155,7 @@ def _seen(ds: DatasetDict, truth: Observed) -> str:
 
 def intervals(
     scores: pd.DataFrame, guess: ArrayLike, label: ArrayLike, against: tuple[str, str], *,
-    level: float = 0.95,
+    level: float = 0.95, difference_level: float | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Return what the test set allows to say of each method: accuracy and difference, with intervals.
 
@@ -172,8 +171,8 @@ def intervals(
         True labels of the test samples.
     against : tuple of two str
         Method and selection that all are compared with.
-    level : float
-        Of the intervals (`nlkit.metrics.bootstrap_interval`).
+    level, difference_level : float
+        Of the intervals (`nlkit.metrics.bootstrap_interval`); that of the differences is the same by default.
 
     Returns
     -------
@@ -189,7 +188,7 @@ def intervals(
     for (method, selected), values in mean.items():
         low, high = bootstrap_interval(values, level=level)
         off = values - mean[against]
-        off_low, off_high = bootstrap_interval(off, level=level)
+        off_low, off_high = bootstrap_interval(off, level=difference_level or level)
         rows.append({
             "method": method, "selected": selected, "accuracy": values.mean(), "low": low, "high": high,
             "difference": off.mean(), "difference_low": off_low, "difference_high": off_high,
@@ -254,8 +253,8 @@ def optimism(right: ArrayLike, *, draws: int = 1000, seed: int = 0) -> pd.DataFr
 
 
 def own_data(
-    path: str | Path, *, text: str | None = None, noisy_label: str | None = None, label: str | None = None,
-    label_map: Mapping[str, str | None] | None = None,
+    path: str | Path, *, train_size: int | None = None, test_size: int | None = None, seed: int = 0,
+    **columns: Any,
 ) -> DatasetDict:  # fmt: skip
     """Load data of your own, to compare methods on them.
 
@@ -265,10 +264,10 @@ def own_data(
         A file in which some rows have a checked label: these are for the test, and the others to learn
         from, a tenth of them for validation. Or a folder that holds ``train`` and ``test``, and perhaps
         ``validation``. All as `nlkit.load_dataset` reads them.
-    text, noisy_label, label
-        Names of the columns of texts, of labels to learn from, and of checked ones; None means these.
-    label_map
-        As in `nlkit.load_dataset`, which asks for it where it is needed.
+    train_size, test_size, seed
+        As in `nlkit.load_dataset`.
+    **columns
+        text, noisy_label, label (the checked ones) and label_map, as there.
 
     Raises
     ------
@@ -277,19 +276,20 @@ def own_data(
     """
     from nlkit.data import load_dataset
 
-    columns: dict[str, Any] = {
-        "text": text, "noisy_label": noisy_label, "label": label, "label_map": label_map
-    }  # fmt: skip
+    drawn: dict[str, Any] = {"train_size": train_size, "test_size": test_size, "seed": seed}
     place, source = expanded(path), dict[str, Any]()
     if place.is_file():
-        whole = load_dataset(str(place), validation=0, **columns)["train"]
+        parts = load_dataset(str(place), validation=0, **columns)
+        if "test" in parts:  # a column says the split
+            return load_dataset(str(place), **drawn, **columns)
+        whole = parts["train"]
         _check_column(whole, "noisy_label", place)
         _check_column(whole, "label", place)
         known = np.array(whole["label"][:]) >= 0
         if known.all() or not known.any():
             invalid("data", str(path), "a file in which some rows have a checked label, and others none")
         source = {"train": whole.select(np.flatnonzero(~known)), "test": whole.select(np.flatnonzero(known))}
-        return load_dataset(source, label_names=list(whole.features["label"].names))
+        return load_dataset(source, label_names=list(whole.features["label"].names), **drawn)
     for split in ("train", "validation", "test"):
         paths = [place / f"{split}{suffix}" for suffix in SUFFIXES]
         found = [one for one in paths if one.is_file()]
@@ -298,7 +298,7 @@ def own_data(
         elif split != "validation":
             names = ", ".join(one.name for one in paths)
             invalid("data", str(path), f"a file, or the absolute path of a folder that holds one of {names}")
-    ds = load_dataset(source, **columns)
+    ds = load_dataset(source, **drawn, **columns)
     _check_column(ds["train"], "noisy_label", source["train"])
     _check_column(ds["test"], "label", source["test"])
     return ds

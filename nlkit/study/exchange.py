@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from nlkit._util import atomic_write, expanded, invalid
+from nlkit._util import atomic_write, expanded
+from nlkit.data.checks import check_choice
 from nlkit.data.loading import same_text
 from nlkit.study.decisions import Decisions
 
@@ -43,8 +44,7 @@ def to_tool(decisions: Decisions, path: str | os.PathLike[str], *, tool: str) ->
     pathlib.Path
         Where it is.
     """
-    if tool not in TOOLS:
-        invalid("tool", tool, f"one of {', '.join(TOOLS)}")
+    check_choice("tool", tool, TOOLS)
     table, make = decisions.found.table, _record if tool == "argilla" else _task
     entries = [
         make(key, table.loc[place]) for key, place in _places(decisions).items()

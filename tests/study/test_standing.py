@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from benchmarks.study import within
 from nlkit.__main__ import main
 from nlkit.study.sweeps.records import SCHEMA, table_of
-from nlkit.study.sweeps.standing import by_setting, cliques, holm, standing, within
+from nlkit.study.sweeps.standing import by_setting, cliques, holm, standing
 
 MEAN = {"good": 0.9, "as good": 0.9, "bad": 0.7, "worse": 0.5}
 
@@ -109,6 +110,10 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     r = records()
     r.loc[0, ["status", "error"]] = "failed", "ValueError: no\nmore"
+    # A cell that one method has failed in is part of no column: its calibration would spoil the others'.
+    r.loc[(r["rate"] == 0.2) & (r["seed"] == 0), "ece"] = 0.9
+    more = r[r["method"] == "bad"].assign(encoder="mpnet", accuracy=0.1, best_accuracy=0.1)
+    r = pd.concat([r, more.assign(key=more["key"] + " mpnet")], ignore_index=True)
     pq.write_table(pa.Table.from_pandas(r, SCHEMA, preserve_index=False), folder / "all.parquet")
     assert main(["report", str(folder / "all.parquet"), "--out", str(folder / "out")]) == 0
     return folder / "out"
@@ -122,6 +127,10 @@ class TestReport:
         best = 100 * records().query("method == 'bad' and rate == 0.4")["best_accuracy"]
         assert f"| {best.mean():.1f} ± {best.std():.1f} (5) |" in text
         assert "cannot be told from it" in text
+        # Variants of a method are methods of their own, by what they differ in.
+        [bad] = [line for line in text.splitlines() if line.startswith("| bad, mpnet | 5.00 ")]
+        assert "| 10.0 | 10.0 |" in bad
+        assert "| 0.100 |" in bad, "0.900 of the cell that not all have finished"
         assert "| ValueError: no |" in text
         for name in re.findall(r"\]\((report-\d+\.png)\)", text):
             assert (folder / name).read_bytes().startswith(b"\x89PNG")

@@ -79,6 +79,9 @@ class TestGrid:
          ({"seed": []}, r"seed=\[\] is not allowed: at least one value"),
          ({"method": {"method": "CE", "epochs": 0}}, "epochs=0"),
          ({"annotator": {"kind": "OpenAIChat", "api_key": "x"}}, "without api_key: set OPENAI_API_KEY"),
+         ({"noise": "llm", "labeller": {"kind": "OpenAIChat", "api_key": "x"}}, "labeller=.*without api_key"),
+         ({"method": {"method": "NoiseAL", "query_budget": 9, "annotator": {"kind": "BatchChat",
+           "api_key": "x"}}}, "annotator=.*without api_key"),
          ([], "at least one cell")],
     )  # fmt: skip
     def test_bad_grids(self, grid, message):
@@ -92,6 +95,24 @@ class TestGrid:
         path.write_text("method: [CE")
         with pytest.raises(ValueError, match=r"grid.yaml' is no YAML"):
             read_grid(path)
+
+
+def test_a_file_of_ones_own_and_labels_of_an_annotator(tmp_path):
+    ds = nk.add_noise(nk.load_dataset("r8", train_size=120, test_size=20), rate=0.2)["train"]
+    names = ds.features["label"].names
+    table = pd.DataFrame({"text": ds["text"][:], "noisy_label": [names[c] for c in ds["noisy_label"][:]]})
+    table["label"] = [names[c] if i % 2 else "" for i, c in enumerate(ds["label"][:])]  # half is checked
+    table.to_csv(tmp_path / "own.csv", index=False)
+    [own] = cells_of({"method": "LinearModel", "dataset": str(tmp_path / "own.csv"), "noise": "given"})
+    record = run_cell({"cell": own, "purse": None})
+    assert (record["status"], record["n"], record["n_train"]) == ("done", 60, 54)
+    labeller = {"kind": "Simulated", "accuracy": 0.8}
+    [asked] = cells_of({"method": "LinearModel", "size": 60, "test_size": 50, "noise": "llm", "shots": 0,
+                        "labeller": labeller})  # fmt: skip
+    record = run_cell({"cell": asked, "purse": None})
+    assert record["status"] == "done", record["error"]
+    assert 0.05 < record["wrong"] < 0.4
+    assert json.loads(record["labeller"]) == labeller
 
 
 @pytest.fixture(scope="module")

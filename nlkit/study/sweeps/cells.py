@@ -17,18 +17,18 @@ from typing import Any
 
 import numpy as np
 import psutil
-from datasets import DatasetDict
+from datasets import DatasetDict, concatenate_datasets
 
 from nlkit import __version__
 from nlkit._util import expanded
 from nlkit.annotate.plan import Budget
 from nlkit.annotate.purse import Purse
-from nlkit.data.observed import label_names, with_column
+from nlkit.data.observed import with_column
 from nlkit.noise.making import KINDS
 from nlkit.study.sweeps.grid import NAMED, data_of, key_of, resolve
 from nlkit.study.sweeps.records import METRICS, SCHEMA
 
-__all__ = ["Job", "clean_labels", "failed", "load_data", "run_cell"]
+__all__ = ["clean_labels", "failed", "run_cell"]
 
 Job = dict[str, Any]
 """cell, and purse: the arguments of the `Purse` that annotators pay from, None for none."""
@@ -43,7 +43,7 @@ def run_cell(job: Job) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as said, _PeakMemory() as memory:
         warnings.simplefilter("always")
         try:
-            found = _found(cell, _purse(job["purse"]), took)
+            found = _found(job, took)
         except Exception as error:
             lines = traceback.format_exception(error)
             found = {"status": "failed", "error": f"{type(error).__name__}: {error}\n\n{''.join(lines[-4:])}"}
@@ -72,7 +72,8 @@ def _told(given: Any) -> str | None:
     return given if isinstance(given, str | None) else json.dumps(given, sort_keys=True)
 
 
-def _found(cell: Mapping[str, Any], purse: Budget, took: dict[str, float]) -> dict[str, Any]:
+def _found(job: Job, took: dict[str, float]) -> dict[str, Any]:
+    cell, purse = job["cell"], _purse(job["purse"])
     clock = time.perf_counter()
 
     def lap(stage: str) -> None:
@@ -80,7 +81,7 @@ def _found(cell: Mapping[str, Any], purse: Budget, took: dict[str, float]) -> di
         clock, began = time.perf_counter(), clock
         took[f"seconds_{stage}"] = clock - began
 
-    ds = _loaded(json.dumps(data_of(cell)))
+    ds = _loaded(json.dumps(data_of(cell)), json.dumps(job["purse"]))
     lap("data")
     method = _method(cell, ds, purse)
     method.fit(ds)
@@ -103,13 +104,13 @@ def _found(cell: Mapping[str, Any], purse: Budget, took: dict[str, float]) -> di
 
 
 @lru_cache(maxsize=2)  # the cells of the same data follow one another
-def _loaded(given: str) -> DatasetDict:
-    return load_data(*json.loads(given))
+def _loaded(given: str, purse: str) -> DatasetDict:
+    return load_data(*[*json.loads(given), _purse(json.loads(purse))])
 
 
 def load_data(
     dataset: str, size: int | None, test_size: int | None, noise: Any, rate: float, seed: int,
-    labeller: Any = None, shots: int = 0,
+    labeller: Any = None, shots: int = 0, purse: Budget | None = None,
 ) -> DatasetDict:  # fmt: skip
     """Return the data of a cell, with its noisy labels; see `nlkit.study.sweeps.grid.cells_of`."""
     from nlkit.annotate.labelling import label_with_llm
@@ -119,14 +120,14 @@ def load_data(
 
     if NAMED.fullmatch(dataset) and not expanded(dataset).exists():
         ds = resolve(dataset)(seed, size)
-    elif expanded(dataset).is_dir():
-        ds = own_data(dataset)
+    elif expanded(dataset).exists():
+        ds = own_data(dataset, train_size=size, test_size=test_size, seed=seed)
     else:
         ds = load_dataset(dataset, train_size=size, test_size=test_size, seed=seed)
     if noise in KINDS:
         return add_noise(ds, kind=noise, rate=rate, seed=seed)
     if noise == "llm":
-        return label_with_llm(ds, _annotator(labeller, ds, seed, None), shots=shots)
+        return label_with_llm(ds, _annotator(labeller, ds, seed, purse), shots=shots)
     return clean_labels(ds) if noise == "clean" else ds
 
 
@@ -159,9 +160,10 @@ def _annotator(given: Any, ds: DatasetDict, seed: int, purse: Budget | None) -> 
     arguments = dict(given)
     kind = getattr(annotate, arguments.pop("kind"))
     if kind is annotate.Simulated:
-        names = label_names(ds)
-        arguments = {"reference": ds["train"], "seed": seed} | arguments if names else arguments
-    elif kind is annotate.OpenAIChat:
+        # A labeller is asked about validation texts too.
+        known = [part.select_columns(["text", "label"]) for name, part in ds.items() if name != "test"]
+        arguments = {"reference": concatenate_datasets(known), "seed": seed} | arguments
+    elif issubclass(kind, annotate.OpenAIChat):
         arguments["budget"] = purse
     return kind(**arguments)
 

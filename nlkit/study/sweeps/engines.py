@@ -19,8 +19,8 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple, cast
 
-from nlkit._util import count_cores, invalid
-from nlkit.data.checks import check_choice
+from nlkit._util import count_cores
+from nlkit.data.checks import check_choice, check_count
 
 __all__ = ["ATTEMPTS", "Died", "Engine", "engine", "local", "on_ray"]
 
@@ -40,10 +40,9 @@ class Died(NamedTuple):
 
 def engine(name: str, *, workers: int | None = None, cores: int = 1, gpus: float = 0.0) -> Engine:
     """Return an engine by name, "local" or "ray"; see `local` and `on_ray`."""
-    if not isinstance(cores, int) or cores < 1:
-        invalid("cores", cores, "a whole number from 1 on: threads a cell")
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        invalid("workers", workers, "a whole number from 1 on, or None")
+    check_count("cores", cores, 1)
+    if workers is not None:
+        check_count("workers", workers, 1, "None or ")
     check_choice("engine", name, ("local", "ray"))
     if name == "local":
         return partial(local, workers=workers, cores=cores)
@@ -158,7 +157,8 @@ def on_ray(
 
     The cluster is the one that this process is connected to, or that ``RAY_ADDRESS`` or ``ray start`` names,
     or else a new one of this machine. nlkit is installed on all of its nodes; environment variables that
-    begin with NLKIT_ go along, so that ``NLKIT_CACHE`` may be a folder that all share.
+    begin with NLKIT_ or HF_HUB_ go along, so that ``NLKIT_CACHE`` may be a folder that all share. A key, such
+    as OPENAI_API_KEY, does not: set it on the nodes.
     """
     try:
         os.environ.setdefault(

@@ -75,8 +75,8 @@ def cells_of(grid: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Cell
         for tables. ``dataset`` is a packaged set, a file, a folder as `nlkit.comparing.own_data` reads it, or
         ``"module:function"``, called with (seed, size). ``noise`` is a kind of `nlkit.add_noise`, "clean",
         "given" (the data's own ``noisy_label``) or "llm" (`labeller` shows `shots` demonstrations).
-        ``annotator`` is "smollm2", or a mapping of ``kind``, a class of `nlkit.annotators`, and its
-        arguments.
+        ``annotator`` and ``labeller`` are "smollm2", or a mapping of ``kind``, a class of
+        `nlkit.annotators`, and its arguments.
 
     Raises
     ------
@@ -96,9 +96,10 @@ def cells_of(grid: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Cell
     if not found:
         invalid("grid", grid, "at least one cell")
     seeds = list(dict.fromkeys(cell["seed"] for cell in found.values()))
-    order = {json.dumps(d): place for place, d in enumerate(dict.fromkeys(map(data_of, found.values())))}
+    data = list(dict.fromkeys(json.dumps(data_of(cell)) for cell in found.values()))
+    place = {one: number for number, one in enumerate(data)}
     return sorted(
-        found.values(), key=lambda cell: (seeds.index(cell["seed"]), order[json.dumps(data_of(cell))])
+        found.values(), key=lambda cell: (seeds.index(cell["seed"]), place[json.dumps(data_of(cell))])
     )
 
 
@@ -121,15 +122,21 @@ def _cells(point: dict[str, Any]) -> Iterable[Cell]:
         point["rate"] = 0.0 if point["noise"] == "clean" else None
     if point["noise"] != "llm":
         point["labeller"] = point["shots"] = None
-    asked = point["annotator"]
-    if isinstance(asked, Mapping) and ("kind" not in asked or "api_key" in asked):
-        invalid("annotator", sorted(asked), "kind and arguments, without api_key: set OPENAI_API_KEY")
+    for field in ("annotator", "labeller"):
+        _asked(field, point[field])
     known, method = entries(), point["method"]
     for given in known if method == "all" else [method]:
         settings = dict(given) if isinstance(given, Mapping) else {"method": given}
         wanted, shown = settings.pop("method", None), settings.pop("name", None)
         made, own = _class(wanted, known)
         yield _cell(point, made, own | settings, str(shown or wanted))
+
+
+def _asked(field: str, given: Any) -> Any:
+    """Return an annotator as it is told; ValueError if a record of it would hold a key."""
+    if isinstance(given, Mapping) and ("kind" not in given or "api_key" in given):
+        invalid(field, sorted(given), "kind and arguments, without api_key: set OPENAI_API_KEY")
+    return given
 
 
 def _class(name: Any, known: Mapping[str, tuple[type[Any], dict[str, Any]]]) -> tuple[type[Any], Any]:
@@ -143,14 +150,14 @@ def _class(name: Any, known: Mapping[str, tuple[type[Any], dict[str, Any]]]) -> 
 
 def _cell(point: Mapping[str, Any], made: type[Any], settings: dict[str, Any], shown: str) -> Cell:
     takes = inspect.signature(made).parameters
-    fields = set(takes) | set(getattr(made.config_class, "__dataclass_fields__", {}))
+    fields = set(takes) | set(made.config_class.__dataclass_fields__)
     asks = "annotator" in takes
     shared = {name: point[name] for name in ("encoder", "profile") if name in fields}
-    who = settings.pop("annotator", point["annotator"]) if asks else None
+    who = _asked("annotator", settings.pop("annotator", point["annotator"])) if asks else None
     if asks:
         shared["query_budget"] = point["query_budget"] if who is not None else 0
     settings = shared | settings
-    if asks and not settings.get("query_budget", 1):
+    if asks and not settings["query_budget"]:
         who = None
     seed = {"seed": point["seed"]} if "seed" in fields else {}
     method = made(**settings, **seed, **({"annotator": None} if asks else {}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,8 @@ def sweep(
     cores, gpus
         Threads a cell, and its share of a GPU ("ray").
     budget : Budget, optional
-        What all `OpenAIChat` annotators of the sweep may spend together; what earlier calls with the same
-        folder spent counts.
+        What all `OpenAIChat` annotators and labellers of the sweep may spend together; what earlier calls
+        with the same folder spent counts.
     retry : bool
         Run cells anew that failed before.
     trackers : iterable of callable
@@ -85,7 +84,6 @@ def sweep(
         limits = {name: most for name, most in budget.limit._asdict().items() if most < float("inf")}
         purse = {"path": str(expanded(results).resolve() / "purse.sqlite"), **limits}
     jobs = [{"cell": cell, "purse": purse} for cell in todo]
-    count = Counter(record["status"] for record in known.values() if record)
     with progress(total=len(cells), initial=len(cells) - len(todo), desc="sweep", unit="cell") as bar:
         for place, record in run(run_cell, jobs):
             found = failed(jobs[place], record.reason) if isinstance(record, Died) else record
@@ -93,8 +91,8 @@ def sweep(
             known[found["key"]] = found
             for tracker in told:
                 tracker(found)
-            count[found["status"]] += 1
-            bar.set_postfix_str(f"{_words(found)}, {count['failed']} failed")
+            bad = sum(record["status"] == "failed" for record in known.values() if record)
+            bar.set_postfix_str(f"{_words(found)}, {bad} failed")
             bar.update()
     return table_of(record for record in known.values() if record)
 

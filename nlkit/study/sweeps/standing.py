@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,13 +17,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from nlkit._util import invalid
+from nlkit.study.sweeps.grid import DATA
 
-__all__ = ["CELL", "SETTING", "Standing", "by_setting", "cliques", "holm", "standing", "within"]
+__all__ = ["SETTING", "Standing", "by_setting", "cliques", "holm", "standing"]
 
-SETTING = ("dataset", "size", "noise", "rate")
+SETTING = tuple(name for name in DATA if name != "seed")
 """What makes a setting; seeds repeat it."""
-
-CELL = (*SETTING, "seed")
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def standing(records: pd.DataFrame, value: str = "accuracy", *, level: float = 0
 def _paired(records: pd.DataFrame, value: str) -> pd.DataFrame:
     """Return a row a cell that all methods have finished, and a column a method."""
     done = records[(records["status"] == "done") & records[value].notna()]
-    cell = done[list(CELL)].astype(str).agg(" ".join, axis=1)
+    cell = done.groupby(list(DATA), dropna=False, sort=False).ngroup()
     table = pd.DataFrame({"cell": cell, "method": done["method"], "value": done[value]})
     again = table.duplicated(["cell", "method"])
     if again.any():
@@ -143,24 +141,3 @@ def by_setting(records: pd.DataFrame, value: str = "accuracy") -> pd.DataFrame:
     table = group.agg(mean="mean", sd="std", n="size").reset_index()
     top = table.groupby(list(SETTING), dropna=False, sort=False)["mean"].transform("max")
     return table.assign(best=table["mean"] == top)
-
-
-def within(records: pd.DataFrame, methods: list[str], value: str = "accuracy") -> dict[str, Any]:
-    """Return in how many noisy settings one of `methods` is best, or not significantly worse than the best.
-
-    In each setting the seeds are paired: the best method of the setting against the best of `methods`, by a
-    paired t test (a signed-rank test of five pairs can never be below 0.06).
-    """
-    noisy = records[(records["status"] == "done") & (records["noise"] != "clean")]
-    settings, fine = 0, 0
-    for _, part in noisy.groupby(list(SETTING), dropna=False, sort=False):
-        wide = part.pivot_table(index="seed", columns="method", values=value).dropna()
-        ours = [name for name in methods if name in wide]
-        if not ours or len(wide) < 2:
-            continue
-        mean = wide.mean()
-        best, mine = mean.idxmax(), mean[ours].idxmax()
-        off = (wide[best] - wide[mine]).to_numpy()
-        settings += 1
-        fine += bool(best == mine or not off.any() or stats.ttest_1samp(off, 0).pvalue >= 0.05)
-    return {"settings": settings, "best or not worse": fine}
