@@ -17,7 +17,7 @@ from nlkit.methods.learner import Learner
 from nlkit.models.classifiers import Output
 from nlkit.models.device import moved
 from nlkit.models.saving import Tensors
-from nlkit.noise.estimating import estimate_noise_rate, estimate_transition, out_of_fold_probabilities
+from nlkit.noise.estimating import estimate_noise_rate, estimate_transition
 from nlkit.training import losses
 
 __all__ = ["ForwardCorrection"]
@@ -76,8 +76,7 @@ class ForwardCorrection(Learner):
     ) -> Self:
         """Estimate T, and learn from the labelled training texts; parameters as in `NoiseAL.fit`."""
         data, n_classes = observe(ds, "train").labelled(), len(label_names(ds))
-        embedding, label = self._text_embedding(data.texts), data.noisy_label
-        vote = out_of_fold_probabilities(embedding, label, n_classes, seed=self.config.seed)
+        vote, label = self._votes(data, n_classes), data.noisy_label
         T = estimate_transition(vote, label, estimate_noise_rate(vote, label)[0])
         return self._fit_on(data, ds, eval_splits, checkpoint, transition_=T)
 

@@ -31,7 +31,6 @@ __all__ = [
     "KNNRelabelConfig",
     "confident_learning",
     "label_issues",
-    "out_of_fold_probabilities",
 ]
 
 Floats = NDArray[np.float64]

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from datasets import DatasetDict
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nlkit.data.observed import Observed, label_names, observe
@@ -16,6 +18,7 @@ from nlkit.methods.base import Method, new_strong, predict_texts
 from nlkit.models.batching import Batch, Inputs
 from nlkit.models.classifiers import Output, StrongClassifier, TextClassifier
 from nlkit.models.prediction import Prediction
+from nlkit.noise.estimating import out_of_fold_probabilities
 from nlkit.training.config import PAPER, TrainingConfig
 from nlkit.training.recording import DynamicsRecorder
 from nlkit.training.trainer import Trainer
@@ -69,6 +72,11 @@ class Learner(Method):
     def _new_loss(self, data: Observed, n_classes: int, **learned: Any) -> Any:
         """Return the loss, which checkpoints keep; `learned` is what `_fit_on` was handed."""
         raise NotImplementedError
+
+    def _votes(self, data: Observed, n_classes: int) -> NDArray[np.float64]:
+        """Return out-of-fold class probabilities, shape (N, C), of labelled texts' frozen embeddings."""
+        embedding = self._text_embedding(data.texts)
+        return out_of_fold_probabilities(embedding, data.noisy_label, n_classes, seed=self.config.seed)
 
     def _told(self, loss: Any) -> dict[str, Any]:
         """Return what the loss has found out, by the names of the attributes that it becomes."""

@@ -23,7 +23,7 @@ from nlkit.methods.learner import Learner, LearnerConfig, TwoNetworks, new_pair
 from nlkit.models.classifiers import Output
 from nlkit.models.device import moved
 from nlkit.models.saving import Tensors
-from nlkit.noise.estimating import estimate_noise_rate, out_of_fold_probabilities
+from nlkit.noise.estimating import estimate_noise_rate
 from nlkit.training import losses
 from nlkit.training.trainer import Trainer
 
@@ -161,11 +161,9 @@ class CoTeaching(Learner):
         self, ds: DatasetDict, *, eval_splits: Sequence[str] = (), checkpoint: str | Path | None = None
     ) -> Self:
         """Learn from the training texts whose ``noisy_label`` is there; parameters as in `NoiseAL.fit`."""
-        data, c, rate = observe(ds, "train").labelled(), self.config, self.config.noise_rate
+        data, rate = observe(ds, "train").labelled(), self.config.noise_rate
         if isinstance(rate, str):
-            embedding, n_classes = self._text_embedding(data.texts), len(label_names(ds))
-            vote = out_of_fold_probabilities(embedding, data.noisy_label, n_classes, seed=c.seed)
-            rate = estimate_noise_rate(vote, data.noisy_label)[0]
+            rate = estimate_noise_rate(self._votes(data, len(label_names(ds))), data.noisy_label)[0]
         return self._fit_on(data, ds, eval_splits, checkpoint, noise_rate_=rate)
 
     def _new_network(self, n_classes: int) -> TwoNetworks:

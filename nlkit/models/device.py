@@ -13,7 +13,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 
@@ -30,6 +30,7 @@ __all__ = [
     "choose_precision",
     "full_precision",
     "half_type",
+    "measured",
     "moved",
     "one_thread",
     "texts_at_once",
@@ -94,6 +95,15 @@ def choose_precision(precision: str, device: torch.device) -> str:
     return "bf16" if device.type == "cpu" and bf16_gain() >= WORTH else "no"
 
 
+def measured(key: str, measure: Callable[[], float]) -> float:
+    """Return a number that was measured on this machine before, or measure it, and keep it in the cache."""
+    known = recalled(MEASURED).get(key)
+    if not isinstance(known, float):
+        known = measure()
+        keep(MEASURED, recalled(MEASURED) | {key: known})
+    return known
+
+
 @cache
 def bf16_gain() -> float:
     """Return how many times as fast as in float32 this processor is in bf16, by some 50 ms of trying.
@@ -106,11 +116,7 @@ def bf16_gain() -> float:
     here = content_hash(
         torch.__version__, platform.machine(), platform.processor(), kind, json.dumps(dict(told))
     )
-    known = recalled(MEASURED).get(here)
-    if not isinstance(known, float):
-        known = _measured_gain()
-        keep(MEASURED, recalled(MEASURED) | {here: known})
-    return known
+    return measured(here, _measured_gain)
 
 
 @torch.inference_mode()

@@ -24,16 +24,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from nlkit._util import content_hash, invalid, keep, progress, recalled
+from nlkit._util import content_hash, invalid, progress
 from nlkit.models.batching import Batch, Inputs, sorted_batches
 from nlkit.models.cache import ActivationCache
 from nlkit.models.device import (
-    MEASURED,
     autocast,
     choose_device,
     choose_precision,
     full_precision,
     half_type,
+    measured,
     texts_at_once,
 )
 from nlkit.models.gpu import halved, one_behind, rounded
@@ -162,10 +162,12 @@ def _rounding(source: str, precision: str) -> float:
     It takes as long as a handful of texts, and is remembered.
     """
     tokenizer, model, _, behaviour = _pretrained(source)
-    key = content_hash(behaviour, precision)
-    known = recalled(MEASURED).get(key)
-    if isinstance(known, float):
-        return known
+    return measured(
+        content_hash(behaviour, precision), lambda: _measured_rounding(tokenizer, model, precision)
+    )
+
+
+def _measured_rounding(tokenizer: Any, model: nn.Module, precision: str) -> float:
     tokens = Inputs([np.asarray(ids, np.int32) for ids in tokenizer(list(SAMPLE))["input_ids"]])
     cpu = torch.device("cpu")
     batch = tokens.batch(np.arange(len(SAMPLE)))
@@ -173,9 +175,7 @@ def _rounding(source: str, precision: str) -> float:
         whole = _last_states(model.to(cpu), batch)[batch.mask]
         with autocast(precision, cpu):
             half = _last_states(model, batch)[batch.mask].float()
-    error = float((half - whole).norm() / whole.norm())
-    keep(MEASURED, recalled(MEASURED) | {key: error})
-    return error
+    return float((half - whole).norm() / whole.norm())
 
 
 class TextEncoder(nn.Module):

@@ -18,12 +18,13 @@ from nlkit._util import expanded
 from nlkit.data.checks import numbers_of
 from nlkit.data.observed import label_names, observe, with_column
 from nlkit.data.writing import to_csv, write_csv
-from nlkit.methods.label_cleaning import confident_learning, label_issues, out_of_fold_probabilities
+from nlkit.methods.label_cleaning import confident_learning, label_issues
 from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.methods.sidyp.method import SiDyP
 from nlkit.methods.sidyp.prior import nearest_trusted, vote_shares
 from nlkit.metrics import class_shares, correction_report
 from nlkit.models.saving import check_replaceable, whole_folder
+from nlkit.noise.estimating import out_of_fold_probabilities
 from nlkit.study.annotators import with_consensus
 from nlkit.study.looking import look
 from nlkit.study.report import Report, report_html

@@ -107,19 +107,14 @@ def small_loss(loss: ArrayLike, *, seed: int = 0) -> NDArray[np.float64]:
     ndarray, shape (N,)
         0 for a missing label; 1 for all others if all their losses are equal.
     """
-    from sklearn.mixture import GaussianMixture
+    from nlkit.methods.mixing import clean_probability  # only here: it brings torch
 
     values = np.asarray(loss, np.float64)
     if values.ndim != 1:
         invalid("loss", f"array of shape {values.shape}", "shape (N,)")
-    known = np.flatnonzero(~np.isnan(values))
+    known = ~np.isnan(values)
     result = np.zeros(len(values))
-    result[known] = 1.0
-    if len(known) < 2 or np.ptp(values[known]) == 0:
-        return result
-    x = (values[known] - values[known].min()) / np.ptp(values[known])
-    mixture = GaussianMixture(2, max_iter=100, tol=1e-2, reg_covar=5e-4, random_state=seed).fit(x[:, None])
-    result[known] = mixture.predict_proba(x[:, None])[:, mixture.means_[:, 0].argmin()]
+    result[known] = clean_probability(values[known], seed)
     return result
 
 
@@ -150,8 +145,9 @@ def confident_issues(
         If cleanlab is not installed.
     """
     # Only here: they bring torch.
-    from nlkit.methods.label_cleaning import confident_learning, label_issues, out_of_fold_probabilities
+    from nlkit.methods.label_cleaning import confident_learning, label_issues
     from nlkit.models.encoder import TextEncoder
+    from nlkit.noise.estimating import out_of_fold_probabilities
 
     find, label = confident_learning(), np.asarray(noisy_label, np.int64)
     check_labels(label, n_classes)

@@ -64,7 +64,7 @@ class SiDyPConfig(TrainingConfig):
         Epochs whose weights are kept, to give new texts a trajectory.
     noise_rate
         Share of the labels that are suspected; "auto": estimated from neighbours
-        (`nlkit.methods.sidyp.evidence.estimate_noise_rate`); "mixture": from the scores
+        (`nlkit.noise.estimating.estimate_noise_rate`); "mixture": from the scores
         (`nlkit.methods.sidyp.detection.detect`).
     branch_ema_epochs
         How many epochs the moving average of the branches' weights reaches back (`nlkit.training.ema`). The

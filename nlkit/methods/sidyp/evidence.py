@@ -5,8 +5,7 @@ they do not; one half of the labels are wrong, or none. So the spaces compete, a
 competes with its first stage, by how well each explains observed labels that it has not seen (all of this is
 ours; the published method, arXiv 2505.19675, looks for neighbours in one space and always refines):
 
-- `estimate_noise_rate`: where a text's neighbours agree most, its own label should agree with them.
-- `estimate_transition`: T[y, ỹ], from the texts that are likeliest of each class; small classes are shrunk.
+- `nlkit.noise.estimating`: how many labels are wrong, and T[y, ỹ], which are confused, from the neighbours' votes.
 - `mixture_weights`: how much each of several predictions counts, by the likelihood of held-out labels.
 - `pool_exponents`: how far each stage's prediction is believed, down to the first stage alone.
 - `Neighbourhood`: trusted texts in three spaces, whose votes are mixed by these weights.
@@ -28,13 +27,10 @@ from torch import Tensor, nn
 
 from nlkit._util import invalid, unit_rows
 from nlkit.methods.sidyp.prior import nearest, vote_shares
-from nlkit.noise.estimating import estimate_noise_rate, estimate_transition
 
 __all__ = [
     "SPACES",
     "Neighbourhood",
-    "estimate_noise_rate",
-    "estimate_transition",
     "likelihood",
     "mixture_weights",
     "observed_posterior",

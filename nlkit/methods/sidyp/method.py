@@ -33,7 +33,6 @@ from nlkit.methods.sidyp.branches import (
 from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.detection import suspects
 from nlkit.methods.sidyp.diffusion import Denoiser
-from nlkit.methods.sidyp.evidence import estimate_noise_rate
 from nlkit.methods.sidyp.inside import Inside
 from nlkit.methods.sidyp.posterior import conditions, new_denoiser, posterior, refined
 from nlkit.methods.sidyp.prior import Prior, nearest_trusted, neighbour_prior, vote_shares
@@ -43,6 +42,7 @@ from nlkit.metrics.labels import correction_report, detection_report, prior_repo
 from nlkit.metrics.predictions import accuracy
 from nlkit.models.device import choose_device, choose_precision
 from nlkit.models.prediction import Prediction
+from nlkit.noise.estimating import estimate_noise_rate
 from nlkit.training.trainer import Interrupted, Trainer
 
 __all__ = ["SiDyP"]
@@ -80,7 +80,7 @@ class SiDyP(Inside):
     noise_rate_ : float
         The given or the estimated one.
     noise_rate_interval_ : tuple of two floats
-        Of the estimate (`nlkit.methods.sidyp.evidence.estimate_noise_rate`).
+        Of the estimate (`nlkit.noise.estimating.estimate_noise_rate`).
     weighing_ : Weighing
         What held-out labels say of epochs, spaces and stages (`nlkit.methods.sidyp.weighing`); ``report``
         shows it.

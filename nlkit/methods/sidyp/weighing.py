@@ -21,7 +21,6 @@ from nlkit.data.observed import Observed, observe, observed_validation
 from nlkit.methods.sidyp.config import SiDyPConfig
 from nlkit.methods.sidyp.evidence import (
     Neighbourhood,
-    estimate_transition,
     likelihood,
     mixture_weights,
     observed_posterior,
@@ -30,6 +29,7 @@ from nlkit.methods.sidyp.evidence import (
     unmixed,
 )
 from nlkit.methods.sidyp.prior import Prior, candidates
+from nlkit.noise.estimating import estimate_transition
 
 __all__ = ["CHANGE", "STAGES", "Judge", "Seen", "Weighing", "early_space"]
 

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from nlkit.methods.sidyp.evidence import (
     SPACES,
     Neighbourhood,
-    estimate_noise_rate,
-    estimate_transition,
     likelihood,
     mixture_weights,
     observed_posterior,
@@ -19,6 +17,7 @@ from nlkit.methods.sidyp.evidence import (
     pooled,
     unmixed,
 )
+from nlkit.noise.estimating import estimate_noise_rate, estimate_transition
 from tests.methods.sidyp.test_detection import C
 
 SEEDS = st.integers(0, 10_000)
