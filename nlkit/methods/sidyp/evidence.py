@@ -5,7 +5,7 @@ they do not; one half of the labels are wrong, or none. So the spaces compete, a
 competes with its first stage, by how well each explains observed labels that it has not seen (all of this is
 ours; the published method, arXiv 2505.19675, looks for neighbours in one space and always refines):
 
-- `nlkit.noise.estimating`: how many labels are wrong, and T[y, ỹ], which are confused, from the neighbours' votes.
+- `nlkit.noise.estimating`: how many labels are wrong, and which are confused (T), by the neighbours' votes.
 - `mixture_weights`: how much each of several predictions counts, by the likelihood of held-out labels.
 - `pool_exponents`: how far each stage's prediction is believed, down to the first stage alone.
 - `Neighbourhood`: trusted texts in three spaces, whose votes are mixed by these weights.
