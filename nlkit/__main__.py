@@ -172,16 +172,25 @@ def _sweep(arguments: list[str]) -> int:
     parser.add_argument("--questions", type=int, help="most questions to an API, all cells together")
     parser.add_argument("--money", type=float, help="most money for them, in the currency of their price")
     parser.add_argument("--retry", action="store_true", help="run cells anew that failed")
+    parser.add_argument(
+        "--search", help="YAML: values of settings, which noisy validation labels choose from"
+    )
+    parser.add_argument("--draws", type=int, default=20, help="settings that --search tries; %(default)s")
     given = parser.parse_args(arguments)
-    from nlkit import Budget, sweep
+    from nlkit import Budget, search, sweep
     from nlkit.study.sweeps.grid import read_grid
 
     limits = {name: most for name in ("questions", "money") if (most := getattr(given, name)) is not None}
     try:
-        found = sweep(
-            read_grid(given.grid), given.engine, given.results, workers=given.workers, cores=given.cores,
-            gpus=given.gpus, budget=Budget(**limits) if limits else None, retry=given.retry,
-        )  # fmt: skip
+        how: dict[str, Any] = {
+            "engine": given.engine, "results": given.results, "workers": given.workers, "cores": given.cores,
+            "gpus": given.gpus, "budget": Budget(**limits) if limits else None, "retry": given.retry,
+        }  # fmt: skip
+        grid = read_grid(given.grid)
+        if given.search:
+            print(search(grid, read_grid(given.search), given.draws, **how).to_string(index=False))
+            return 0
+        found = sweep(grid, **how)
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
     shown = ["method", "dataset", "noise", "rate", "accuracy", "best_accuracy"]

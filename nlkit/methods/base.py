@@ -62,6 +62,9 @@ class Method:
     _trained_on: str  # identity of the training data
     _best: tuple[str, Tensors] | None = None  # network and weights of the best epoch
 
+    needs_annotator: ClassVar[bool] = False
+    """Whether it can do nothing without one."""
+
     tables: ClassVar[tuple[str, ...]] = ("history_",)
     """DataFrames that are saved with the model."""
 

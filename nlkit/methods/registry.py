@@ -14,6 +14,7 @@ from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel
 from nlkit.methods.linear import LinearModel
 from nlkit.methods.mixing import DivideMix, SelfMix
 from nlkit.methods.noiseal.method import NoiseAL
+from nlkit.methods.prompting import PromptedLLM
 from nlkit.methods.sidyp.method import SiDyP
 from nlkit.methods.small_loss import CoTeaching, JoCoR
 from nlkit.models.saving import AGAIN, check_finite, check_folder, load_tensors
@@ -46,7 +47,7 @@ def register_method(method: Class) -> Class:
 
 for _method in (
     NoiseAL, SiDyP, Baseline, ForwardCorrection, KNNRelabel, ConfidentLearning, CoTeaching, JoCoR, SelfMix,
-    DivideMix, LinearModel,
+    DivideMix, LinearModel, PromptedLLM,
 ):  # fmt: skip
     register_method(_method)
 

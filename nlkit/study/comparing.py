@@ -48,7 +48,7 @@ def contestants(
     methods : collection of str, optional
         Names in `nlkit.METHODS`; by default all.
     annotator, query_budget
-        For methods that ask one.
+        For methods that ask one; those that can do nothing else are left out where nobody is asked.
     **shared
         Arguments that all methods take, such as encoder and profile.
 
@@ -61,10 +61,15 @@ def contestants(
 
     def maker(method: type[Any], settings: dict[str, Any]) -> Maker:
         asks = "annotator" in inspect.signature(method).parameters
-        given = shared | settings | ({"annotator": annotator, "query_budget": query_budget} if asks else {})
+        given = shared | settings | ({"annotator": annotator} if asks else {})
+        if "query_budget" in method.config_class.__dataclass_fields__:
+            given["query_budget"] = query_budget
         return lambda seed: method(seed=seed, **given)
 
-    return {name: maker(method, settings) for name, (method, settings) in entries(methods).items()}
+    return {
+        name: maker(method, settings) for name, (method, settings) in entries(methods).items()
+        if annotator is not None or not method.needs_annotator
+    }  # fmt: skip
 
 
 def entries(methods: Collection[str] | None = None) -> dict[str, tuple[type[Any], dict[str, Any]]]:

@@ -12,10 +12,11 @@ from datasets import DatasetDict
 from sklearn.base import clone
 
 import nlkit as nk
+from tests.methods.conftest import LEARNING
 from tests.models.test_encoder import family
 
 METHODS = sorted(nk.METHODS)
-IN_EPOCHS = [name for name in METHODS if name != "LinearModel"]  # which has no epochs and no use for a seed
+IN_EPOCHS = [name for name in LEARNING if name != "LinearModel"]  # which has no epochs and no use for a seed
 
 
 class Annotator:
@@ -85,7 +86,7 @@ def test_a_clone_is_not_fitted_and_score_is_the_accuracy(every: dict[str, Any], 
         clone(method).score(few["test"])
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", LEARNING)
 def test_same_seed_same_run_and_true_labels_are_never_read(
     every: dict[str, Any], make: Any, name: str, few: DatasetDict
 ) -> None:
@@ -108,7 +109,7 @@ def whole_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return family("mpnet", tmp_path_factory.mktemp("mpnet"))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", LEARNING)
 def test_an_encoder_that_trains_whole(name: str, make: Any, few: DatasetDict, whole_encoder: str) -> None:
     part = DatasetDict({split: few[split].select(range(24)) for split in ("train", "validation")})
     fitted = make(name, encoder=whole_encoder, trainable_layers="all").fit(part)
@@ -118,11 +119,12 @@ def test_an_encoder_that_trains_whole(name: str, make: Any, few: DatasetDict, wh
 @pytest.mark.parametrize("name", IN_EPOCHS)
 def test_the_best_epoch(every: dict[str, Any], make: Any, name: str, few: DatasetDict) -> None:
     fitted, texts = every[name], list(few["test"]["text"])
-    rows = fitted.history_.query("stage == 'diffusion'") if name == "SiDyP" else fitted.history_
+    of_two_stages = isinstance(fitted, nk.SiDyP)
+    rows = fitted.history_.query("stage == 'diffusion'") if of_two_stages else fitted.history_
     best, before = fitted.at_best_epoch(), fitted.predict_proba(texts)
     accuracy = rows.set_index("epoch")["accuracy_test"][fitted.best_epoch_]
     # SiDyP's history is that of the diffusion alone, and its best epoch here is the last one.
-    if name != "SiDyP":
+    if not of_two_stages:
         assert best.evaluate(few["test"])["accuracy"] == pytest.approx(accuracy)
         assert not np.array_equal(best.predict_proba(texts), before)
     selected = make(name, selection="noisy_validation").fit(few)

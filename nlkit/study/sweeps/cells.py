@@ -23,7 +23,7 @@ from nlkit import __version__
 from nlkit._util import expanded
 from nlkit.annotate.plan import Budget
 from nlkit.annotate.purse import Purse
-from nlkit.data.observed import with_column
+from nlkit.data.observed import observed_validation, with_column
 from nlkit.noise.making import KINDS
 from nlkit.study.sweeps.grid import NAMED, data_of, key_of, resolve
 from nlkit.study.sweeps.records import METRICS, SCHEMA
@@ -88,9 +88,12 @@ def _found(job: Job, took: dict[str, float]) -> dict[str, Any]:
     lap("fit")
     scores = method.evaluate(ds["test"])
     found = {name: scores[name] for name in METRICS} | {"n": int(scores["n"])}
+    found["noisy_validation"] = _noisy_validation(ds, method)
     if best := getattr(method, "best_epoch_", None):
-        again = method.at_best_epoch().evaluate(ds["test"])
+        then = method.at_best_epoch()
+        again = then.evaluate(ds["test"])
         found |= {f"best_{name}": again[name] for name in METRICS} | {"best_epoch": int(best)}
+        found["best_noisy_validation"] = _noisy_validation(ds, then)
     lap("evaluate")
     label, noisy = (np.array(ds["train"][name][:], float) for name in ("label", "noisy_label"))
     both = (label >= 0) & (noisy >= 0)
@@ -101,6 +104,15 @@ def _found(job: Job, took: dict[str, float]) -> dict[str, Any]:
         "history": "[]" if history is None else history.to_json(orient="records", double_precision=8),
         "questions": len(getattr(method, "annotations_", ())), "tokens": spent.tokens, "money": spent.money,
     }  # fmt: skip
+
+
+def _noisy_validation(ds: DatasetDict, method: Any) -> float | None:
+    """Return the accuracy by noisy validation labels; None without any, or where each is a question."""
+    if observed_validation(ds) is None or getattr(method, "needs_annotator", False):
+        return None
+    part = ds["validation"]
+    noisy = part["noisy_label"][:]
+    return float(method.evaluate(with_column(part, "label", noisy, part.features["noisy_label"]))["accuracy"])
 
 
 @lru_cache(maxsize=2)  # the cells of the same data follow one another
@@ -160,8 +172,8 @@ def _annotator(given: Any, ds: DatasetDict, seed: int, purse: Budget | None) -> 
     arguments = dict(given)
     kind = getattr(annotate, arguments.pop("kind"))
     if kind is annotate.Simulated:
-        # A labeller is asked about validation texts too.
-        known = [part.select_columns(["text", "label"]) for name, part in ds.items() if name != "test"]
+        # A labeller is asked about validation texts too, and who predicts alone about those to test on.
+        known = [ds[name].select_columns(["text", "label"]) for name in sorted(ds)]
         arguments = {"reference": concatenate_datasets(known), "seed": seed} | arguments
     elif issubclass(kind, annotate.OpenAIChat):
         arguments["budget"] = purse

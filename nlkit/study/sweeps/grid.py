@@ -71,9 +71,10 @@ def cells_of(grid: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Cell
     grid : mapping, or a sequence of such
         `FIELDS` says the names; a value may be one or a list of them. Several grids are joined, and cells
         that come to the same are one. ``method`` is a name of `nlkit.study.comparing.contestants`, of
-        `nlkit.METHODS` or ``"module:Class"``; "all"; or a mapping of ``method`` and settings, with a ``name``
-        for tables. ``dataset`` is a packaged set, a file, a folder as `nlkit.comparing.own_data` reads it, or
-        ``"module:function"``, called with (seed, size). ``noise`` is a kind of `nlkit.add_noise`, "clean",
+        `nlkit.METHODS` or ``"module:Class"``; "all", without those that need an annotator where there is
+        none; or a mapping of ``method`` and settings, with a ``name`` for tables. ``dataset`` is a packaged
+        set, a file, a folder as `nlkit.comparing.own_data` reads it, or ``"module:function"``, called with
+        (seed, size). ``noise`` is a kind of `nlkit.add_noise`, "clean",
         "given" (the data's own ``noisy_label``) or "llm" (`labeller` shows `shots` demonstrations).
         ``annotator`` and ``labeller`` are "smollm2", or a mapping of ``kind``, a class of
         `nlkit.annotators`, and its arguments.
@@ -129,6 +130,8 @@ def _cells(point: dict[str, Any]) -> Iterable[Cell]:
         settings = dict(given) if isinstance(given, Mapping) else {"method": given}
         wanted, shown = settings.pop("method", None), settings.pop("name", None)
         made, own = _class(wanted, known)
+        if method == "all" and made.needs_annotator and point["annotator"] is None:
+            continue
         yield _cell(point, made, own | settings, str(shown or wanted))
 
 
@@ -154,11 +157,13 @@ def _cell(point: Mapping[str, Any], made: type[Any], settings: dict[str, Any], s
     asks = "annotator" in takes
     shared = {name: point[name] for name in ("encoder", "profile") if name in fields}
     who = _asked("annotator", settings.pop("annotator", point["annotator"])) if asks else None
-    if asks:
+    if "query_budget" in fields:
         shared["query_budget"] = point["query_budget"] if who is not None else 0
     settings = shared | settings
-    if asks and not settings["query_budget"]:
+    if settings.get("query_budget") == 0:
         who = None
+    if who is None and getattr(made, "needs_annotator", False):
+        invalid("annotator", None, f"one to ask: {shown} can do nothing without")
     seed = {"seed": point["seed"]} if "seed" in fields else {}
     method = made(**settings, **seed, **({"annotator": None} if asks else {}))
     place = made.__name__ if made.__module__.startswith("nlkit.") else f"{made.__module__}:{made.__name__}"

@@ -35,7 +35,7 @@ _WHOLE = (
 )
 _REAL = (
     "rate", "wrong", *METRICS, *(f"best_{name}" for name in METRICS), "money", "seconds_data", "seconds_fit",
-    "seconds_evaluate", "peak_mb",
+    "seconds_evaluate", "peak_mb", "noisy_validation", "best_noisy_validation",
 )  # fmt: skip
 
 SCHEMA = pa.schema(
@@ -47,7 +47,8 @@ SCHEMA = pa.schema(
 
 status is "done" or "failed" (error says why); size what was asked for, n_train what was learnt from, wrong
 the share of its labels that are wrong (metrics alone read the truth); the metrics are of `n` test texts at
-the last epoch, best_… at the epoch that noisy validation labels chose, NaN where there is none. config,
+the last epoch, best_… at the epoch that noisy validation labels chose, NaN where there is none; of
+noisy_validation the accuracy is by those labels. config,
 history (a row an epoch), warnings and versions are JSON. questions counts those whose answer came; tokens
 and money are what was paid for them, of an API.
 """
