@@ -4,6 +4,7 @@ The texts are validation texts, so that prompts and calibration are never chosen
 
 python benchmarks/annotator.py --n 40 --seed 0
 python benchmarks/annotator.py --hostile --n 24     # texts that give orders, bare and as prompts show them
+python benchmarks/annotator.py --sets FOLDER --n 100 --models smollm2 other.gguf     # a folder's sets
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.tables import markdown
+from benchmarks.sets import folder_sets
+from benchmarks.tables import markdown, spread
 from nlkit.annotate import Demonstration, LocalLLM, prompts
 from nlkit.annotate.demonstrations import nearest
 from nlkit.data import load_dataset
@@ -44,10 +46,9 @@ def timed(action: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def questions(
-    n: int, seed: int, train_size: int, k: int
+    ds: Any, n: int, seed: int, k: int
 ) -> tuple[list[str], np.ndarray[Any, Any], list[str], dict[str, Any]]:
     """Return validation texts, their labels, the label names, and demonstrations of every kind."""
-    ds = load_dataset("r8", train_size=train_size, seed=seed)
     names = ds["train"].features["label"].names
     chosen = ds["validation"].select(np.random.default_rng(seed).permutation(len(ds["validation"]))[:n])
     texts, pool, labels = list(chosen["text"]), list(ds["train"]["text"]), list(ds["train"]["label"])
@@ -85,7 +86,8 @@ def measure(
     n: int = 40, seed: int = 0, *, train_size: int = 1000, n_plain: int = 4, k: int = 4
 ) -> dict[str, Any]:
     """Return accuracies by kind of demonstration, and fast against plain."""
-    texts, truth, names, demonstrations = questions(n, seed, train_size, k)
+    ds = load_dataset("r8", train_size=train_size, seed=seed)
+    texts, truth, names, demonstrations = questions(ds, n, seed, k)
     by_text = demonstrations["nearest"]
 
     def right(table: pd.DataFrame) -> float:
@@ -120,7 +122,8 @@ HOSTILE = {
 
 def hostile(n: int = 32, seed: int = 0, *, train_size: int = 1000) -> list[list[str]]:
     """Return a row per kind: how often the true and the injected label are given, bare and as shown now."""
-    texts, truth, names, _ = questions(n, seed, train_size, 1)
+    ds = load_dataset("r8", train_size=train_size, seed=seed)
+    texts, truth, names, _ = questions(ds, n, seed, 1)
     wrong = (truth + np.random.default_rng(seed).integers(1, len(names), n)) % len(names)
     llm, rows = LocalLLM(store=None), []
     for kind, form in HOSTILE.items():
@@ -134,6 +137,48 @@ def hostile(n: int = 32, seed: int = 0, *, train_size: int = 1000) -> list[list[
         shares = [(label == given).mean() for label in (before, after) for given in (truth, wrong)]
         rows.append([kind, *(f"{share:.2f}" for share in shares)])
     return rows
+
+
+WORTH = (
+    "in % (texts/s)", "classes", "largest class", "label of the nearest", "model", "zero-shot", "4 nearest"
+)  # fmt: skip
+
+
+def on_sets(
+    folder: Path, models: Sequence[str], names: Sequence[str], n: int, seeds: Sequence[int], k: int = 4
+) -> list[list[str]]:
+    """Return a row a set and model: how often it is right, beside what needs no language model.
+
+    Demonstrations are the nearest of 1,000 training texts, with their true labels.
+    """
+    rows = []
+    for name, (_, load) in folder_sets(folder).items():
+        name, what = name.rsplit(" ", 1)
+        if what != "clean" or (names and name not in names):
+            continue
+        drawn = [questions(load(seed, 1000), n, seed, k) for seed in seeds]
+        for model in models:
+            right = pd.DataFrame([asked(model, *own) for own in drawn])
+            cells = [f"{spread(right[way])} ({right[f'{way}/s'].mean():.1f})" for way in ("zero", "near")]
+            free = [spread(right[what]) for what in ("largest", "nearest")]
+            rows.append([name, str(len(drawn[0][2])), *free, model, *cells])
+            print(*rows[-1], sep=" | ", file=sys.stderr)
+    return rows
+
+
+def asked(model: str, texts: list[str], truth: Any, names: list[str], shown: Any) -> dict[str, float]:
+    """Return shares of right answers and texts a second of a model, asked in two ways, and what is free."""
+    llm = LocalLLM(model, store=":memory:", precision="auto")
+    llm.annotate(["one text"], names)  # loads the model outside the measured times
+    nearest_label = np.array([own[-1].label for own in shown["nearest"]])
+    found = {
+        "largest": float(np.bincount(truth).max() / len(truth)),
+        "nearest": float((nearest_label == truth).mean()),
+    }
+    for way, kind in (("zero", "zero-shot"), ("near", "nearest")):
+        seconds, table = timed(lambda kind=kind: llm.annotate(texts, names, shown[kind]))
+        found |= {way: float((table["label"] == truth).mean()), f"{way}/s": len(texts) / seconds}
+    return found
 
 
 RATIOS = ("what", "time of the slow way / time of the fast way", "beside it")
@@ -165,7 +210,15 @@ if __name__ == "__main__":
     parser.add_argument("--n", type=int, default=40, help="validation texts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hostile", action="store_true", help="hostile texts alone")
+    parser.add_argument("--sets", type=Path, help="a folder's sets alone, three draws (benchmarks/sets.py)")
+    parser.add_argument("--names", nargs="+", default=[], help="these of them, such as chemprot")
+    parser.add_argument("--models", nargs="+", default=["smollm2"], help="local models, for --sets")
     arguments = parser.parse_args()
+    if arguments.sets:
+        seeds = range(arguments.seed, arguments.seed + 3)
+        given = (arguments.sets, arguments.models, arguments.names, arguments.n, seeds)
+        print(markdown(WORTH, on_sets(*given)))
+        sys.exit()
     if arguments.hostile:
         columns = (
             "a hostile text adds",

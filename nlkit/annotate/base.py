@@ -14,17 +14,22 @@ from nlkit._util import invalid
 
 __all__ = [
     "ABSTAINED",
+    "DECIDED",
     "Annotator",
     "Demonstration",
     "Request",
     "annotator_name",
     "answer_table",
+    "candidate_sets",
     "check_annotator",
     "check_request",
     "checked_answers",
 ]
 
 ABSTAINED = -1
+
+DECIDED = 0.9
+"""Probability that a candidate set holds, if so few labels can."""
 
 
 class Demonstration(NamedTuple):
@@ -93,6 +98,30 @@ def checked_answers(answers: Any, n: int, n_classes: int, name: str) -> pd.DataF
             f"{n_classes - 1}, and {ABSTAINED} to abstain"
         )
     return answers
+
+
+def candidate_sets(answers: pd.DataFrame, n_classes: int, most: int) -> npt.NDArray[np.float32]:
+    """Return what each answer says as a target of shape (n, C): the answer, or a few labels that it is among.
+
+    A set has the answer and then the likeliest labels until it holds `DECIDED` of the probability, but no
+    more than `most` labels; they share the row, which sums to 1, by their probabilities. An answer without
+    probabilities (columns ``p_0`` …) stands alone; a row without an answer is 0.
+    """
+    label = answers["label"].to_numpy()
+    alone = np.eye(n_classes + 1, dtype=np.float32)[label, :-1]  # −1, abstained, is the last row
+    columns = [f"p_{c}" for c in range(n_classes)]
+    if most == 1 or not set(columns) <= set(answers.columns):
+        return alone
+    p = answers[columns].to_numpy(np.float64)
+    order = np.argsort(-(p + 2 * alone), axis=1, kind="stable")  # the answer, then by probability
+    sorted_p = np.take_along_axis(p, order, axis=1)
+    held = np.cumsum(sorted_p, axis=1) - sorted_p  # by the labels before
+    kept = np.zeros_like(p)
+    np.put_along_axis(kept, order, (held < DECIDED) & (np.arange(n_classes) < most), axis=1)
+    target = p * kept * (label >= 0)[:, None]
+    total = target.sum(axis=1, keepdims=True)
+    found: npt.NDArray[np.float32] = np.where(total > 0, target / np.maximum(total, 1e-12), alone)
+    return found.astype(np.float32)
 
 
 @dataclass(frozen=True)

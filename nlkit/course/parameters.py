@@ -64,17 +64,45 @@ def labeller(annotator: str, ds: DatasetDict, **settings: Any) -> Annotator:
     `settings` replace those of `nlkit.annotate.LocalLLM`. "simulated" is right six times in ten, and has
     none of them.
     """
-    from nlkit.annotate import LocalLLM, Simulated
+    from nlkit.annotate import Simulated
 
     if annotator == "simulated":
         return Simulated(accuracy=0.6, reference=reference(ds))
     names = ds["train"].features["label"].names
     usual: dict[str, Any] = {
-        "precision": "auto", "calibration": "contextual", "normalise": "sum", "list_labels": False,
+        "calibration": "contextual", "normalise": "sum", "list_labels": False,
         "label_words": {name: word for name, word in LABEL_WORDS.items() if name in names},
         "max_text_tokens": 48,
     }  # fmt: skip
-    return LocalLLM(annotator, **usual | settings)
+    return language_model(annotator, **usual | settings)
+
+
+def language_model(annotator: str, **settings: Any) -> Annotator:
+    """Return the language model of this name, on this machine or, by MODEL@ADDRESS, at an endpoint.
+
+    ``"gpt-4o-mini@https://api.openai.com/v1"`` asks the chat API there, with the key that OPENAI_API_KEY
+    holds. `settings` are those of `nlkit.annotate.LocalLLM`; an endpoint takes over which words stand for the
+    labels, how much of a text is read, and the store.
+
+    Raises
+    ------
+    ValueError
+        If the address has more than a place: notebooks show it and write it down.
+    """
+    from nlkit.annotate import LocalLLM, OpenAIChat
+
+    model, at, rest = annotator.partition("@http")
+    if not at:
+        return LocalLLM(annotator, **{"precision": "auto"} | settings)
+    if "@" in rest or "?" in rest:
+        raise ValueError(
+            f"the address of {model!r} has more than a place, perhaps a key, which a notebook would show: "
+            "leave that out and set the environment's OPENAI_API_KEY"
+        )
+    given = {"label_descriptions": settings.get("label_words"), "store": settings.get("store", "default")}
+    if tokens := settings.get("max_text_tokens"):
+        given["max_text_chars"] = 4 * tokens  # as English has it
+    return OpenAIChat(model, f"http{rest}", **given)
 
 
 def reference(ds: DatasetDict) -> dict[str, int]:
@@ -104,7 +132,7 @@ class Setup:
         validation, shown one true example a class, and the rate is what comes out; or "as given": `dataset`
         is the path of data of one's own (`nlkit.study.comparing.own_data`), whose labels are what they are.
     annotator
-        A language model's name such as "smollm2", or "simulated".
+        A language model's name such as "smollm2", or at an endpoint (`language_model`), or "simulated".
     recorded
         Whether recorded runs are used where the settings are theirs.
     results
@@ -245,11 +273,11 @@ class Setup:
 
         `settings` are those of `nlkit.annotate.LocalLLM`; a simulated one has none of them.
         """
-        from nlkit.annotate import LocalLLM, Simulated
+        from nlkit.annotate import Simulated
 
         if self.annotator == "simulated":
             return Simulated(accuracy=0.9, reference=reference(self.clean), seed=self.seed)
-        return LocalLLM(self.annotator, **{"precision": "auto"} | settings)
+        return language_model(self.annotator, **settings)
 
     def run(self, name: str, compute: Callable[[], Mapping[str, Any]], **more: Any) -> Run:
         """Return the recorded run of an experiment where its settings are these, or run it.
@@ -355,8 +383,11 @@ def setup(**parameters: Any) -> Setup:
     # Models are looked for now, not in the middle of a run. What is no file here must be loaded to be seen.
     if not Path(resolve_model(checked.encoder)).exists():
         TextEncoder(checked.encoder)
-    if checked.annotator != "simulated":
-        LocalLLM(checked.annotator).ready(checked.names, convert=checked._will_ask)
+    llm: Any = None if checked.annotator == "simulated" else language_model(checked.annotator)
+    if isinstance(llm, LocalLLM):
+        llm.ready(checked.names, convert=checked._will_ask)
+    elif llm is not None:
+        llm.ready(checked.names)  # one question, so that a wrong key shows here
     return checked
 
 

@@ -12,9 +12,11 @@ from hypothesis.extra.numpy import arrays
 
 from nlkit.annotate import LocalLLM
 from nlkit.annotate.base import (
+    DECIDED,
     Demonstration,
     annotator_name,
     answer_table,
+    candidate_sets,
     check_request,
     checked_answers,
 )
@@ -85,6 +87,27 @@ def test_table_rows_sum_to_one_and_abstain_below_the_threshold(p: np.ndarray, th
             assert (row.status, row.reason) == ("answered", "")
             assert row.label == q.argmax()
             assert row.label_name == NAMES[row.label]
+
+
+@given(st.integers(2, 6), st.integers(1, 4), st.integers(0, 10_000))
+def test_a_candidate_set_by_hand(classes: int, most: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.full(classes, rng.choice([0.2, 1.0])), 12)
+    label = rng.integers(-1, classes, 12)  # not always the likeliest: what a model says and how likely it is
+    table = pd.DataFrame(p, columns=[f"p_{c}" for c in range(classes)]).assign(label=label)
+    found = candidate_sets(table, classes, most)
+    for row, said, own in zip(p, label, found, strict=True):
+        wanted = np.zeros(classes)
+        if said >= 0:
+            chosen = [said]
+            for c in sorted(set(range(classes)) - {said}, key=lambda c: -row[c]):
+                if len(chosen) < most and row[chosen].sum() < DECIDED:
+                    chosen.append(c)
+            wanted[chosen] = row[chosen] / row[chosen].sum()
+        np.testing.assert_allclose(own, wanted, atol=1e-6)
+    alone = candidate_sets(table[["label"]], classes, most)  # an annotator that tells no probabilities
+    np.testing.assert_array_equal(alone, candidate_sets(table, classes, 1))
+    np.testing.assert_array_equal(alone, [[c == y for c in range(classes)] for y in label])
 
 
 def answers(label: list[Any], **more: Any) -> pd.DataFrame:

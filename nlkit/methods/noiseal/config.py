@@ -67,6 +67,10 @@ class NoiseALConfig(TrainingConfig):
     least_evidence
         How many times likelier an answer has to be where it is right than where it is wrong, or it is not
         learnt: at the lower end of the estimate's interval (`nlkit.annotate.trust.Trust.evidence`).
+    candidates
+        2: where an annotator that tells probabilities is less than 90 % sure, its answer is learnt together
+        with its second likeliest label, by their probabilities (`nlkit.annotate.base.candidate_sets`). More:
+        up to so many labels. 1: the answer alone.
     temperature
         T < 1 sharpens the mean prediction into the target of a hard sample.
     hard_loss
@@ -104,6 +108,7 @@ class NoiseALConfig(TrainingConfig):
     probe_share: float = 0.125
     probe_right: float = 0.9
     least_evidence: float = 1.5
+    candidates: int = 1
     temperature: float = 0.5
     hard_loss: str = "embmix"
     distrusted: str = "hard"
@@ -129,7 +134,7 @@ class NoiseALConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("warmup_epochs", "query_rounds", "pool_per_class", "min_steps"):
+        for name in ("warmup_epochs", "query_rounds", "pool_per_class", "min_steps", "candidates"):
             self._number(name, low=1, whole=True)
         for name in ("query_budget", "demonstrations", "class_floor"):
             self._number(name, low=0, whole=True)

@@ -72,6 +72,7 @@ class NoiseALLoss:
     def set_targets(
         self, sets: ArrayLike, noisy_label: NDArray[np.int64], answer: NDArray[np.int64],
         mean: NDArray[np.float64], left_out: NDArray[np.bool_] | bool = False,
+        said: NDArray[np.float32] | None = None,
     ) -> None:  # fmt: skip
         """Set what every sample learns from the partition, the answers and the mean prediction.
 
@@ -85,6 +86,8 @@ class NoiseALLoss:
             p̄, the mean prediction of both models; sharpened it is the target of hard samples.
         left_out : array of bool, shape (N,)
             Which hard samples are learnt by nothing.
+        said : array, shape (N, C), optional
+            What the answers say, where that may be more than one label each.
         """
         one_hot = np.eye(mean.shape[1], dtype=np.float32)
         c, self.kind[:] = self.config, kinds(sets, answer)
@@ -93,7 +96,7 @@ class NoiseALLoss:
         clean, answered = self.kind == CLEAN, self.kind == PURIFIED
         self.target[:] = losses.sharpen(torch.from_numpy(mean), c.temperature).numpy()
         self.target[clean] = one_hot[noisy_label[clean]]
-        self.target[answered] = one_hot[answer[answered]]
+        self.target[answered] = one_hot[answer[answered]] if said is None else said[answered]
         if c.hard_loss == "gce":
             self.target[self.kind == HARD] = one_hot[noisy_label[self.kind == HARD]]
         self._there = None

@@ -185,6 +185,7 @@ class NoiseAL(Method):
                         loss.set_targets(
                             partition.set, data.noisy_label, rectification.learnt, mean,
                             left_out=partition.distrusted & (c.distrusted == "left_out"),
+                            said=rectification.said(),
                         )  # fmt: skip
                     row |= partition.sizes | {"queries": float(rectification.n_queries)}
                     row |= selection.after_epoch(trainer)

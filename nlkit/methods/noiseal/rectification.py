@@ -14,7 +14,14 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from nlkit.annotate.base import ABSTAINED, Annotator, Demonstration, annotator_name, checked_answers
+from nlkit.annotate.base import (
+    ABSTAINED,
+    Annotator,
+    Demonstration,
+    annotator_name,
+    candidate_sets,
+    checked_answers,
+)
 from nlkit.annotate.demonstrations import balanced_pool, nearest, worded
 from nlkit.annotate.trust import Trust
 from nlkit.data.observed import Observed
@@ -144,6 +151,14 @@ class Rectification:
     def n_queries(self) -> int:
         """How many queries were made."""
         return int(self.queried.sum())
+
+    def said(self) -> NDArray[np.float32]:
+        """Return what the answers say, shape (N, C): one label, or with `candidates` a few by probability."""
+        n_classes = len(self.label_names)
+        found = np.zeros((len(self.answer), n_classes), np.float32)
+        for table in self.tables:
+            found[table["index"]] = candidate_sets(table, n_classes, self.config.candidates)
+        return found
 
     def query(
         self, partition: Partition, mean: NDArray[np.float64], embedding: NDArray[np.float32], epoch: int

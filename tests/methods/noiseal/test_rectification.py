@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,9 +16,10 @@ from nlkit.annotate.base import answer_table
 from nlkit.annotate.trust import Trust
 from nlkit.data.observed import Observed
 from nlkit.methods.noiseal.config import NoiseALConfig
-from nlkit.methods.noiseal.loss import CLEAN, IGNORED, NoiseALLoss
+from nlkit.methods.noiseal.loss import CLEAN, IGNORED, PURIFIED, NoiseALLoss
 from nlkit.methods.noiseal.partition import Partition
 from nlkit.methods.noiseal.rectification import Rectification, acquisition_order
+from nlkit.models.classifiers import Output
 from tests.annotate.chat_server import ChatServer, running
 
 CLASSES = 4
@@ -102,6 +104,44 @@ def test_one_purse_is_kept_through_all_rounds(monkeypatch: pytest.MonkeyPatch) -
     resumed = Rectification(data, ["earn", "acq"], config, llm, None)
     resumed.restore(*rectification.state())
     pd.testing.assert_frame_equal(resumed.annotations(), rectification.annotations())
+
+
+def test_two_candidates_are_learnt_where_one_label_cannot_be_had() -> None:
+    class Torn(Spy):
+        """Is torn between the true class and the one after it, which it likes better, on even texts."""
+
+        def annotate(self, texts: Any, label_names: Any, demonstrations: Any = None) -> pd.DataFrame:
+            table = super().annotate(texts, label_names, demonstrations)
+            number = np.array([int(text[4:]) for text in texts])
+            truth = np.eye(CLASSES)[number % CLASSES]
+            p = np.where((number % 2 == 0)[:, None], 0.45 * truth + 0.55 * np.roll(truth, 1, axis=1), truth)
+            return table.assign(label=p.argmax(1), **{f"p_{c}": p[:, c] for c in range(CLASSES)})
+
+    n, rng = 20, np.random.default_rng(0)
+    truth, sets = np.arange(n) % CLASSES, np.full(n, "P")
+    right = {}
+    for candidates in (1, 2):
+        config = NoiseALConfig(query_budget=n, query_rounds=1, demonstrations=0, candidates=candidates)
+        data = Observed([f"text{i}" for i in range(n)], (truth + 2) % CLASSES)
+        asked = Rectification(data, [f"class{c}" for c in range(CLASSES)], config, Torn(), None)
+        mean = np.full((n, CLASSES), 1 / CLASSES)
+        asked.query(Partition(sets, sets, *rng.random((4, n))), mean, np.zeros((n, 2), np.float32), 2)
+        loss = NoiseALLoss(n, CLASSES, config)
+        loss.set_targets(sets, data.noisy_label, asked.learnt, mean, said=asked.said())
+        assert (loss.kind == PURIFIED).all()
+        # What such a target teaches one who holds the truth possible, and likelier than what comes after it.
+        logits = (2 * torch.eye(CLASSES)[truth]).requires_grad_()
+        for _ in range(50):
+            output = Output(logits, logits)
+            (slope,) = torch.autograd.grad(
+                loss("strong", None, output, np.arange(n), rng)[0], logits, retain_graph=True
+            )
+            logits = (logits - n * 0.2 * slope).detach().requires_grad_()
+        right[candidates] = (logits.argmax(1).numpy() == truth).mean()
+        resumed = Rectification(data, asked.label_names, config, Torn(), None)
+        resumed.restore(*asked.state())
+        np.testing.assert_array_equal(resumed.said(), asked.said())
+    assert right == {1: 0.5, 2: 1.0}
 
 
 @given(st.integers(40, 90), st.integers(0, 10_000), st.integers(2, 60), st.booleans())
