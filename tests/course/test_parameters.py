@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from nlkit import course
 from nlkit.annotate import models
+from tests.annotate.chat_server import ChatServer, running
 
 GOOD = {
     "profile": "quick", "seed": 0, "dataset": "r8", "train_size": 120, "test_size": 60, "noise": "symmetric",
@@ -149,6 +150,29 @@ def test_settings_name_all_that_a_result_depends_on(good):
     assert run.settings == good.settings | {"rounds": 2}
     answers = good.make_annotator().annotate(good.texts, good.names)
     assert (answers["label"].to_numpy() == good.label).mean() > 0.8
+
+
+def test_an_endpoint_is_one_parameter_and_its_key_is_seen_nowhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-this-is-secret")
+    path = tmp_path / "found.json"
+    with running(ChatServer()) as server:
+        place = {"annotator": f"tiny@{server.url}", "results": str(path)}
+        made = course.setup(**GOOD | place)
+        assert len(server.asked) == 1  # what is wrong with an endpoint shows before anything runs
+        llm = made.make_annotator(max_text_tokens=5, store=None)
+        answers = llm.annotate(made.texts[:3], made.names)
+        assert answers["label_name"].tolist() == ["earn"] * 3
+        assert all(0 < len(query) <= 20 for query in server.asked[1:])
+        course.labeller(made.annotator, made.clean, store=None).annotate(made.texts[:1], made.names)
+        assert "earnings" in server.requests[-1]["messages"][-1]["content"]  # the word for a label
+        assert server.keys[-1] == "sk-this-is-secret"
+        made.write(table=answers)
+    assert not [said for said in (repr(made), repr(llm), path.read_text("utf-8")) if "secret" in said]
+    for address in ("http://sk-key@127.0.0.1/v1", "https://127.0.0.1/v1?api-key=sk-key"):
+        with pytest.raises(ValueError, match="OPENAI_API_KEY") as caught:
+            course.setup(**GOOD | {"annotator": f"tiny@{address}"})
+        assert "sk-key" not in str(caught.value)
 
 
 def test_results(good, tmp_path):
