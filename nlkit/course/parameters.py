@@ -157,8 +157,8 @@ class Setup:
     recording: str = ""
     columns: dict[str, Any] = field(default_factory=dict)
 
-    def check(self) -> None:
-        """Raise ValueError if a parameter is not allowed; no model is looked for."""
+    def check(self, *, data: bool = True) -> None:
+        """Raise ValueError if a parameter is not allowed; texts are read with `data`, models never."""
         if self.profile not in PROFILES:
             invalid("profile", self.profile, named(PROFILES, str(self.profile)))
         if self.noise not in (*KINDS, "llm", GIVEN):
@@ -167,7 +167,8 @@ class Setup:
         check_count("seed", self.seed)
         if not isinstance(self.recorded, bool):
             invalid("recorded", self.recorded, "True or False")
-        _ = self.names  # reads the data set
+        if data:
+            _ = self.names  # reads the data set
 
     @cached_property
     def clean(self) -> DatasetDict:

@@ -8,12 +8,16 @@ again and hold them against a table, and against the words of a figure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-__all__ = ["Said", "amount", "compare", "ends", "extremes", "gap", "listed", "path", "ranked", "say", "when"]
+__all__ = [
+    "Said", "amount", "compare", "ends", "extremes", "gap", "kept_shares", "listed", "path", "ranked", "say",
+    "when",
+]  # fmt: skip
 
 NEAR = 0.005
 """Below this, two shares are called level: half a point."""
@@ -27,7 +31,7 @@ class Said(str):
     def _repr_markdown_(self) -> str:
         return str(self)
 
-    def check(self, values: Mapping[Any, float], figure: str = "", *, near: float = NEAR) -> None:
+    def check(self, values: Mapping[Any, float], figure: str = "") -> None:
         """Raise AssertionError where the sentences contradict a table, or the words of a figure.
 
         Parameters
@@ -51,7 +55,7 @@ class Said(str):
                 raise AssertionError(f"{name} is {shown[1]} in the figure, and the text says {number}")
         for first, _, _, said, second, *_ in re.findall(rf"{quoted} is (.+?) {quoted}", self):
             difference = known[first] - known[second]
-            how = "level" if abs(difference) < near else "above" if difference > 0 else "below"
+            how = "level" if abs(difference) < NEAR else "above" if difference > 0 else "below"
             if how not in said:
                 raise AssertionError(f"{first} is {how} of {second}, and the text says {said}: {self}")
         for how, best in (("highest", np.nanmax), ("lowest", np.nanmin)):
@@ -81,28 +85,27 @@ def amount(value: float, unit: str = "%", digits: int = 1) -> str:
     return f"{100 * value:.{digits}f} %" if unit == "%" else f"{value:.{digits + 1}f}{unit and ' '}{unit}"
 
 
-def gap(value: float, other: float, unit: str = "%", *, near: float = NEAR) -> str:
+def gap(value: float, other: float, unit: str = "%") -> str:
     """Return "3.1 points above", "3.1 points below" or "level with", for a share or a number and another."""
     difference = float(value) - float(other)
     if not np.isfinite(difference):
         return "not to be compared with"
-    if abs(difference) < near:
+    if abs(difference) < NEAR:
         return "level with"
     size = f"{100 * abs(difference):.1f} points" if unit == "%" else amount(abs(difference), unit)
     return f"{size} {'above' if difference > 0 else 'below'}"
 
 
-def compare(values: Any, name: str, other: str, unit: str = "%", *, near: float = NEAR) -> str:
+def compare(values: Any, name: str, other: str, unit: str = "%") -> str:
     """Return "CE (78.9 %) is 14.3 points below NoiseAL (93.2 %)", without a full stop."""
     a, b = float(values[name]), float(values[other])
-    return f"{name} ({amount(a, unit)}) is {gap(a, b, unit, near=near)} {other} ({amount(b, unit)})"
+    return f"{name} ({amount(a, unit)}) is {gap(a, b, unit)} {other} ({amount(b, unit)})"
 
 
-def ranked(values: Any, most: int = 99, unit: str = "%") -> str:
+def ranked(values: Any, unit: str = "%") -> str:
     """Return names with their values, the largest first, without those that are unknown."""
     pairs = [(name, float(value)) for name, value in dict(values).items() if np.isfinite(value)]
-    pairs = sorted(pairs, key=lambda pair: -pair[1])[:most]
-    return listed(f"{name} ({amount(value, unit)})" for name, value in pairs)
+    return listed(f"{name} ({amount(value, unit)})" for name, value in sorted(pairs, key=lambda p: -p[1]))
 
 
 def extremes(values: Any, unit: str = "%") -> str:
@@ -112,6 +115,19 @@ def extremes(values: Any, unit: str = "%") -> str:
         return f"there is nothing to compare with {ranked(values, unit=unit)}"
     (low, lowest), (high, highest) = min(pairs, key=lambda p: p[0]), max(pairs, key=lambda p: p[0])
     return f"highest is {highest} ({amount(high, unit)}) and lowest is {lowest} ({amount(low, unit)})"
+
+
+def kept_shares(counts: Any, names: Sequence[str], least: int = 10) -> tuple[pd.Series, int]:
+    """Return the share of labels that stay what they are, by class, and the fewest texts of these classes.
+
+    Classes of fewer than `least` texts say little and are left out, unless all are that small: then the
+    largest is left. `counts` (C, C) has true classes in rows, observed ones in columns.
+    """
+    texts = np.sum(counts, axis=1)
+    least = min(least, int(texts.max()))
+    enough = np.flatnonzero(texts >= least)
+    kept = np.diag(counts)[enough] / texts[enough]
+    return pd.Series(kept, index=[names[int(c)] for c in enough]), least
 
 
 def listed(words: Iterable[Any], none: str = "none") -> str:

@@ -72,8 +72,7 @@ def report(results: str | Path, out: str | Path | None = None) -> Path:
 
 def summary(records: pd.DataFrame) -> str:
     """Return the report's words and tables as Markdown, without its figures."""
-    parts = [(title, [e for e in content if not isinstance(e, Figure)]) for title, content in _parts(records)]
-    return _md([(title, [*content]) for title, content in parts if content], {})
+    return _md(list(_parts(records, pictures=False)), {})
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -82,7 +81,7 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows)
 
 
-def _parts(records: pd.DataFrame) -> Iterator[Part]:
+def _parts(records: pd.DataFrame, *, pictures: bool = True) -> Iterator[Part]:
     done = records[records["status"] == "done"].sort_values([*SETTING, "method", "seed"])
     if done.empty:
         invalid("results", f"{len(records)} cells", "at least one that is done")
@@ -92,9 +91,10 @@ def _parts(records: pd.DataFrame) -> Iterator[Part]:
         if done.groupby(cell, dropna=False)[name].nunique(dropna=False).max() > 1:
             named["method"] += done[name].map(lambda value: "" if pd.isna(value) else f", {value}")
     yield _head(records, done)
-    yield _standing(named)
+    yield _standing(named, pictures)
     yield from _settings(named)
-    yield from _curves(done)
+    if pictures:
+        yield from _curves(done)
     bad = records[records["status"] == "failed"]
     if len(bad):
         table = bad[["method", *SETTING, "seed"]].assign(error=bad["error"].str.split("\n").str[0])
@@ -116,7 +116,7 @@ def _head(records: pd.DataFrame, done: pd.DataFrame) -> Part:
     return "A comparison of methods", [table, f"Versions: {told}."]
 
 
-def _standing(done: pd.DataFrame) -> Part:
+def _standing(done: pd.DataFrame, pictures: bool) -> Part:
     last = standing(done)
     whole = done.groupby([*DATA], dropna=False)["method"].transform("nunique") == done["method"].nunique()
     mean = done[whole].groupby("method")[["best_accuracy", "ece", "seconds_fit"]].mean()
@@ -138,12 +138,15 @@ def _standing(done: pd.DataFrame) -> Part:
         f"epoch{alike} (paired signed-rank tests, Holm's correction, level {last.level}).{friedman} Cells "
         "with the same texts are no independent evidence: other data may say otherwise."
     )
+    title = "Who stands where"
+    if not pictures:
+        return title, [words, shown]
     fig, ax = plots.figure(width=8, height=0.35 * len(rows) + 1.2)
     places = Figure(alt=plots.draw_places(last.table, cliques(last), ax), png=plots.png(fig))
     fig, ax = plots.figure(width=8, height=4)
     cost = pd.DataFrame({"method": rows["method"], "accuracy": rows["mean"], "seconds": rows["seconds_fit"]})
     time = Figure(alt=plots.draw_time(cost, ax), png=plots.png(fig))
-    return "Who stands where", [words, shown, places, time]
+    return title, [words, shown, places, time]
 
 
 def _settings(done: pd.DataFrame) -> Iterator[Part]:

@@ -185,7 +185,7 @@ def _nbgrader(course: Path) -> Any:
         from traitlets.config import Config
     except ImportError as missing:
         raise ImportError(
-            'assignments need nbgrader: pip install -c constraints.txt "nlkit[grading]"'
+            'assignments need nbgrader: pip install -c constraints.txt -e ".[grading]"'
         ) from missing
     here, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
     if here not in path.split(os.pathsep):  # nbgrader runs a command, alembic, that stands beside this Python

@@ -41,7 +41,7 @@ def build(name: str, *, record: bool = True, prose: bool = False) -> Path:
         Compute all its experiments and write their recordings (`nlkit.study.recorded`), with an empty cache,
         so that the seconds they tell are those of a first run. False uses the recordings there are.
     prose : bool
-        Execute nothing: only the prose has changed, exercises, or a header's measurements, and the outputs
+        Execute nothing: only prose, exercises or the measurements at its end have changed, and the outputs
         stay.
 
     Raises

@@ -1,6 +1,6 @@
 """Time and peak memory of the notebooks, kept in ``notebooks/measured.json``.
 
-They are shown in the notebooks' headers, and together in ``notebooks/README.md``.
+They are shown in a fold at the end of each notebook, and together in ``notebooks/README.md``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Where a notebook can be run: the links in its header, and the first code cell that all notebooks share.
+"""Where a notebook can be run: the links at its end, and the first code cell that all notebooks share.
 
 The address of the repository stands in one place, ``[project.urls] Repository`` of ``pyproject.toml``. As
-long as there is none, the header says in words what to do, and no link leads nowhere.
+long as there is none, the notebook says in words what to do, and no link leads nowhere.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def repository() -> str:
 
 
 def places(name: str) -> str:
-    """Return where a notebook can be run, as Markdown for its header: badges, or words without an address.
+    """Return where a notebook can be run, as Markdown for its end: badges, or words without an address.
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ def slides(name: str, out: str | Path) -> Path:
     """
     package = find_spec("sphinx_revealjs")
     if package is None or not package.origin:
-        raise ImportError('slides need a copy of reveal.js: pip install -c constraints.txt "nlkit[site]"')
+        raise ImportError('slides need a copy of reveal.js: pip install -c constraints.txt -e ".[site]"')
     from nbconvert import SlidesExporter
 
     reveal = Path(package.origin).parent / "_static/revealjs"

@@ -34,7 +34,6 @@ def sweep(
     out: str | Path,
     parameters: Mapping[str, Any] | None = None,
     *,
-    table: str = "result",
     show_progress: bool = False,
 ) -> pd.DataFrame:
     """Execute a notebook for every combination of some parameters' values, and collect what it found.
@@ -53,8 +52,6 @@ def sweep(
         the executed notebook and the JSON file with its results.
     parameters : mapping, optional
         Parameters that are the same in all runs.
-    table : str
-        Which of the tables that the notebook writes to its ``results`` is collected.
     show_progress : bool
         Show a bar over the combinations.
 
@@ -67,7 +64,7 @@ def sweep(
     ------
     ValueError
         Before anything runs, if the notebook has no such parameter, a list of values is empty, or a value is
-        not allowed. After the first combination, if the notebook writes no such table.
+        not allowed.
     RuntimeError
         If notebooks failed: which, and where. The others are run first, and keep what they found.
     """
@@ -84,7 +81,7 @@ def sweep(
                 if row["error"]:
                     failures.append(f"{_called(combination)}: {row['error']}")
                     continue
-            parts.append(_read(place / f"{name}.json", table, combination))
+            parts.append(_read(place / f"{name}.json", combination))
     if failures:
         raise RuntimeError(
             f"{len(failures)} of {len(combinations)} runs failed; the same call runs them again, and no "
@@ -163,13 +160,13 @@ def _check(name: str, grid: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any
         for value in values:
             _check_kind(parameter, value, own[parameter])
     data = ("dataset", "train_size", "test_size", "seed")
-    read: dict[tuple[Any, ...], Setup] = {}
+    read: set[tuple[Any, ...]] = set()
     for values in product(*grid.values()):
         given = own | dict(fixed) | dict(zip(grid, values, strict=True))
         setup = Setup(**{field: given[field] for field in Setup.__dataclass_fields__ if field in given})
-        same = read.setdefault(tuple(given[field] for field in data), setup)
-        setup.__dict__["clean"] = same.clean  # the same texts are read once
-        setup.check()
+        texts = tuple(given[field] for field in data)
+        setup.check(data=texts not in read)  # the same texts are read once
+        read.add(texts)
 
 
 def _check_kind(parameter: str, value: Any, usual: Any) -> None:
@@ -209,11 +206,7 @@ def _finished(place: Path, name: str, given: Mapping[str, Any]) -> bool:
     return whole and same and then == dict(given)
 
 
-def _read(path: Path, table: str, combination: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the table that one run wrote, with the combination in front."""
-    written = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    rows = written.get(table)
-    if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
-        tables = [key for key, value in written.items() if isinstance(value, list)]
-        invalid("table", table, f"one of those that the notebook writes: {', '.join(tables) or 'none'}")
+def _read(path: Path, combination: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the table ``result`` that one run wrote, with the combination in front."""
+    rows = json.loads(path.read_text("utf-8"))["result"]
     return pd.DataFrame([{**combination, **row} for row in rows])

@@ -138,4 +138,4 @@ def test_what_cannot_be_done_is_told(course, tmp_path, capsys, monkeypatch):
     (tmp_path / "source" / NAME).mkdir(parents=True)
     assert "nothing to grade" in said("grade", NAME, "--out", tmp_path)
     monkeypatch.setitem(sys.modules, "nbgrader.apps", None)
-    assert 'pip install -c constraints.txt "nlkit[grading]"' in said("assign", NAME, "--out", tmp_path)
+    assert 'pip install -c constraints.txt -e ".[grading]"' in said("assign", NAME, "--out", tmp_path)

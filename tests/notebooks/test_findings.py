@@ -22,12 +22,13 @@ from notebooks.build import sweeping
 
 SKIPPED = {"setup", "machine", "solution", "score"}
 # For each notebook: a recorded run, a table of it, and the column of names whose order is turned
-# round, except those that follow.
+# round, except those that follow; or two arrays of the run that change places.
 TURNED = {
     "00_start_here": [("start_noiseal", "scores", "method"), ("start_sidyp", "scores", "method"),
                       ("start_sidyp", "cases", "case")],
     "01_label_noise": [("label_noise", "costs", "kind")],
     "02_memorisation": [("dynamics", "history", "model")],
+    "03_splitting": [("dynamics", "strong", "weak")],
     "04_llm_annotator": [("llm_budget", "scores", "test accuracy")],
     "05_noiseal": [("noiseal", "scores", "method"), ("noiseal_ablations", "runs", "method"),
                    ("noiseal_sizes", "recall", "method")],
@@ -54,6 +55,9 @@ def play(name, change, **parameters):
     def run(self, experiment, compute, **more):
         found = read(self, experiment, compute, **more)
         for table, column, *kept in (rest for own, *rest in change if own == experiment):
+            if column in found.data:
+                found.data[table], found.data[column] = found[column], found[table]
+                continue
             found.data[table] = found[table].assign(**{column: turned(found[table][column], *kept)})
         found.as_given = found.as_given and not change
         return found

@@ -127,10 +127,6 @@ class TestSweep:
             notebooks.sweep(NAME, grid, tmp_path, parameters)
         assert not executed
 
-    def test_a_table_that_is_not_written(self, executed, tmp_path):
-        with pytest.raises(ValueError, match=r"table='n' is not allowed: .*: result"):
-            notebooks.sweep(NAME, {"noise_rate": [0.1]}, tmp_path, table="n")
-
 
 class TestFigure:
     def test_picture_and_words(self, tmp_path):

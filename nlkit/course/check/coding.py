@@ -54,6 +54,7 @@ class Task(Exercise):
     _task: str = field(repr=False)
 
     def _look(self, answer: Any) -> Feedback:
+        """Call the function with drawn cases; what it raises is feedback, and what nlkit raises is not."""
         twin, draw, laws = TASKS[self._task]
         if not callable(answer):
             return Feedback(
@@ -61,12 +62,12 @@ class Task(Exercise):
             )
         for seed in range(CASES):
             case = draw(np.random.default_rng(seed))
+            wanted = np.asarray(twin(*case))
             try:
                 found = _quietly(answer)(*case)
                 if found.dtype == object and (found == None).any():  # noqa: E711
                     message = f"give your function something to return; {self.name}.hint() helps to begin."
                     return Feedback(False, message, counts=False)
-                wanted = np.asarray(twin(*case))
                 problem = _problem(_quietly(answer), found, wanted, case, laws)
             except Exception as error:  # the student's own
                 problem = f"it raises {type(error).__name__}: {str(error)[:200] or 'without a message'}"

@@ -23,7 +23,7 @@ from nlkit.course.plots.diffusion import (
 )
 from nlkit.course.plots.figures import figure, panels, png, show, svg
 from nlkit.course.plots.llm import draw_answer, draw_coverage, draw_label_shares, draw_questions, draw_shots
-from nlkit.course.plots.look import PALETTE
+from nlkit.course.plots.look import PALETTE, start_below
 from nlkit.course.plots.memorisation import (
     draw_accuracy,
     draw_fitted,
@@ -67,5 +67,5 @@ __all__ = [
     "draw_reliability", "draw_right_lessons", "draw_sample_path", "draw_schedule", "draw_separation",
     "draw_set_losses", "draw_set_quality", "draw_settings", "draw_shots", "draw_spread", "draw_suspicion",
     "draw_sweep", "draw_threshold_path", "draw_time", "draw_trajectories", "draw_transition_matrix",
-    "figure", "fitted_shares", "panels", "png", "project_trajectories", "show", "svg",
+    "figure", "fitted_shares", "panels", "png", "project_trajectories", "show", "start_below", "svg",
 ]  # fmt: skip

@@ -138,6 +138,11 @@ def name_rows(ax: Axes, names: Sequence[str], at: Sequence[float] | None = None,
         ax.set_ylim(len(names) - 0.5, -0.5)
 
 
+def start_below(shares: ArrayLike) -> float:
+    """Return where an axis of shares may begin: a tenth, at least half a tenth below the lowest."""
+    return max(0.0, float(np.floor(10 * np.min(shares) - 0.5)) / 10)
+
+
 def side_by_side(ax: Axes, rows: Mapping[str, Any], names: Sequence[str], size: float) -> None:
     """Draw a mark for each label and name; those of one name are a little apart, so that all can be seen."""
     for number, (label, values) in enumerate(rows.items()):

@@ -115,7 +115,9 @@ class Explorer:
         self.controls = {name: _widget(name, *control[:3]) for name, control in controls.items()}
         self._units = {c[0]: "".join(c[3:]) for c in controls.values() if isinstance(c[2], range | Span)}
         self._lines = lines
-        self._draw, self.static = draw, static(**self._at())
+        self._draw = draw
+        with _DRAWING:
+            self.static = static(**self._at())
         self.picture, self.table, self.error = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         rules = ipywidgets.HTML(RULES, layout={"display": "none"})
         self.box = ipywidgets.VBox([rules, *self.controls.values(), self.error, self.picture, self.table])
@@ -226,7 +228,8 @@ def display(shown: Any) -> None:
 
     send: Any = IPython.display.display
     send(shown.box)
-    plots.show(*shown.static)
+    with _DRAWING:
+        plots.show(*shown.static)
 
 
 def failure(what: str, error: Exception) -> str:
