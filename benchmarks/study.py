@@ -23,7 +23,7 @@ from nlkit.study.sweeps.standing import SETTING
 RESULTS = Path(__file__).parent / "results"
 STORED = RESULTS / "study.parquet"
 GRID = RESULTS.parent / "study.yaml"
-OURS = ["NoiseAL", "SiDyP", "NoiseAL, then SiDyP"]
+OURS = ["NoiseAL", "SiDyP", "NoiseALThenSiDyP"]
 
 
 def page(records: pd.DataFrame) -> str:

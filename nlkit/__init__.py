@@ -32,6 +32,7 @@ _NAMES = {
     "LinearModel": "methods.linear",
     "METHODS": "methods.registry",
     "NoiseAL": "methods.noiseal.method",
+    "NoiseALThenSiDyP": "methods.both",
     "PromptedLLM": "methods.prompting",
     "SelfMix": "methods.mixing",
     "SiDyP": "methods.sidyp.method",

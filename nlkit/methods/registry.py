@@ -9,6 +9,7 @@ from nlkit._util import expanded, invalid
 from nlkit.data.packaged import ASSETS, AssetError
 from nlkit.methods.base import Method
 from nlkit.methods.baselines import Baseline
+from nlkit.methods.both import NoiseALThenSiDyP
 from nlkit.methods.forward import ForwardCorrection
 from nlkit.methods.label_cleaning import ConfidentLearning, KNNRelabel
 from nlkit.methods.linear import LinearModel
@@ -47,7 +48,7 @@ def register_method(method: Class) -> Class:
 
 for _method in (
     NoiseAL, SiDyP, Baseline, ForwardCorrection, KNNRelabel, ConfidentLearning, CoTeaching, JoCoR, SelfMix,
-    DivideMix, LinearModel, PromptedLLM,
+    DivideMix, LinearModel, PromptedLLM, NoiseALThenSiDyP,
 ):  # fmt: skip
     register_method(_method)
 

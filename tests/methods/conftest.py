@@ -12,15 +12,17 @@ import nlkit as nk
 # Learns so fast that the best epoch comes before the last.
 SMALL: dict[str, Any] = {"profile": "quick", "max_length": 16, "epochs": 6, "batch_size": 16, "lr_head": 1e-2}
 LEARNING = [name for name, method in nk.METHODS.items() if not method.needs_annotator]
+SIDYP: dict[str, Any] = {
+    "branches": 2, "diffusion_epochs": 3, "hidden_size": 32, "diffusion_steps": 50, "sampling_steps": 5,
+    "neighbours": 5, "chains": 1,
+}  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     "NoiseAL": {"query_budget": 10, "warmup_epochs": 2},
     "SelfMix": {"warmup_epochs": 2},
     "DivideMix": {"warmup_epochs": 2},
-    "SiDyP": {
-        "branches": 2, "diffusion_epochs": 3, "hidden_size": 32, "diffusion_steps": 50, "sampling_steps": 5,
-        "neighbours": 5, "chains": 1,
-    },
-}  # fmt: skip
+    "SiDyP": SIDYP,
+    "NoiseALThenSiDyP": SIDYP,
+}
 
 
 @pytest.fixture(scope="session")
