@@ -60,6 +60,7 @@ def local(
     """
     waiting, tries = deque(range(len(jobs))), Counter[int]()
     busy: dict[Connection, tuple[Any, int]] = {}
+    ending: list[Any] = []
     context = multiprocessing.get_context("spawn")
 
     def begin() -> None:
@@ -102,11 +103,13 @@ def local(
                     hand_out(pipe, process)
                 else:
                     pipe.close()
-                    process.join()
+                    ending.append(process)  # which takes a second: the result does not wait for it
                 yield place, result
     finally:
         for process, _ in busy.values():
             process.kill()
+        for process in ending:
+            process.join()
 
 
 def _serve(pipe: Connection, function: Callable[[Any], Any]) -> None:
