@@ -8,7 +8,8 @@
 # - check whether a language model adds anything to the examples that it is shown;
 # - say what wrong labels among the examples do, and why NoiseAL takes them from its clean set R;
 # - read a confidence: calibration, abstention, accuracy against coverage;
-# - say what a question costs, and when a larger budget of questions is worth it.
+# - say what a question costs, and when a larger budget of questions is worth it;
+# - find out how far an unknown annotator is to be believed, and when a dear one should stand behind a cheap one.
 #
 # **You need** notebooks 00 and 03 (the sets R, H and P).
 
@@ -34,7 +35,10 @@ results = ""
 
 # %% [markdown]
 # `queries_per_class` validation texts of each class are asked about; of every text the model reads the
-# first `text_tokens` tokens. `budget_noise` and `llm_budget` are the noise and the questions of section 6.
+# first `text_tokens` tokens. `budget_noise` and `llm_budget` are the noise and the questions of section 6; 7 has
+# four times as many. `annotator` may be any chat API: `"gpt-4o-mini@https://api.openai.com/v1"`, or
+# `"qwen3@http://127.0.0.1:11434/v1"` for Ollama; its key is read from the environment's OPENAI_API_KEY and shown
+# nowhere. Then everything is asked anew.
 
 # %%
 import time
@@ -486,12 +490,28 @@ print(f"{seconds / len(timed):.2f} s a question, {read / seconds:.0f} tokens a s
 # %% [markdown]
 # Nothing is asked twice: answers are kept in a file by their prompt, with the model and the label words
 # (`nlkit.annotate.store`). A crash, a second run or another threshold for abstention costs nothing.
+#
+# An API takes money, so it has a **plan**, which asks nothing and tells what a call would cost, and a **budget**: a
+# purse that many workers, all rounds of NoiseAL and `nk.label_with_llm` pay from. What a question may cost is
+# reserved before it is sent and settled after, so the purse is never overdrawn. Texts that it does not reach
+# come back as failed, with the reason, and the same call with a new purse asks only these.
+
+# %%
+examples_shown = [nk.annotators.Demonstration(texts[i], int(noisy_label[i])) for i in run["clean_set"][:4]]
+purse = nk.annotators.Budget(questions=llm_budget, money=0.01)
+chat = llm
+if not hasattr(llm, "plan"):  # a model on this machine has no price: this one is not asked
+    chat = nk.annotators.OpenAIChat("gpt-4o-mini", "https://api.openai.com/v1", budget=purse, store=None)
+plan = chat.plan(queries, names, examples_shown)
+print(f"{chat.name}\n{plan}\n\n{purse}")
 
 # %% tags=["check"]
 assert np.isclose(cost["a million texts"], cost[f"all {len(texts):,} texts"] * 1e6 / len(texts)).all()
 if run.as_given:
     assert tokens.loc[4] > 1.8 * tokens.loc[1], "each example adds its tokens"
     assert tokens.loc[0] > tokens.loc[1], "listed labels are long"
+assert plan.texts == len(queries) == plan.known + plan.calls
+assert purse.spent.questions == 0, "a plan asks nothing"
 
 # %% [markdown]
 # ## 6. When does a larger budget pay?
@@ -617,6 +637,130 @@ if budget_run.as_given:
         assert counts["mended"] <= counts["guessed"] + 5, "not better than the models' own guess"
         assert counts["spoilt"] > 0, "right labels are spoilt too"
 
+# %% [markdown]
+# ## 7. Whom to believe, and whom to ask again
+#
+# **Question.** What an annotator is worth was seen here with true labels, which a user does not have. How far
+# should NoiseAL believe one that nobody has seen answering? And if a good annotator is dear: must it be asked about
+# every text?
+#
+# **Measured trust.** By `trust="full"`, as published, every answer is learnt. With `trust="measured"` an eighth of
+# the questions goes to texts of R, whose labels both models trust: **probes**. How often the annotator agrees there
+# is what it is believed elsewhere: `annotator_trust_` has the estimate with its interval, `annotations_["sure"]`
+# how probable it is that an answer is right, given that and what the models think. An answer that is not the
+# likeliest label is not learnt.
+#
+# **Escalation.** `nk.annotators.Escalate(cheap, dear)` asks the cheap annotator about every text, and the dear one
+# where the cheap one abstains or contradicts the models' guess.
+#
+# **Experiment.** The noise of section 6 and four times the questions, in one round, for SmolLM2, two simulated
+# annotators, a poor and a good one, and SmolLM2 with the good one behind it.
+
+# %%
+POOR, GOOD = "right in 30 % (simulated)", "right in 90 % (simulated)"
+BOTH, TRUSTS = f"{llm.name}, then {GOOD}", ("full", "measured")
+
+
+def trusted():
+    ds = nk.add_noise(setup.clean, kind=budget_noise, rate=noise_rate, seed=seed)
+    known = nk.course.reference(setup.clean)
+    poor, good = (nk.annotators.Simulated(accuracy=a, reference=known, seed=seed) for a in (0.3, 0.9))
+    who_is = {llm.name: llm, POOR: poor, GOOD: good, BOTH: nk.annotators.Escalate(llm, good)}
+
+    def judged(who, trust):
+        noiseal = nk.NoiseAL(
+            annotator=who_is[who], query_budget=4 * llm_budget, query_rounds=1, trust=trust, **setup.shared
+        ).fit(ds)
+        given = noiseal.annotations_.reindex(columns=["index", "label", "learnt", "sure", "by"])
+        right = given["label"] == label[given["index"].to_numpy(int)]
+        learnt = given["learnt"].astype(bool)
+        estimate = noiseal.annotator_trust_.reindex(columns=["probes", "agreed", "accuracy", "low", "high"])
+        return {
+            "annotator": who, "trust": trust, "questions": len(given),
+            "to the good one": int((given["by"] == good.name).sum() if who == BOTH else (who == GOOD) * len(given)),
+            "answers right": right.mean(), "learnt": learnt.mean(), "learnt right": right[learnt].mean(),
+            "sure": given["sure"].mean(), "test accuracy": noiseal.evaluate(ds["test"])["accuracy"],
+        } | estimate.astype(float).reindex([0]).iloc[0].to_dict()  # fmt: skip
+
+    plans = [(who, trust) for who in (llm.name, POOR, GOOD) for trust in TRUSTS] + [(BOTH, TRUSTS[0])]
+    return {"scores": pd.DataFrame(nk.resuming.each(plans, judged))}
+
+
+trust_run = setup.run(
+    "llm_trust", trusted, text_tokens=text_tokens, budget_noise=budget_noise, llm_budget=llm_budget
+)
+trust_run
+
+# %%
+believed = trust_run["scores"]
+believed.set_index(["annotator", "trust"]).drop(columns="accuracy").round(2)
+
+# %% tags=["finding"]
+believed["run"] = believed["annotator"] + ", " + believed["trust"]
+of = believed.set_index("run")
+measured_rows = of[(of["trust"] == "measured") & (of["probes"] > 0)]
+full, measured = (of[of["trust"] == trust].set_index("annotator") for trust in TRUSTS)
+told_trust = {
+    "test accuracy": say(
+        *(
+            f"{compare(of['test accuracy'], f'{who}, measured', f'{who}, full')}."
+            for who in (POOR, llm.name, GOOD)
+        )
+    ),
+    "answers right": say(
+        f"{compare(of['answers right'], f'{BOTH}, full', f'{GOOD}, full')};"
+        f" {compare(of['answers right'], f'{BOTH}, full', f'{llm.name}, full')}."
+    ),
+}
+say(
+    "**What we saw.** By its probes, how often an annotator is right, and how often it was:",
+    *(
+        f"- {row.annotator}: {row.agreed:.0f} of {row.probes:.0f} probes agree, so {100 * row.low:.0f} to"
+        f" {100 * row.high:.0f} %; {100 * right:.1f} % were,"
+        f" {'inside' if row.low <= right <= row.high else 'outside'} that interval."
+        for row, right in zip(measured_rows.itertuples(), measured_rows["answers right"], strict=True)
+    ),
+    f"- With measured trust {amount(measured.loc[POOR, 'learnt'])} of the poor one's answers are learnt, and of these"
+    f" {amount(measured.loc[POOR, 'learnt right'])} are right; of the good one's {amount(measured.loc[GOOD, 'learnt'])},"
+    f" and of these {amount(measured.loc[GOOD, 'learnt right'])}.",
+    f"- In test accuracy {told_trust['test accuracy']} Nobody asked, in section 6:"
+    f" {amount(by_run.loc[nobody_at, 'test accuracy'])}.",
+    f"- Escalation: the good one got {full.loc[BOTH, 'to the good one']} of {full.loc[BOTH, 'questions']} questions."
+    f" Of answers that are right: {told_trust['answers right']}",
+    when(
+        full.loc[BOTH, "answers right"] > full.loc[GOOD, "answers right"] - 0.02,
+        "So the cheap one saved the other questions, and hardly an answer was lost.",
+        "So what the cheap one and the models agree on is wrong too often to save the questions.",
+    ),
+)
+
+# %% [markdown]
+# **What measured trust changes.** It is an insurance: most of what an annotator says that knows little is not learnt.
+# The premium is the probes, and good answers that are not believed. Look at how the estimate can miss: a probe is a
+# text of R, so an easy one, with its examples at hand, and an annotator that copies them looks better there than on
+# the texts that are asked; and labels in R may be wrong too, so that a good annotator looks worse. An interval from
+# a dozen probes is wide. So `trust="full"` is the default, for an annotator that is known to be good.
+#
+# **When escalation pays.** Where two opinions that err apart, the models' and the cheap annotator's, seldom agree on
+# a wrong label; and where the dear one costs so much more that most of its questions are worth saving. It
+# cannot mend what both get wrong alike. (One run, one seed, as above.)
+#
+# Where an annotator tells how probable its labels are, there is a middle way: with `candidates=2` NoiseAL learns an
+# answer that is less than 90 % sure together with its second label, by their probabilities.
+
+# %% tags=["check"]
+for column, sentence in told_trust.items():
+    sentence.check(of[column])
+assert believed["questions"].max() <= 4 * llm_budget, "the budget should hold"
+assert (believed["to the good one"] <= believed["questions"]).all()
+assert full["learnt"].dropna().eq(1).all(), "trusted fully, every answer is learnt"
+if trust_run.as_given:
+    assert measured.loc[POOR, "learnt"] < measured.loc[GOOD, "learnt"] - 0.1, "the poor one is found out"
+    assert measured.loc[POOR, "high"] < 0.7
+    assert measured.loc[GOOD, "learnt right"] > full.loc[GOOD, "answers right"]
+    assert full.loc[BOTH, "to the good one"] < 0.6 * full.loc[BOTH, "questions"], "many questions are saved"
+    assert full.loc[BOTH, "answers right"] > full.loc[llm.name, "answers right"] + 0.1
+
 # %% tags=["result"]
 result = answers.assign(asked=answers["way"] + ", " + answers["k"].astype(str)).groupby("asked", sort=False)
 result = result[["right", "confidence"]].mean().reset_index().rename(columns={"right": "answers right"})
@@ -625,6 +769,7 @@ setup.write(
     accuracy=nearest_answers.rename("accuracy").reset_index(),
     pools=pools.reset_index(),
     scores=scores,
+    trust=believed,
 )
 result.round(3)
 
@@ -639,6 +784,8 @@ result.round(3)
 #   sure of itself all the same.
 # - A confidence ranks answers for one way of asking; it is not a probability of being right until checked.
 # - A question pays if the answer is better than the guess that is already there.
+# - Whom nobody has seen answering is measured first; a dear annotator need not be asked where a cheap one and the
+#   models agree.
 #
 # ## Exercises
 #
@@ -731,7 +878,7 @@ nk.check.llm_annotator.score()
 #
 # - `05_noiseal` puts questions, sets and losses together; `06_llm_noise` lets the model label everything.
 # - Here: `annotator = "simulated"` to see the tables of an annotator that ignores examples;
-#   `budget_noise = "symmetric"`; `text_tokens = 48`, which costs twice as much.
+#   `budget_noise = "symmetric"`; `text_tokens = 48`, which costs twice as much; or a model of yours behind an API.
 # - Read `nlkit/annotate/scoring.py`: how labels are scored with nothing read twice.
 
 # %% [markdown]
@@ -749,5 +896,6 @@ nk.check.llm_annotator.score()
 # | bias of prompts (Zhao et al. 2021, arXiv 2102.09690) | `LocalLLM(calibration=…)` |
 # | selective classification (El-Yaniv and Wiener, JMLR 2010) | `nk.metrics.coverage_report` |
 # | who is asked first (NoiseAL) | `nlkit.methods.noiseal.rectification.acquisition_order` |
+# | how far an annotator is believed (ours, after Dawid and Skene 1979) | `nlkit.annotate.Trust` |
 #
 # </details>
