@@ -16,7 +16,7 @@ from scipy import stats
 
 from nlkit._util import atomic_write
 from nlkit.course.sweep_report import summary
-from nlkit.study.sweeps.grid import cells_of, key_of, read_grid
+from nlkit.study.sweeps.grid import DATA, cells_of, key_of, read_grid
 from nlkit.study.sweeps.records import read_records
 from nlkit.study.sweeps.standing import SETTING
 
@@ -30,22 +30,24 @@ def page(records: pd.DataFrame) -> str:
     """Return the page: how far the study is, what was wanted, and the report's tables."""
     done = records[records["status"] == "done"]
     there, wanted = set(done["key"]), {key_of(cell) for cell in cells_of(read_grid(GRID))}
-    noisy = done[done["noise"] != "clean"]
+    finished = done.groupby(list(DATA), dropna=False)["method"].transform("nunique")
+    noisy = done[(done["noise"] != "clean") & (finished == done["method"].nunique())]
     mean = noisy.pivot_table(index=["dataset", "noise", "rate"], columns="method", values="accuracy")
-    ours = mean[[name for name in OURS if name in mean]].max(axis=1)
-    low = 100 * (ours - mean["CE"]).min()
-    best = (ours >= mean.max(axis=1)).sum()
+    ours = mean[[name for name in OURS if name in mean]]
+    best = (ours.max(axis=1) >= mean.max(axis=1)).sum()
+    low = 100 * ours.sub(mean["CE"], axis=0).min()
+    worst = ", ".join(f"{points:+.1f} ({name})" for name, points in low.items())
     lines = [
         f"A beginning: {len(there & wanted)} of the {len(wanted)} cells of the grid in study.yaml, and "
         f"{len(there - wanted)} of older settings; by {done['method'].nunique()} methods.",
-        f"NoiseAL or SiDyP has the highest mean in {best} of {len(mean)} noisy settings; at worst it is "
-        f"{low:+.1f} points from CE's last epoch.",
+        f"Of {len(mean)} noisy settings that all methods have finished, one of {', '.join(ours)} has the "
+        f"highest mean in {best}. At worst they are {worst} points from CE's last epoch.",
     ]
     counted = within(done, OURS)
     if counted["settings"]:
         lines.append(
-            f"Of {counted['settings']} noisy settings with several seeds it is best or not significantly "
-            f"worse than the best in {counted['best or not worse']} (paired t test over seeds, 0.05)."
+            f"Of {counted['settings']} noisy settings with several seeds one of them is best, or not clearly "
+            f"worse than the best, in {counted['best or not worse']} (paired t test over seeds, 0.05)."
         )
     return summary(records).replace("\n\n", "\n\n" + "\n\n".join(lines) + "\n\n", 1)
 
@@ -75,8 +77,11 @@ def main(arguments: list[str]) -> None:
     """Store the records of a folder, if one is given, and write the page."""
     if arguments:
         records = read_records(arguments[0])
+        older = ~records["key"].isin({key_of(cell) for cell in cells_of(read_grid(GRID))})
+        # Of a cell that was run with older settings too, the one of the grid's.
+        kept = records.assign(older=older).sort_values(["older", "key"]).drop_duplicates([*DATA, "method"])
         with atomic_write(STORED) as path:
-            records.sort_values("key").to_parquet(path, index=False)
+            kept.drop(columns="older").sort_values("key").to_parquet(path, index=False)
     text = page(read_records(STORED))
     with atomic_write(RESULTS / "study.md") as path:
         path.write_text(text, "utf-8")
