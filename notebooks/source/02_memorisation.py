@@ -314,8 +314,8 @@ observed = noisy_label >= 0
 trust = strong[-1, np.arange(len(texts)), noisy_label]
 picked = []
 for group in (np.flatnonzero(wrong), np.flatnonzero(observed & ~wrong)):
-    ranked = group[np.argsort(trust[group], kind="stable")]
-    picked += [int(ranked[round(place * (len(ranked) - 1))]) for place in (0, 0.5, 1) if len(ranked)]
+    by_trust = group[np.argsort(trust[group], kind="stable")]
+    picked += [int(by_trust[round(place * (len(by_trust) - 1))]) for place in (0, 0.5, 1) if len(by_trust)]
 
 nk.widgets.explore(
     run,

@@ -187,7 +187,7 @@ told = say(
     f"{amount(precision['R'][epochs])}; P goes from {sizes[warmup_epochs]:.0f} texts to {sizes[epochs]:.0f}.",
     when(
         precision["R"][epochs] < here["R"] - 0.02,
-        "The models memorise: wrong labels come to be trusted, and R is flooded.",
+        "The models memorise: wrong labels come to be trusted, and get into R.",
         "Training on does not spoil R in these epochs.",
     ),
 )
@@ -256,7 +256,9 @@ f1_told = say(
     f"By F1, which weighs both alike: {compare(at['f1'], both, alone_strong)}.",
     when(
         at.loc[both, "f1"] < at.loc[alone_strong, "f1"] - 0.005,
-        "Be honest about that: here the weak model's opinion costs more recall than it gains precision.",
+        "Be honest about that: here the weak model's opinion costs more recall than it gains precision."
+        if at.loc[both, "precision"] > at.loc[alone_strong, "precision"]
+        else "Be honest about that: here the weak model's opinion costs recall and gains no precision.",
         "Here the second model costs nothing by that measure.",
     ),
 )

@@ -253,9 +253,7 @@ table.round(3)
 # %%
 fig, ax = nk.plots.figure(height=2.8)
 BOUND = "CE on clean labels"
-alt = nk.plots.draw_methods(
-    scores, ax, bound=BOUND, low=max(0.0, np.floor(10 * scores["accuracy"].min() - 0.5) / 10)
-)
+alt = nk.plots.draw_methods(scores, ax, bound=BOUND, low=nk.plots.start_below(scores["accuracy"]))
 nk.plots.show(fig, alt)
 
 # %% tags=["finding"]
@@ -364,7 +362,7 @@ ablated
 runs = ablated["runs"]
 asked = scores[scores["method"] == "NoiseAL"].assign(method=f"{query_budget} questions, as above")
 shown = pd.concat([asked, runs])
-low = max(0.0, np.floor(10 * runs["macro_f1"].min() - 0.5) / 10)
+low = nk.plots.start_below(runs["macro_f1"])
 fig, axes = nk.plots.figure(1, 2, width=11, height=3.2)
 alt = nk.plots.draw_spread(shown, axes[0], marked=["nobody asked"], low=low)
 alt += " " + nk.plots.draw_spread(
@@ -406,7 +404,7 @@ say(
     "**What we saw.**",
     *told.values(),
     f"- {few} **few**. The diamonds of the whole loop and of CE stopped early {'overlap' if overlap else 'lie apart'} here."
-    f" What early stopping reaches depends on luck, too: it chooses by {len(setup.ds['validation'])} labels, many wrong.",
+    f" What early stopping reaches depends on luck, too: it chooses by {len(setup.ds['validation'])} noisy labels.",
 )
 
 # %% tags=["check"]

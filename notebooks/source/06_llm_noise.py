@@ -41,7 +41,7 @@ import pandas as pd
 
 import nlkit as nk
 from nlkit.annotate.labelling import llm_answers
-from nlkit.course.saying import amount, compare, extremes, listed, ranked, say, when
+from nlkit.course.saying import amount, compare, extremes, kept_shares, listed, ranked, say, when
 
 pd.set_option("display.width", 110)
 
@@ -111,15 +111,15 @@ nk.plots.show(fig, alt)
 run["classes"].round(2)
 
 # %% tags=["finding"]
-enough = np.flatnonzero(counts["llm"].sum(1) >= min(10, counts["llm"].sum(1).max()))
-kept = {name: pd.Series(np.diag(m)[enough], index=[names[c] for c in enough]) for name, m in matrix.items()}
+kept, least = kept_shares(counts["llm"], names)
+kept_of_same, _ = kept_shares(counts["symmetric"], names)
 large = np.argsort(-counts["llm"].sum(1), kind="stable")[:2]
 off = {name: c - np.diag(np.diag(c)) for name, c in counts.items()}
 to_large = {title[name]: o[:, large].sum() / max(1, o.sum()) for name, o in off.items()}
 told = say(
     f"**What we saw.** Wrong are {listed(f'{title[name]} {amount(share)}' for name, share in rate.items())}. Of the classes",
-    f"with ten texts or more ({len(enough)}), by the share of labels kept with {studied}, {extremes(kept['llm'])};",
-    f"symmetric noise keeps {amount(kept['symmetric'].min())} to {amount(kept['symmetric'].max())}.",
+    f"with {least} texts or more ({len(kept)}), by the share of labels kept with {studied}, {extremes(kept)};",
+    f"symmetric noise keeps {amount(kept_of_same.min())} to {amount(kept_of_same.max())}.",
 )
 large_told = say(
     f"To the two largest classes, {names[large[0]]} and {names[large[1]]}, goes this part of the mistakes:"
@@ -136,14 +136,14 @@ say(told, large_told)
 for name, m in matrix.items():
     present = counts[name].sum(1) > 0
     assert np.allclose(m[present].sum(1), 1), "each row sums to 1"
-told.check(kept["llm"])
+told.check(kept)
 large_told.check(to_large)
 assert (run["noisy_label"] < C).all()
 if run.as_given:
     assert 0.25 < rate["llm"] < 0.65, "a large share should be wrong"
-    assert kept["llm"].max() > 0.85, "some topic should keep nearly all its labels"
-    assert kept["llm"].min() < 0.5, "another one should lose most of them"
-    assert np.ptp(kept["llm"]) > np.ptp(kept["symmetric"]) + 0.1, "symmetric noise treats classes alike"
+    assert kept.max() > 0.85, "some topic should keep nearly all its labels"
+    assert kept.min() < 0.5, "another one should lose most of them"
+    assert np.ptp(kept) > np.ptp(kept_of_same) + 0.1, "symmetric noise treats classes alike"
     assert to_large[title["instance"]] > to_large[title["llm"]] + 0.1, (
         "the model does not prefer large topics"
     )

@@ -318,12 +318,13 @@ by_k.round(2)
 
 # %% tags=["finding"]
 best_k, most_k = by_k["all are true"].idxmax(), by_k.index[-1]
+often = f"most often with K = {best_k}" if np.ptp(by_k["all are true"]) else "equally often with every K"
 told = say(
     f"From K = {by_k.index[0]} to K = {most_k} the share of certain texts goes from {amount(by_k['certain'].iloc[0])} to"
     f" {amount(by_k['certain'].iloc[-1])}, and that of certain candidates that are true from"
     f" {amount(by_k['certain are true'].iloc[0])} to {amount(by_k['certain are true'].iloc[-1])}: one neighbour is always"
     " unanimous.",
-    f"Over all texts the likeliest label is true most often with K = {best_k} ({amount(by_k['all are true'].max())}), where"
+    f"Over all texts the likeliest label is true {often} ({amount(by_k['all are true'].max())}), where"
     f" of the observed labels {amount((~wrong).mean())} are.",
     when(
         best_k < most_k and by_k["all are true"].iloc[-1] < by_k["all are true"].max() - 0.01,
@@ -331,7 +332,7 @@ told = say(
         " small topic, and the large ones outvote it.",
     ),
     when(
-        best_k != neighbours,
+        by_k["all are true"].max() > by_k["all are true"].get(neighbours, np.inf),
         f"The course uses K = {neighbours} here, which was chosen in notebook 00, by test scores.",
     )
     + f" One set of {len(label)} texts cannot settle such a question, and here we could only see it because we know the"

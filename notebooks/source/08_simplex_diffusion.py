@@ -223,7 +223,11 @@ given_back = as_shown["a wrong label"].max()
 told = say(
     f"Shown a wrong label, the denoiser gives it back in {amount(given_back)} of the cases at most, and is right in"
     f" {amount(right['a wrong label'].min())} to {amount(right['a wrong label'].max())}:",
-    when(given_back < 0.5, "it answers what fits the *text*.", "it does listen to the label."),
+    when(
+        right["a wrong label"].min() > given_back,
+        "it answers what fits the *text*.",
+        when(given_back > 0.5, "it does listen to the label.", "mostly it answers neither."),
+    ),
     f"Shown the right label without noise, it is right in {amount(start['the right label'])}; at t = T, where nothing is"
     f" left of either label, in {amount(end['the right label'])}.",
 )
@@ -297,8 +301,11 @@ told = say(
     " on in more than nine of ten."
     if agrees[settled] > 0.9
     else "",
-    "Nothing dramatic happens on the way: the denoiser knows its answer from the text (section 5), and noise hides it.",
-    f"The bars are always sure of something: {amount(sure[:-1].min())} or more, on average.",
+    when(
+        agrees[S // 2] > 0.9,
+        "Little happens on the way: the denoiser knows its answer from the text (section 5), and noise hides it.",
+    ),
+    f"The largest part of a bar is {amount(sure[:-1].min())} or more, on average, before the last.",
     when(
         sure[-1] < sure[-2] - 0.005,
         f"The last bar is less sure than the one before it ({amount(sure[-1])}, {amount(sure[-2])}):"
@@ -347,8 +354,8 @@ told = {
 say(
     *told.values(),
     when(
-        by_steps["confidence"][most] - by_steps["accuracy"][most]
-        > by_steps["confidence"][one] - by_steps["accuracy"][one],
+        by_steps["confidence"][most] - by_steps["confidence"][one]
+        > max(0.005, by_steps["accuracy"][most] - by_steps["accuracy"][one]),
         "With more steps the model gets surer, and not as much more right: each later step sees a label that the chain"
         " has chosen itself, and takes it for evidence.",
     ),

@@ -247,7 +247,7 @@ say(
     f"SiDyP turns {amount(refined['correction_rate'])} of the wrong labels right, and {amount(refined['harm_rate'])} of the"
     " right ones wrong.",
     when(
-        repeated < 0.2,
+        repeated < 0.2 and right_share["CE's predictions"] < 0.9,
         "CE changes only"
         f" {amount(repeated)} of the labels: it has learnt"
         " most of them by heart, and repeats the wrong ones.",
@@ -313,8 +313,9 @@ told = say(
     f"{gap(seen.loc[largest, 'SiDyP'], seen.loc[largest, 'CE'])} CE.",
     when(
         len(gone),
-        f"Of {listed(gone)} it finds next to none, though CE on clean labels finds more than one in five; CE on"
-        f" the same labels finds some of {listed(kept_by_ce)}.",
+        f"Of {listed(gone)} it finds next to none, though CE on clean labels finds more than one in five"
+        + when(kept_by_ce, f"; CE on the same labels finds some of {listed(kept_by_ce)}")
+        + ".",
         "No class of the figure is lost here that clean labels would find.",
     ),
     when(
@@ -594,7 +595,7 @@ nk.check.sidyp.score()
 #
 # ## Next
 #
-# [10_compare](10_compare.ipynb) runs every method on your own data, with more than one seed.
+# [10_compare](10_compare.ipynb) compares the methods, on your own data too, with more than one seed.
 
 # %% [markdown]
 # <details><summary>Times, places to run this, and the papers' parts in the code</summary>

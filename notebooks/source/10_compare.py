@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Compare: every method, and how to report honestly
+# # Compare: NoiseAL, SiDyP and their rivals, and how to report honestly
 #
 # Everyone's own method wins in everyone's own paper; a fair comparison takes the same labels, the same effort, simple rivals and several seeds.
 #
@@ -8,7 +8,7 @@
 # - say what makes a comparison fair, and what quietly makes it unfair;
 # - say what a test set of a few hundred texts allows to claim: intervals, and paired differences;
 # - say why the winner of a comparison looks better than it is;
-# - run all methods on your own files.
+# - run the same comparison on a file of your own.
 #
 # **You need** notebooks 05 (NoiseAL) and 09 (SiDyP); the rivals are explained where they appear.
 
@@ -102,10 +102,10 @@ pd.DataFrame(
 # smoothing** takes some probability away from every label. **mixup** learns from averages of two texts.
 # **KNNRelabel** gives a text the label of its neighbours; **ConfidentLearning** removes labels that a
 # cross-validated classifier contradicts; both then train CE. (`nk.METHODS` has more: Co-teaching, JoCoR,
-# SelfMix, DivideMix, forward correction, a linear model. Add their names to `METHODS` above.)
+# SelfMix, DivideMix, forward correction, a linear model. A name that you add to `METHODS` above takes part.)
 
 # %% [markdown]
-# ## 2. Every method
+# ## 2. The methods
 #
 # **Experiment.** First the rivals, which are all one classifier, trained in different ways.
 
@@ -155,7 +155,7 @@ shown
 # %%
 of_last = scores[scores["selected"] == LAST]
 fig, axes = nk.plots.figure(1, scores["selected"].nunique(), width=12, height=4)
-low = max(0.0, np.floor(10 * scores["accuracy"].min() - 0.2) / 10)
+low = nk.plots.start_below(scores["accuracy"])
 order = of_last.groupby("method")["accuracy"].mean().sort_values(ascending=False).index
 alt = ""
 for ax, (selected, rows) in zip(np.atleast_1d(axes), scores.groupby("selected", sort=False), strict=True):
@@ -255,7 +255,7 @@ apart_from_zero = sure_last[(sure_last["difference_low"] > 0) | (sure_last["diff
 top = sure_last.nlargest(3, "accuracy")
 overlap = top["low"].max() < top["high"].min()
 told = say(
-    f"**What we saw.** All methods at their last epoch, beside CE, {against[1]}. A full dot says that the interval leaves",
+    f"**What we saw.** The methods at their last epoch, beside CE, {against[1]}. A full dot says that the interval leaves",
     f"zero out, a hollow one that it does not: full are {listed(apart_from_zero['method'])}.",
     f"The accuracies' intervals of the three best, {listed(top['method'])}, {'overlap' if overlap else 'do not all overlap'};",
     "whether two of them differ, only their own paired difference could tell.\n\n",
@@ -321,7 +321,7 @@ if run_plain.as_given and run_large.as_given:
 #
 # **Question.** Would you choose the same method for other data?
 #
-# **Experiment.** A grid: two data sets, two kinds of noise, two rates, all methods; NoiseAL asks nobody. It is
+# **Experiment.** A grid: two data sets, two kinds of noise, two rates, the same methods; NoiseAL asks nobody. It is
 # recorded, and its settings stand in its label; they do not follow the parameters at the top. Beside data of
 # your own it is not shown.
 
@@ -552,9 +552,9 @@ nk.check.compare.score()
 # ## Next
 #
 # - Move the explorer's epoch to *best by noisy validation*: who gains most?
-# - Set `noise = "llm"`: the language model's labels, and all methods on them. It asks for every text once.
-# - Add a method of your own to `nlkit/methods/registry.py` (see [CONTRIBUTING.md](../CONTRIBUTING.md)): it appears
-#   here by itself.
+# - Set `noise = "llm"`: the language model's labels, and the same methods on them. It asks for every text once.
+# - Write a method of your own, `@nk.register_method` above its class (see [CONTRIBUTING.md](../CONTRIBUTING.md)), and
+#   add its name to `METHODS`: it takes part in all but the recorded grid.
 
 # %% [markdown]
 # ## Your labels

@@ -156,11 +156,11 @@ def draw_lessons(lessons: pd.DataFrame, ax: Axes, *, top: float, title: str = ""
     wrong = ("wrong class", n - right, look.WRONG)
     bars = look.stack(ax, place, ("right class", right, look.RIGHT), wrong)
     told = [f"{a} of {b}" for a, b in zip(right, n, strict=True)]
-    short = [name.replace(" ", "\n", 1) if legend else name[0] for name in lessons["lesson"]]
+    short = [name.replace(" ", "\n", 1) if legend else name.split()[-1] for name in lessons["lesson"]]
     if legend:
         ax.bar_label(bars, told, padding=1, fontsize=9)
         ax.set_ylabel("texts")
-    ax.set_xticks(place, short, fontsize=8)
+    ax.set_xticks(place, short, fontsize=8 if legend else 7)
     at = legend and {"loc": "upper right"}
     look.finish(ax, grid=False, ylim=(0, 1.08 * top), title=title, legend=at)
     words = [f"{name}: {said} right" for name, said in zip(lessons["lesson"], told, strict=True)]

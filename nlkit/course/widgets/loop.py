@@ -156,7 +156,7 @@ def loop_explorer(
         sizes = [(s[epoch - 1] == place).sum() for place in range(len(SETS))]
         asked = questions[questions["epoch"] == epoch]
         rows = [
-            (shorten(texts[i], 70), *(name_of(c, label_names) for c in (z[i], answer, y[i])), f"{sure:.2f}")
+            (shorten(texts[i], 58), *(name_of(c, label_names) for c in (z[i], answer, y[i])), f"{sure:.2f}")
             for i, answer, sure in zip(asked["index"], asked["label"], asked["confidence"], strict=True)
         ][:5]
         so_far = f"{len(rows)} of {len(asked)} shown; {(questions['epoch'] <= epoch).sum()} asked so far"
