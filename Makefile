@@ -37,7 +37,7 @@ $(READY): pyproject.toml constraints.txt requirements/offline.txt
 	@du -sh $(VENV)
 
 $(TOOLS): $(READY)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[site,grading,serving,ray,tracking,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[site,grading,serving,ray,tracking,setfit,dev]"
 	touch $(TOOLS)
 
 demo: setup  ## run notebooks/00_start_here and print its table

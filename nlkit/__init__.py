@@ -35,6 +35,7 @@ _NAMES = {
     "NoiseALThenSiDyP": "methods.both",
     "PromptedLLM": "methods.prompting",
     "SelfMix": "methods.mixing",
+    "SetFit": "methods.contrastive",
     "SiDyP": "methods.sidyp.method",
     "TextEncoder": "models.encoder",
     "add_noise": "noise.making",

@@ -16,7 +16,7 @@ SYSTEMS = {
     "Linux x64": "x86_64-manylinux_2_28", "Linux arm64": "aarch64-manylinux_2_28",
     "Windows x64": "x86_64-pc-windows-msvc", "macOS 14, Apple silicon": "aarch64-apple-darwin",
 }  # fmt: skip
-EXTRAS = ("notebooks", "site", "grading", "api", "baselines", "serving", "ray", "tracking", "dev")
+EXTRAS = ("notebooks", "site", "grading", "api", "baselines", "serving", "ray", "tracking", "setfit", "dev")
 
 
 def problem(python: str, system: str) -> str:

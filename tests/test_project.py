@@ -119,7 +119,7 @@ class TestMake:
         parts = (
             "-c constraints.txt torch",
             '-e ".[notebooks,api,baselines]"',
-            '-e ".[site,grading,serving,ray,tracking,dev]"',
+            '-e ".[site,grading,serving,ray,tracking,setfit,dev]"',
         )
         places = [planned.index(part) for part in parts]
         assert places == sorted(places)
@@ -127,7 +127,8 @@ class TestMake:
     def test_the_course_goes_without_the_tools_of_its_makers(self, make):
         (make.folder / ".venv" / ".ready").unlink()
         assert (
-            "[site,grading,serving,ray,tracking,dev]" not in make("--dry-run", "setup", "demo", "lab").stdout
+            "[site,grading,serving,ray,tracking,setfit,dev]"
+            not in make("--dry-run", "setup", "demo", "lab").stdout
         )
 
     @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 from datasets import DatasetDict
 from torch import Tensor, nn
 
-from nlkit.data.observed import label_names, observe, observed_validation
+from nlkit.data.observed import Observed, label_names, observe, observed_validation
 from nlkit.methods.base import Method, new_encoder, predict_texts
 from nlkit.methods.selection import eval_parts
 from nlkit.metrics.predictions import accuracy
@@ -97,6 +97,7 @@ class LinearModel(Method):
 
         began, data, names = time.perf_counter(), observe(ds, "train"), label_names(ds)
         known, model = data.labelled(), self._new_model(len(names))
+        self._tune(model.encoder, known)
         x, classes = model.encoder.embed(known.texts), np.unique(known.noisy_label)
         with torch.no_grad():
             model.head.weight.zero_()
@@ -117,6 +118,9 @@ class LinearModel(Method):
         row |= {f"accuracy_{name}": accuracy(self.predict_proba(texts), y) for name, texts, y in parts}
         self.history_ = pd.DataFrame([row | {"seconds": time.perf_counter() - began}])
         return self
+
+    def _tune(self, encoder: TextEncoder, known: Observed) -> None:
+        """Change the encoder's weights before it embeds; here not at all."""
 
     def _new_model(self, n_classes: int) -> LinearClassifier:
         return LinearClassifier(new_encoder(self.config, trainable_layers=0), n_classes)

@@ -156,7 +156,8 @@ def _method(cell: Mapping[str, Any], ds: DatasetDict, purse: Budget) -> Any:
     from nlkit.methods.registry import METHODS
 
     made, settings = cell["made"], dict(cell["settings"])
-    kind = METHODS[made] if made in METHODS else resolve(made)
+    # SetFit is public, but in no list.
+    kind = METHODS[made] if made in METHODS else resolve(made if ":" in made else f"nlkit:{made}")
     if cell["annotator"] is not None:
         settings["annotator"] = _annotator(cell["annotator"], ds, cell["seed"], purse)
     elif "query_budget" in settings:
