@@ -114,6 +114,8 @@ def extremes(values: Any, unit: str = "%") -> str:
     if len(pairs) < 2:
         return f"there is nothing to compare with {ranked(values, unit=unit)}"
     (low, lowest), (high, highest) = min(pairs, key=lambda p: p[0]), max(pairs, key=lambda p: p[0])
+    if low == high:
+        return f"none is higher than another ({amount(high, unit)})"
     return f"highest is {highest} ({amount(high, unit)}) and lowest is {lowest} ({amount(low, unit)})"
 
 

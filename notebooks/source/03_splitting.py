@@ -129,9 +129,13 @@ nk.plots.show(fig, alt)
 wrong_trust = {
     e: splits[e - 1].trust_weak[~right].mean() if (~right).any() else np.nan for e in range(1, epochs + 1)
 }
+found = shown.get("wrong label, found")
 told = say(
-    "**What we saw.** The threshold (dotted) runs after the model. A trust above it keeps a label; where both models",
-    "are soon sure of another class, the threshold rises and the trust stays on the ground.",
+    "**What we saw.** The threshold (dotted) runs after the model. A trust above it keeps a label.",
+    when(
+        found is not None and (sets[warmup_epochs:, found] != "R").all(),
+        "Where both models are soon sure of another class, the threshold rises and the trust stays on the ground.",
+    ),
     f"Over all wrong labels the weak model's trust is {wrong_trust[warmup_epochs]:.2f} on average after epoch {warmup_epochs}",
     f"and {wrong_trust[epochs]:.2f} after epoch {epochs}:",
     when(

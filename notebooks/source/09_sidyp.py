@@ -441,7 +441,7 @@ say(
     else "\n\nNo change costs accuracy here.",
     "What is done about suspects can be no better than who is suspected (notebook 07). One run cannot tell a small",
     "effect from chance: a point or two here is nothing, and the benchmarks page (benchmarks/README.md) has more",
-    "texts and more seeds. This is one set of texts, and one annotator's labels.",
+    f"texts and more seeds. This is one set of texts, and one {'annotator' if noise == 'llm' else 'draw of the noise'}.",
 )
 
 # %% tags=["check"]

@@ -93,3 +93,4 @@ def test_small_words():
     assert say("") == "Nothing to be said of this run."
     assert say("**x**")._repr_markdown_() == "**x**"
     assert "nothing to compare with CE (50.0 %)" in extremes({"CE": 0.5, "X": np.nan})
+    assert extremes({"CE": 0.5, "X": 0.5}) == "none is higher than another (50.0 %)"
