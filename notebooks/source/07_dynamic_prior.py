@@ -328,8 +328,8 @@ told = say(
     f" of the observed labels {amount((~wrong).mean())} are.",
     when(
         best_k < most_k and by_k["all are true"].iloc[-1] < by_k["all are true"].max() - 0.01,
-        f"With {most_k} neighbours it is {amount(by_k['all are true'].iloc[-1])}: they reach beyond a"
-        " small topic, and the large ones outvote it.",
+        f"With {most_k} neighbours it is {amount(by_k['all are true'].iloc[-1])}: they reach beyond"
+        " the topic of a text, and others outvote it.",
     ),
     when(
         by_k["all are true"].max() > by_k["all are true"].get(neighbours, np.inf),
