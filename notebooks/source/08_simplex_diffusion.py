@@ -212,14 +212,14 @@ alt = nk.plots.draw_answers(believed, ax)
 nk.plots.show(fig, alt)
 
 # %%
-heard = run["heard"].replace({"the language model's": "the observed one"})  # whoever gave it
-heard.round(3)
+by_told = run["heard"].replace({"the language model's": "the observed one"})  # whoever gave it
+by_told.round(3)
 
 # %% tags=["finding"]
 by_label = believed.set_index(["t", "shown"])
 right, as_shown = (by_label[column].unstack("shown") for column in ("right", "as shown"))  # noqa: PD010
 end, start = right.iloc[-1], right.iloc[0]
-heard = heard.set_index("observed label")["right"]
+heard = by_told.set_index("observed label")["right"]
 given_back = as_shown["a wrong label"].max()
 told = say(
     f"Shown a wrong label, the denoiser gives it back in {amount(given_back)} of the cases at most, and is right in"
