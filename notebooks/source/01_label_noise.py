@@ -347,7 +347,7 @@ told = say(
     *(f"at a rate of {rate:g}, {ranked(cost[rate])};" for rate in cost),
     f"the largest loss at 0.4 is that of {cost[0.4].idxmax()}.",
     when(
-        turned < min(0.5, clean - 0.2),
+        turned < min(0.5, by_kind.loc["symmetric", 0.6] - 0.1),
         f"At 0.6 asymmetric noise leaves {amount(turned)}: most labels of each class name one other "
         "class, and that is what is learnt.",
     ),
