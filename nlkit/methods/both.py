@@ -9,9 +9,10 @@ from typing import ClassVar, Self
 import numpy as np
 import pandas as pd
 from datasets import Dataset, DatasetDict
+from numpy.typing import NDArray
 
 from nlkit._util import expanded
-from nlkit.data.observed import Observed, observe, with_column
+from nlkit.data.observed import Observed, checked_labels, observe, observed_validation, with_column
 from nlkit.methods.noiseal.method import NoiseAL
 from nlkit.methods.sidyp.method import SiDyP
 
@@ -25,6 +26,9 @@ SHARED = (
 
 class NoiseALThenSiDyP(SiDyP):
     """`SiDyP` on the labels of `NoiseAL`'s clean set R; it is told nothing of the others. Nobody is asked.
+
+    Of the validation labels those stay that NoiseAL predicts: judged by labels noisier than those it learns
+    from, SiDyP would take itself to be wrong as often as these are, and its probabilities would be flat.
 
     Parameters and attributes are those of `SiDyP`.
 
@@ -51,14 +55,24 @@ class NoiseALThenSiDyP(SiDyP):
             trusted = np.ones(len(trusted), bool)
         self.trusted_ = pd.DataFrame({"index": np.arange(len(trusted)), "trusted": trusted})
         kept = type(ds)({**ds, "train": self._kept(ds["train"])})
+        if observed_validation(ds) is not None:
+            part = ds["validation"]
+            noisy = np.array(part["noisy_label"][:])
+            stays = (first.predict(part["text"][:]) == noisy) | checked_labels(part, noisy)
+            kept["validation"] = _only(part, stays)
         return super().fit(kept, eval_splits=eval_splits, checkpoint=place["sidyp"])
 
     def _kept(self, train: Dataset) -> Dataset:
         """Return a training split without the labels that are not trusted."""
-        label = np.where(self.trusted_["trusted"], train["noisy_label"][:], -1)
-        return with_column(train, "noisy_label", label.tolist(), train.features["noisy_label"])
+        return _only(train, self.trusted_["trusted"].to_numpy())
 
     def _check_trained_on(self, dataset: Dataset) -> Observed:
         self._check_fitted()
         whole = "noisy_label" in dataset.column_names and len(dataset) == len(self.trusted_)
         return super()._check_trained_on(self._kept(dataset) if whole else dataset)
+
+
+def _only(part: Dataset, stays: NDArray[np.bool_]) -> Dataset:
+    """Return a split with some of its noisy labels; the others are missing."""
+    label = np.where(stays, part["noisy_label"][:], -1)
+    return with_column(part, "noisy_label", label.tolist(), part.features["noisy_label"])
