@@ -56,8 +56,8 @@ def questions(
     found = nearest(embed(texts), embed(pool), k, query_texts=texts, pool_texts=pool)
     demonstrations = {
         "zero-shot": None,
-        # One of each class, the same for all texts.
-        "fixed": [Demonstration(pool[labels.index(c)], c) for c in range(len(names))],
+        # One of each class that there is, the same for all texts.
+        "fixed": [Demonstration(pool[labels.index(c)], c) for c in sorted({*labels})],
         "nearest": [[Demonstration(pool[p], labels[p]) for p in row if p >= 0] for row in found],
     }
     return texts, np.array(chosen["label"]), names, demonstrations

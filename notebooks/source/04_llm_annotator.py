@@ -287,6 +287,8 @@ pools_run
 second = pools_run["answers"]
 answers = pd.concat([first, second], ignore_index=True)
 probability, shown = (np.concatenate([run[part], pools_run[part]]) for part in ("probability", "shown"))
+# An endpoint that tells no probabilities counts as sure of what it answers.
+answers["confidence"] = answers["confidence"].fillna(pd.Series(probability.max(1)))
 labels = {CLEAN: noisy_label, OBSERVED: noisy_label, TRUE: label}
 covered = np.isin(truth, noisy_label[run["clean_set"]])
 
@@ -671,13 +673,14 @@ def trusted():
         noiseal = nk.NoiseAL(
             annotator=who_is[who], query_budget=4 * llm_budget, query_rounds=1, trust=trust, **setup.shared
         ).fit(ds)
-        given = noiseal.annotations_.reindex(columns=["index", "label", "learnt", "sure", "by"])
+        table = noiseal.annotations_.reindex(columns=["index", "label", "learnt", "sure", "by"])
+        given = table[table["label"] >= 0]
         right = given["label"] == label[given["index"].to_numpy(int)]
         learnt = given["learnt"].astype(bool)
         estimate = noiseal.annotator_trust_.reindex(columns=["probes", "agreed", "accuracy", "low", "high"])
         return {
-            "annotator": who, "trust": trust, "questions": len(given),
-            "to the good one": int((given["by"] == good.name).sum() if who == BOTH else (who == GOOD) * len(given)),
+            "annotator": who, "trust": trust, "questions": len(table),
+            "to the good one": int((table["by"] == good.name).sum() if who == BOTH else (who == GOOD) * len(table)),
             "answers right": right.mean(), "learnt": learnt.mean(), "learnt right": right[learnt].mean(),
             "sure": given["sure"].mean(), "test accuracy": noiseal.evaluate(ds["test"])["accuracy"],
         } | estimate.astype(float).reindex([0]).iloc[0].to_dict()  # fmt: skip
