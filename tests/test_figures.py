@@ -28,8 +28,8 @@ def methods(seed: int, ds: Any) -> Iterator[tuple[str, Any]]:
     yield from ((loss, nk.Baseline(loss=loss, **shared)) for loss in LOSSES)
     yield "NoiseAL without annotator", nk.NoiseAL(annotator=None, query_budget=0, **shared)
     asks = {"annotator": annotator, "query_budget": 30, **shared}
-    yield "NoiseAL, simulated annotator", nk.NoiseAL(**asks)
-    yield "NoiseAL, annotator measured", nk.NoiseAL(trust="measured", **asks)
+    yield "NoiseAL, simulated annotator", nk.NoiseAL(trust="full", **asks)
+    yield "NoiseAL, annotator measured", nk.NoiseAL(**asks)
     yield "SiDyP", nk.SiDyP(**shared)
     yield "SiDyP, text space", nk.SiDyP(variant="text_space", **shared)
     yield "KNNRelabel", nk.KNNRelabel(**shared)

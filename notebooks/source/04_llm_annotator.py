@@ -540,7 +540,7 @@ def spend():
     def bought(who, rule, budget):
         noiseal = nk.NoiseAL(
             annotator=asked[who], query_budget=budget, query_rounds=1, acquisition=rule or RULES[0],
-            **setup.shared,
+            trust="full", **setup.shared,
         ).fit(ds)  # fmt: skip
         table, found = noiseal.annotations_, noiseal.evaluate(ds["test"])
         score = (who, rule, len(table), found["accuracy"], found["macro_f1"])
@@ -742,7 +742,8 @@ say(
 # The premium is the probes, and good answers that are not believed. Look at how the estimate can miss: a probe is a
 # text of R, so an easy one, with its examples at hand, and an annotator that copies them looks better there than on
 # the texts that are asked; and labels in R may be wrong too, so that a good annotator looks worse. An interval from
-# a dozen probes is wide. So `trust="full"` is the default, for an annotator that is known to be good.
+# a dozen probes is wide. `trust="measured"` is the default, since nobody has seen yours answering about your texts;
+# `trust="full"` is for an annotator that is known to be good.
 #
 # **When escalation pays.** Where two opinions that err apart, the models' and the cheap annotator's, seldom agree on
 # a wrong label; and where the dear one costs so much more that most of its questions are worth saving. It

@@ -57,8 +57,7 @@ class NoiseALConfig(TrainingConfig):
     trust
         "measured": the annotator's reliability is estimated on samples of R; an answer is learnt where it is
         the likeliest label, given that and the models' predictions; H is queried once P is exhausted.
-        "full", as published: P alone is queried, and every answer is learnt. A good annotator with few
-        questions is worth more by "full"; "measured" is for one that nobody has seen answering.
+        "full", as published: P alone is queried, and every answer is learnt.
     probe_share
         Share of the budget that goes to those samples of R, the most trusted first and evenly over their
         labels; at least eight queries, at most half of the budget. They are never demonstrations.
@@ -104,7 +103,7 @@ class NoiseALConfig(TrainingConfig):
     pool_per_class: int = 50
     demonstration_space: str = "encoder"
     acquisition: str = "auto"
-    trust: str = "full"
+    trust: str = "measured"
     probe_share: float = 0.125
     probe_right: float = 0.9
     least_evidence: float = 1.5

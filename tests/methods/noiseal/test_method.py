@@ -21,7 +21,7 @@ from tests.methods.helpers import relabelled
 
 QUICK: dict[str, Any] = {
     "profile": "quick", "epochs": 6, "batch_size": 32, "warmup_epochs": 2, "query_budget": 30,
-    "max_length": 32,
+    "max_length": 32, "trust": "full",
 }  # fmt: skip
 
 
@@ -345,7 +345,10 @@ def test_real_news_real_encoder_real_language_model(noisy: DatasetDict, tmp_path
     small = DatasetDict(
         {"train": noisy["train"].select(range(200)), "test": noisy["test"].select(range(100))}
     )
-    settings = {"profile": "quick", "trainable_layers": 1, "epochs": 6, "warmup_epochs": 3, "max_length": 48}
+    settings: dict[str, Any] = {
+        "profile": "quick", "trainable_layers": 1, "epochs": 6, "warmup_epochs": 3, "max_length": 48,
+        "trust": "full",
+    }  # fmt: skip
     clf = nk.NoiseAL(annotator=LocalLLM("smollm2"), query_budget=6, **settings).fit(small)
     asked = clf.annotations_
     assert 0 < len(asked) <= 6

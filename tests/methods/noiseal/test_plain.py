@@ -235,7 +235,12 @@ def test_the_loop_given_the_same_predictions(r8_small: Any, monkeypatch: pytest.
     monkeypatch.setattr(DynamicThreshold, "partition", recorded)
     full, page = Recording(ds["train"]), Recording(ds["train"])
     clf = nk.NoiseAL(
-        annotator=full, profile="quick", epochs=6, query_budget=40, demonstration_space="strong"
+        annotator=full,
+        profile="quick",
+        epochs=6,
+        query_budget=40,
+        demonstration_space="strong",
+        trust="full",
     ).fit(ds)
     replayed = iter(predictions)
     monkeypatch.setattr(plain, "predict", lambda model, x: next(replayed))

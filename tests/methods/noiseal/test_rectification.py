@@ -47,7 +47,7 @@ class Spy:
 def test_queries(n: int, seed: int, budget: int, rounds: int) -> None:
     config = NoiseALConfig(
         warmup_epochs=2, epochs=8, query_budget=budget, query_rounds=rounds, demonstrations=3,
-        demonstration_space="strong",
+        demonstration_space="strong", trust="full",
     )  # fmt: skip
     rng, spy = np.random.default_rng(seed), Spy()
     label, asked, answers = rng.integers(-1, CLASSES, n), [], np.full(n, -1)
@@ -87,7 +87,7 @@ def test_queries(n: int, seed: int, budget: int, rounds: int) -> None:
 def test_one_purse_is_kept_through_all_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     n, budget = 40, Budget(questions=13)
-    config = NoiseALConfig(query_budget=32, query_rounds=4, demonstrations=0)
+    config = NoiseALConfig(query_budget=32, query_rounds=4, demonstrations=0, trust="full")
     data = Observed([f"text{i}" for i in range(n)], np.zeros(n, np.int64))
     sets, rng = np.full(n, "P"), np.random.default_rng(0)
     with running(ChatServer()) as server:
@@ -121,7 +121,9 @@ def test_two_candidates_are_learnt_where_one_label_cannot_be_had() -> None:
     truth, sets = np.arange(n) % CLASSES, np.full(n, "P")
     right = {}
     for candidates in (1, 2):
-        config = NoiseALConfig(query_budget=n, query_rounds=1, demonstrations=0, candidates=candidates)
+        config = NoiseALConfig(
+            query_budget=n, query_rounds=1, demonstrations=0, candidates=candidates, trust="full"
+        )
         data = Observed([f"text{i}" for i in range(n)], (truth + 2) % CLASSES)
         asked = Rectification(data, [f"class{c}" for c in range(CLASSES)], config, Torn(), None)
         mean = np.full((n, CLASSES), 1 / CLASSES)
