@@ -12,13 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from datasets import DatasetDict
 
 import nlkit as nk
 from benchmarks import running
-from benchmarks.running import Job, Results, run_rival, sidyp_row, with_labels
+from benchmarks.running import Job, Results, run_rival, sidyp_row
 from benchmarks.sets import development_sets
 from benchmarks.tables import markdown, means, spread
 from nlkit.methods.baselines import BaselineConfig
@@ -60,7 +59,7 @@ STEPS = {
 CONFIGS: dict[str, type[Any]] = {
     **dict.fromkeys(("ce", "gce", "elr"), BaselineConfig),
     **{run: nk.METHODS[name].config_class for run, name in running.RIVALS.items()},
-    "noiseal": NoiseALConfig, "published": SiDyPConfig, "sidyp": SiDyPConfig,
+    "noiseal": NoiseALConfig, "published": SiDyPConfig, "sidyp": SiDyPConfig, "both": SiDyPConfig,
 }  # fmt: skip
 """Run → the config of its method."""
 ORIGINS = {
@@ -87,28 +86,19 @@ def run_sidyp(ds: DatasetDict, seed: int, settings: dict[str, Any], name: str) -
     return {"first": first, "sidyp": sidyp_row(clf, ds)}
 
 
-def run_noiseal(ds: DatasetDict, seed: int, settings: dict[str, Any]) -> Results:
-    """Train NoiseAL with nobody queried, and SiDyP on the labels of its clean set R (the others missing)."""
-    clf = nk.NoiseAL(annotator=None, seed=seed, **settings).fit(ds)
-    trusted = (clf.partition_["set"] == "R").to_numpy()
-    label = np.where(trusted, np.asarray(ds["train"]["noisy_label"][:]), -1)
-    found = {"noiseal": clf.evaluate(ds["test"])}
-    if (label >= 0).any():
-        left = DatasetDict({**ds, "train": with_labels(ds["train"], label.tolist())})
-        found["both"] = nk.SiDyP(seed=seed, **settings).fit(left).evaluate(ds["test"])
-    return found
-
-
 def run_job(job: Job) -> Results:
     """Make one run; return the metrics of its methods."""
     ds = data(job["folder"], job["set"], job["seed"], job["size"])
     seed, settings = job["seed"], job["settings"]
-    match job["run"]:
+    match name := job["run"]:
         case "noiseal":
-            return run_noiseal(ds, seed, settings)
-        case "sidyp" | "published" as name:
+            clf = nk.NoiseAL(annotator=None, query_budget=0, seed=seed, **settings).fit(ds)
+            return {name: clf.evaluate(ds["test"])}
+        case "both":
+            return {name: nk.NoiseALThenSiDyP(seed=seed, **settings).fit(ds).evaluate(ds["test"])}
+        case "sidyp" | "published":
             return run_sidyp(ds, seed, settings, name)
-        case name:
+        case _:
             return run_rival(name, ds, settings, seed)
 
 
