@@ -60,7 +60,7 @@ def test_nothing_is_loaded_from_elsewhere(made):
 
 def test_without_reveal_the_remedy_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(making, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r'"nlkit\[site\]"'):
+    with pytest.raises(ImportError, match=r'-e "\.\[site\]"'):
         slides(NAME, tmp_path)
 
 
