@@ -232,7 +232,9 @@ def test_the_record_is_what_the_method_did(monkeypatch, seed):
     sizes = np.stack([(record["sets"] == place).sum(1) for place in range(len(SETS))], 1)
     assert np.abs(sizes - method.history_[["n_R", "n_H", "n_P"]]).to_numpy().max() <= 3
     assert len(record["questions"]) == len(method.annotations_) > 0
-    last = (record["sets"][-1], record["guess"][-1], method.partition_["llm_label"], setup.noisy_label)
+    answer, learnt = np.full(len(setup.noisy_label), -1), method.annotations_.query("learnt")
+    answer[learnt["index"]] = learnt["label"]
+    last = (record["sets"][-1], record["guess"][-1], answer, setup.noisy_label)
     lesson, target = widgets.lessons_of(*last, warm=False)
     kinds = np.array([objective.CLEAN, objective.PURIFIED, objective.HARD])
     assert made[0].kind.tolist() == kinds[lesson].tolist()
